@@ -1,0 +1,141 @@
+import type {
+  Epoch,
+  Layer,
+  MembershipRecord,
+  ReplicaRole,
+  Seq,
+  Session,
+  Version,
+} from '../protocol/types.ts';
+import type { StoreError } from './errors.ts';
+
+/** What a replica is, from its superblock. */
+export interface StoreIdentity {
+  readonly volumeId: string;
+  readonly replicaId: string;
+  readonly role: ReplicaRole;
+  readonly sizeBytes: number;
+}
+
+/** Durable facts besides the data. */
+export interface StoreState {
+  readonly promisedEpoch: Epoch;
+  readonly record: MembershipRecord | null;
+  readonly layers: readonly Layer[];
+  /** Whether the last stop was orderly: nothing needs to be compared. */
+  readonly cleanStart: boolean;
+  /** Highest version applied that is known; after an unclean stop, a lower bound. */
+  readonly lastVersion: Version;
+}
+
+/**
+ * A modifying operation. Operations are applied strictly in the order in which they are given.
+ * `chunks` together are exactly `lengthBytes` long and are not kept after the operation was applied.
+ */
+export type StoreOperation =
+  | {
+      readonly kind: 'write';
+      readonly version: Version;
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+      readonly chunks: readonly Uint8Array[];
+      /**
+       * crc32 (little endian u32 each) of the segments that result from cutting [offset, offset + length) at multiples
+       * of BLOCK_BYTES, in order; already verified against `chunks`. A segment that is a whole block gives the
+       * block's checksum as it is; a partial one is merged with what the block holds.
+       */
+      readonly checksums: Uint8Array;
+    }
+  | {
+      /** Reads zero afterwards; whole blocks are deallocated by punching a hole. */
+      readonly kind: 'unmap';
+      readonly version: Version;
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+    }
+  | {
+      /** Gives the extents in the range this version without changing data: the end of a reconciliation. */
+      readonly kind: 'stamp';
+      readonly version: Version;
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+    };
+
+export interface StoreEvents {
+  /** All operations up to and including this sequence number are applied (in the page cache). Once per batch. */
+  applied(seq: Seq): void;
+  /** The store applies nothing more; reads still work unless the code says otherwise. */
+  failed(error: StoreError): void;
+}
+
+/** `checksums` as in StoreOperation: of the segments cut at block boundaries, to be sent along and checked by the reader. */
+export type ReadDone = (error: StoreError | null) => void;
+
+export interface StoreCounters {
+  readonly readOps: number;
+  readonly readBytes: number;
+  readonly writeOps: number;
+  readonly writeBytes: number;
+  readonly unmapOps: number;
+  readonly flushes: number;
+  readonly fdatasyncs: number;
+  readonly regionMarks: number;
+  readonly checksumErrors: number;
+  readonly allocatedBytes: number;
+  readonly markedRegions: number;
+  readonly metadataCacheBytes: number;
+}
+
+/** One copy of one volume. Owned by one event loop; every method is called from it. */
+export interface Store {
+  readonly identity: StoreIdentity;
+  state(): StoreState;
+  counters(): StoreCounters;
+
+  /** Where `applied` and `failed` go: the session of the moment. */
+  setEvents(events: StoreEvents): void;
+
+  /** Durable when resolved. Rejects with EPOCH_STALE when a higher one was promised, or the same to another session. */
+  promise(epoch: Epoch, session: Session): Promise<void>;
+  /** Durable when resolved. Rejects a record older than the one kept. */
+  putRecord(record: MembershipRecord): Promise<void>;
+  /** Small named blobs that survive a failover (reservations, settings); together at most 64 KiB. Null when absent. */
+  getDocument(name: string): Uint8Array | null;
+  putDocument(name: string, content: Uint8Array): Promise<void>;
+
+  /** Hot path. Applies at once where nothing waits, else queues; never reorders. */
+  apply(operation: StoreOperation): void;
+  /** Reports what was applied since the last call through `applied`; the session calls it after each batch of apply(). */
+  settle(): void;
+  readonly appliedSeq: Seq;
+
+  /**
+   * Reads after all operations given before. Fills `into` (exactly the length) and `checksums` (4 bytes for each
+   * segment cut at block boundaries), each verified against the stored checksum. Calls back synchronously when the data is in the page cache.
+   */
+  read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void;
+
+  /** After all operations given before: fdatasync, shared by all that wait (group commit). */
+  flush(done: ReadDone): void;
+
+  /** Allocated or not, one bit per block (LSB first), for whole blocks from `offsetBytes` (a multiple of BLOCK_BYTES). */
+  allocation(offsetBytes: number, lengthBytes: number): Uint8Array;
+  /** Per block of an extent the checksum (4 bytes, little endian); 0 where not allocated. Recomputed where unknown. */
+  extentChecksums(extent: number): Uint8Array;
+  /** Versions of `count` extents from `first`, 16 bytes each: epoch u64, seq u64, little endian; all ones where unknown. */
+  extentVersions(first: number, count: number): Uint8Array;
+
+  /** Applies what is queued, flushes, writes metadata, clears the marks, sets the clean flag, releases the lock. */
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly directory: string;
+  /** Null: the directory must already hold a store. */
+  readonly create: {
+    readonly volumeId: string;
+    readonly replicaId: string;
+    readonly role: ReplicaRole;
+    readonly sizeBytes: number;
+  } | null;
+}

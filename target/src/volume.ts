@@ -1,0 +1,85 @@
+/**
+ * What the SCSI layer sees of the replicated volume. The replicator implements it; a null store and an in-memory
+ * volume implement it for benchmarks and unit tests.
+ */
+export type VolumeErrorCode =
+  | 'MEDIUM_ERROR' // no in-sync replica has a good copy of the block: 03h/11h/00h with the LBA
+  | 'WRITE_MEDIUM_ERROR' // 03h/0Ch/00h
+  | 'NO_SPACE' // 07h/27h/07h
+  | 'NOT_READY' // below a majority for longer than the hold time: 02h/04h/00h family
+  | 'FENCED' // another target owns the volume: the initiator is dropped
+  | 'ABORTED'; // by task management; no status is sent
+
+export class VolumeError extends Error {
+  override readonly name = 'VolumeError';
+  readonly code: VolumeErrorCode;
+  readonly offsetBytes: number | null;
+
+  constructor(
+    code: VolumeErrorCode,
+    message: string,
+    options: { cause?: unknown; offsetBytes?: number } = {},
+  ) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.offsetBytes = options.offsetBytes ?? null;
+  }
+}
+
+/** Taken for the byte range of an operation; the holder passes it to the operations that it makes under it. */
+export interface RangeLock {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly mode: 'shared' | 'exclusive';
+}
+
+/**
+ * One operation on the volume; the SCSI layer makes one object per command and hands it over, so that the hot path
+ * needs no closure and no promise. Offsets and lengths are multiples of 512 and inside the volume (asserted).
+ */
+export interface VolumeIo {
+  readonly kind: 'read' | 'write' | 'unmap' | 'flush';
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /**
+   * write: the payload in order, together lengthBytes long; slices of socket reads, never concatenated, not to be
+   * changed until done. read: filled by the volume before done(null).
+   */
+  chunks: readonly Uint8Array[];
+  /** Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and releases one itself. */
+  readonly lock: RangeLock | null;
+  /** Called exactly once, possibly before submit() returns. */
+  done(error: VolumeError | null): void;
+}
+
+export interface Volume {
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+  /** True when no write can be acknowledged now; commands of the media fail with the error that submit() would give. */
+  readonly ready: boolean;
+
+  submit(io: VolumeIo): void;
+  /**
+   * Calls back when the range is held. I/O that overlaps an exclusive lock waits; writes and unmaps wait for shared ones.
+   * Order is first come, first served for overlapping ranges.
+   */
+  acquire(
+    range: { offsetBytes: number; lengthBytes: number; mode: 'shared' | 'exclusive' },
+    granted: (lock: RangeLock) => void,
+  ): void;
+  release(lock: RangeLock): void;
+
+  /** One bit per 4 KiB block, LSB first: allocated. `offsetBytes` is a multiple of 4096; the length is rounded up. */
+  allocation(
+    offsetBytes: number,
+    lengthBytes: number,
+    done: (error: VolumeError | null, bitmap: Uint8Array | null) => void,
+  ): void;
+
+  /** Small blobs kept durable by all replicas: `reservations` (APTPL), settings. */
+  readDocument(name: string): Promise<Uint8Array | null>;
+  writeDocument(name: string, content: Uint8Array): Promise<void>;
+
+  /** Called when the size changed, readiness changed or the volume was fenced. */
+  onChange(listener: (change: 'size' | 'ready' | 'not-ready' | 'fenced') => void): void;
+}
