@@ -42,8 +42,8 @@ export interface VolumeIo {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   /**
-   * write: the payload in order, together lengthBytes long; slices of socket reads, never concatenated, not to be
-   * changed until done. read: filled by the volume before done(null).
+   * write: the payload in order, together lengthBytes long (usually one slice). Borrowed: valid until submit() returns, the
+   * volume copies what it keeps. read: filled by the volume before done(null).
    */
   chunks: readonly Uint8Array[];
   /** Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and releases one itself. */

@@ -30,7 +30,7 @@ export interface StoreState {
 
 /**
  * A modifying operation. Operations are applied strictly in the order in which they are given.
- * `chunks` together are exactly `lengthBytes` long and are not kept after the operation was applied.
+ * `chunks` together are exactly `lengthBytes` long. They are borrowed: valid until apply() returns, the store copies them where it queues.
  */
 export type StoreOperation =
   | {

@@ -38,7 +38,7 @@ export interface ScsiTask {
   /** 16 bytes; longer CDBs through the additional header segment. */
   readonly cdb: Uint8Array;
   readonly attribute: TaskAttribute;
-  /** Data-Out in order, possibly shorter than the CDB asks for when the expected length was smaller. */
+  /** Borrowed: valid until execute() returns. Data-Out in order, possibly shorter than the CDB asks for when the expected length was smaller. */
   dataOut: readonly Uint8Array[];
   dataOutLengthBytes: number;
   /** Set by the device server for its own use (for example the operation in flight), so that abort finds it. */

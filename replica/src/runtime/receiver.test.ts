@@ -1,0 +1,99 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import net from 'node:net';
+import { once } from 'node:events';
+import { Receiver } from './receiver.ts';
+
+/** Frames for these tests: u32 length, then that many bytes. */
+const collect = (into: Buffer[], receiver: () => Receiver) => {
+  return (buffer: Buffer, start: number, end: number): number => {
+    let at = start;
+    while (end - at >= 4 && !receiver().paused) {
+      const length = buffer.readUInt32LE(at);
+      if (end - at < 4 + length) {
+        receiver().reserve(4 + length);
+        break;
+      }
+      into.push(Buffer.from(buffer.subarray(at + 4, at + 4 + length)));
+      at += 4 + length;
+    }
+    return at;
+  };
+};
+
+const frame = (length: number, fill: number): Buffer => {
+  const bytes = Buffer.alloc(4 + length, fill);
+  bytes.writeUInt32LE(length, 0);
+  return bytes;
+};
+
+const make = (): { receiver: Receiver; frames: Buffer[] } => {
+  const frames: Buffer[] = [];
+  const receiver: Receiver = new Receiver(collect(frames, () => receiver));
+  return { receiver, frames };
+};
+
+describe('Receiver', () => {
+  it('shows the same frames however the stream is cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 300_000 }), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 200_000 }), { minLength: 1, maxLength: 8 }),
+        (lengths, cuts) => {
+          const { receiver, frames } = make();
+          const stream = Buffer.concat(lengths.map((length, index) => frame(length, index + 1)));
+          for (let at = 0, turn = 0; at < stream.length; turn++) {
+            const take = cuts[turn % cuts.length]!;
+            receiver.feed(stream.subarray(at, at + take));
+            at += take;
+          }
+          expect(frames.map((each) => each.length)).to.deep.equal(lengths);
+          frames.forEach((each, index) => {
+            expect(each.every((byte) => byte === index + 1)).to.equal(true);
+          });
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('keeps what it has while paused and goes on where it stopped', () => {
+    const { receiver, frames } = make();
+    receiver.feed(frame(10, 1));
+    receiver.pause();
+    receiver.feed(frame(20, 2));
+    receiver.feed(frame(30, 3));
+    expect(frames).to.have.length(1);
+    receiver.resume();
+    expect(frames.map((each) => each.length)).to.deep.equal([10, 20, 30]);
+  });
+
+  for (const side of ['accepted', 'dialled'] as const) {
+    it(`receives frames larger than its buffer from a real socket that was ${side}, and sees its end`, async () => {
+      const { receiver, frames } = make();
+      const server = net.createServer();
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const { port } = server.address() as net.AddressInfo;
+      const accepted = once(server, 'connection') as Promise<[net.Socket]>;
+      const client =
+        side === 'dialled'
+          ? net.connect({ port, host: '127.0.0.1', onread: receiver.onread })
+          : net.connect({ port, host: '127.0.0.1' });
+      if (side === 'dialled') receiver.attach(client);
+      const [raw] = await accepted;
+      const [receiving, sending] =
+        side === 'accepted' ? [receiver.adopt(raw), client] : [client, raw];
+      const ended = once(receiving, 'end');
+      for (let index = 1; index <= 5; index++) sending.write(frame(700_000 * index, index));
+      sending.end(frame(7, 7));
+      await ended;
+      expect(frames.map((each) => each.length)).to.deep.equal([
+        700_000, 1_400_000, 2_100_000, 2_800_000, 3_500_000, 7,
+      ]);
+      receiving.destroy();
+      sending.destroy();
+      server.close();
+    });
+  }
+});

@@ -1,0 +1,151 @@
+import assert from 'node:assert';
+import type { Socket } from 'node:net';
+import { net } from './builtin.ts';
+
+/**
+ * Receives a stream of frames into one buffer that is used again and again.
+ *
+ * A socket's 'data' event allocates 64 KiB for each read, which costs more than everything else that is done with a large
+ * frame (measured at 64 KiB frames: 46 us against 11 us here; at 4 KiB frames 4.2 us against 1.2 us). Here the kernel
+ * copies into a buffer small enough to stay in the processor's cache, and frames are seen whole and contiguous.
+ *
+ * The price is a rule: what `consume` is shown is borrowed. It is valid until `consume` returns; whoever needs
+ * it longer copies it.
+ */
+export class Receiver {
+  #buffer: Buffer;
+  #start = 0;
+  #end = 0;
+  #reserved = 0;
+  #paused = false;
+  #consuming = false;
+  readonly #consume: (buffer: Buffer, start: number, end: number) => number;
+  #socket: Socket | null = null;
+
+  /**
+   * `consume(buffer, start, end)` handles the complete frames in buffer[start, end) and returns the offset of the first byte
+   * that it did not consume. When a frame needs more than is there, it may call `reserve`.
+   */
+  constructor(consume: (buffer: Buffer, start: number, end: number) => number) {
+    this.#consume = consume;
+    this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+  }
+
+  /** Makes sure that a frame of this many bytes will fit; the caller has compared it with its cap. Bytes. */
+  reserve(frameBytes: number): void {
+    if (frameBytes > this.#reserved) this.#reserved = frameBytes;
+  }
+
+  /** Stops after the frame in hand; consume returns as soon as it sees `paused`. */
+  pause(): void {
+    this.#paused = true;
+    this.#socket?.pause();
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Consumes what is left from before the pause, then reads on. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#consuming) return;
+    this.#run();
+    // consume may have paused again: the getter is asked anew.
+    if (!this.paused) this.#socket?.resume();
+  }
+
+  /** Options for net.connect: the socket's reads go here. Call `attach` with the socket. */
+  get onread(): { buffer: () => Buffer; callback: (bytes: number) => boolean } {
+    return { buffer: () => this.#space(), callback: (bytes) => this.#received(bytes) };
+  }
+
+  attach(socket: Socket): void {
+    this.#socket = socket;
+  }
+
+  /**
+   * Takes over a socket that a server has accepted. net.Server has no option for a reused buffer, so the handle moves to a new
+   * Socket made with it; where a Node.js version has no such handle the 'data' events are copied instead.
+   * Returns the socket to use from now on.
+   */
+  adopt(accepted: Socket): Socket {
+    const { _handle: handle } = accepted as unknown as { _handle?: object | null };
+    if (handle === undefined || handle === null) {
+      this.attach(accepted);
+      accepted.on('data', (chunk: Buffer) => this.feed(chunk));
+      return accepted;
+    }
+    (accepted as unknown as { _handle: object | null })._handle = null;
+    const socket = new net.Socket({
+      handle,
+      onread: this.onread,
+    } as unknown as ConstructorParameters<typeof net.Socket>[0]);
+    this.attach(socket);
+    socket.resume();
+    socket.read(0);
+    return socket;
+  }
+
+  /** As if these bytes had been read: for tests, and for sockets without a handle. */
+  feed(chunk: Uint8Array): void {
+    let at = 0;
+    while (at < chunk.length) {
+      const space = this.#space();
+      const take = Math.min(space.length, chunk.length - at);
+      space.set(chunk.subarray(at, at + take));
+      at += take;
+      this.#received(take);
+    }
+  }
+
+  #received(bytes: number): boolean {
+    this.#end += bytes;
+    if (!this.#paused) this.#run();
+    return !this.#paused;
+  }
+
+  #run(): void {
+    this.#consuming = true;
+    const start = this.#consume(this.#buffer, this.#start, this.#end);
+    this.#consuming = false;
+    assert(start >= this.#start && start <= this.#end, 'consume returned an offset out of range');
+    this.#start = start;
+    if (start === this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+    }
+  }
+
+  /** Where the next read goes: behind what is there, after making room. */
+  #space(): Buffer {
+    const held = this.#end - this.#start;
+    if (held === 0) {
+      // Back to the usual size once a large frame has passed: an idle connection holds no more than that.
+      if (this.#buffer.length > RECEIVE_BUFFER_BYTES && this.#reserved <= RECEIVE_BUFFER_BYTES) {
+        this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+      }
+      this.#reserved = 0;
+      this.#start = 0;
+      this.#end = 0;
+      return this.#buffer;
+    }
+    const needed = Math.max(this.#reserved, held + 1);
+    if (needed > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed + RECEIVE_BUFFER_BYTES, held * 2));
+      this.#buffer.copy(larger, 0, this.#start, this.#end);
+      this.#buffer = larger;
+      this.#start = 0;
+      this.#end = held;
+    } else if (this.#start + needed > this.#buffer.length || this.#end === this.#buffer.length) {
+      this.#buffer.copy(this.#buffer, 0, this.#start, this.#end);
+      this.#start = 0;
+      this.#end = held;
+    }
+    return this.#buffer.subarray(this.#end);
+  }
+}
+
+/** Small enough for a processor's second-level cache, large enough for 60 frames of 4 KiB. Bytes. */
+export const RECEIVE_BUFFER_BYTES = 256 * 1024;
