@@ -24,6 +24,8 @@ export interface StoreState {
   readonly layers: readonly Layer[];
   /** Whether the last stop was orderly: nothing needs to be compared. */
   readonly cleanStart: boolean;
+  /** The machine did not restart since the last stop: what was applied is all there, flushed or not. */
+  readonly sameBoot: boolean;
   /** Highest version applied that is known; after an unclean stop, a lower bound. */
   readonly lastVersion: Version;
 }
@@ -54,7 +56,7 @@ export type StoreOperation =
       readonly lengthBytes: number;
     }
   | {
-      /** Gives the extents in the range this version without changing data: the end of a reconciliation. */
+      /** Gives the extents in the range this version without changing data, whatever their version was: the end of a reconciliation. */
       readonly kind: 'stamp';
       readonly version: Version;
       readonly offsetBytes: number;
@@ -84,9 +86,24 @@ export interface StoreCounters {
   readonly allocatedBytes: number;
   readonly markedRegions: number;
   readonly metadataCacheBytes: number;
+  /** Slots of the superblock or the activity log that did not pass their checksum when the store was opened. */
+  readonly damagedSlots: number;
+  /** Extent pages that did not pass their checksum: their extents are unknown and refuse reads until stamped. */
+  readonly damagedPages: number;
 }
 
-/** One copy of one volume. Owned by one event loop; every method is called from it. */
+/**
+ * One copy of one volume. Owned by one event loop; every method is called from it.
+ *
+ * Two replicas that tell the same known version of an extent hold the same bytes in it; resynchronisation skips such extents.
+ * The store keeps that promise by three rules, of which the target has to know the last two:
+ * - A write to an extent of unknown version leaves it unknown, because the rest of the extent is still unverified.
+ * - A stamp makes it known. The target stamps an extent only when it is equal on all members that take the stamp.
+ * - After promise() a store cannot know whether it missed writes. Until putRecord() brings a record of the promised epoch
+ *   whose inSync names it, the versions that writes give are provisional: told as unknown, and confirmed by that record. So the target
+ *   puts such a record at every activation and at every join, and always after the reconciliation: a record before it would
+ *   make half-copied extents look equal after a crash.
+ */
 export interface Store {
   readonly identity: StoreIdentity;
   state(): StoreState;
@@ -97,7 +114,7 @@ export interface Store {
 
   /** Durable when resolved. Rejects with EPOCH_STALE when a higher one was promised, or the same to another session. */
   promise(epoch: Epoch, session: Session): Promise<void>;
-  /** Durable when resolved. Rejects a record older than the one kept. */
+  /** Durable when resolved. Rejects a record older than the one kept. See the third rule above. */
   putRecord(record: MembershipRecord): Promise<void>;
   /** Small named blobs that survive a failover (reservations, settings); together at most 64 KiB. Null when absent. */
   getDocument(name: string): Uint8Array | null;
@@ -131,6 +148,8 @@ export interface Store {
 
 export interface StoreOptions {
   readonly directory: string;
+  /** Told what was survived: a damaged slot, a damaged page, a stop that was not orderly. */
+  readonly warn?: (message: string) => void;
   /** Null: the directory must already hold a store. */
   readonly create: {
     readonly volumeId: string;
