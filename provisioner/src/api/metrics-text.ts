@@ -1,0 +1,73 @@
+/** The Prometheus text format (0.0.4), as far as it takes to put several daemons' answers into one. */
+export interface MetricSource {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
+interface Family {
+  help: string | null;
+  type: string | null;
+  readonly samples: string[];
+}
+
+/** `name{labels} value`; the labels may hold escaped quotes and braces inside quotes. */
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[^"{}]|"(?:[^"\\]|\\.)*")*)\})?\s+(\S+(?:\s+-?\d+)?)$/;
+const LABEL_NAME = /([a-zA-Z_]\w*)\s*=\s*"(?:[^"\\]|\\.)*"/g;
+
+/** One text of all sources: each sample gets its source's labels where it lacks them, each family one HELP and TYPE. */
+export function mergeMetrics(sources: readonly MetricSource[]): string {
+  const families = new Map<string, Family>();
+  for (const { labels, text } of sources) {
+    let current: Family | null = null;
+    let currentName = '';
+    for (const line of text.split('\n')) {
+      const comment = /^# (HELP|TYPE) ([a-zA-Z_:][\w:]*) (.*)$/.exec(line);
+      if (comment !== null) {
+        const [, keyword, name = '', rest = ''] = comment;
+        current = familyOf(families, name);
+        currentName = name;
+        if (keyword === 'HELP') current.help ??= rest;
+        else current.type ??= rest;
+        continue;
+      }
+      const sample = SAMPLE.exec(line);
+      if (sample === null) continue;
+      const [, name = '', own = '', value = ''] = sample;
+      // A histogram's samples carry suffixes and belong to the family above them.
+      const isSuffixed =
+        current !== null && new RegExp(`^${currentName}_(bucket|sum|count|total)$`).test(name);
+      const family = isSuffixed && current !== null ? current : familyOf(families, name);
+      family.samples.push(`${name}${labelsOf(own, labels)} ${value}`);
+    }
+  }
+  return [...families].map(([name, family]) => familyText(name, family)).join('');
+}
+
+function familyOf(families: Map<string, Family>, name: string): Family {
+  let family = families.get(name);
+  if (family === undefined) {
+    family = { help: null, type: null, samples: [] };
+    families.set(name, family);
+  }
+  return family;
+}
+
+function familyText(name: string, family: Family): string {
+  if (family.samples.length === 0) return '';
+  const help = family.help === null ? '' : `# HELP ${name} ${family.help}\n`;
+  const type = family.type === null ? '' : `# TYPE ${name} ${family.type}\n`;
+  return `${help}${type}${[...new Set(family.samples)].join('\n')}\n`;
+}
+
+function labelsOf(own: string, added: Readonly<Record<string, string>>): string {
+  const present = new Set([...own.matchAll(LABEL_NAME)].map((match) => match[1]));
+  const more = Object.entries(added)
+    .filter(([name]) => !present.has(name))
+    .map(([name, value]) => `${name}="${escapeLabel(value)}"`);
+  const all = [...more, ...(own.trim() === '' ? [] : [own.trim().replace(/,$/, '')])];
+  return all.length === 0 ? '' : `{${all.join(',')}}`;
+}
+
+export function escapeLabel(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}

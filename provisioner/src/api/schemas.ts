@@ -1,0 +1,243 @@
+import { MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS, MAX_REPLICAS } from '../limits.ts';
+
+/** JSON schemas: they validate requests, serialise answers, and are the OpenAPI document. */
+export const NAME_PATTERN = '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$';
+
+const text = { type: 'string' } as const;
+const nullableText = { type: ['string', 'null'] } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const date = { type: 'string', format: 'date-time' } as const;
+
+export const problemSchema = {
+  $id: 'Problem',
+  type: 'object',
+  description: 'RFC 9457. `code` is stable, for programs; `next` is what a person can do.',
+  required: ['type', 'title', 'status', 'detail', 'code'],
+  properties: {
+    type: text,
+    title: text,
+    status: { type: 'integer' },
+    detail: text,
+    code: text,
+    next: text,
+    instance: text,
+  },
+} as const;
+
+const resyncSchema = {
+  type: ['object', 'null'],
+  required: ['percent', 'bytesPerSecond', 'etaSeconds'],
+  properties: {
+    percent: { type: 'number' },
+    bytesPerSecond: { type: ['number', 'null'] },
+    etaSeconds: { type: ['number', 'null'] },
+  },
+} as const;
+
+const processStatus = {
+  type: 'string',
+  enum: ['running', 'starting', 'restarting', 'stopped'],
+} as const;
+
+export const replicaSchema = {
+  $id: 'Replica',
+  type: 'object',
+  required: ['id', 'index', 'role', 'mode', 'status', 'node', 'address', 'directory'],
+  properties: {
+    id: { type: 'string', format: 'uuid' },
+    index: count,
+    role: { type: 'string', enum: ['data', 'witness'] },
+    mode: {
+      type: 'string',
+      enum: ['in-sync', 'syncing', 'offline'],
+      description: 'Whether it holds every acknowledged write.',
+    },
+    status: { ...processStatus, description: 'What its process does.' },
+    node: text,
+    address: text,
+    directory: text,
+    lastError: nullableText,
+    resync: resyncSchema,
+  },
+} as const;
+
+export const volumeSchema = {
+  $id: 'Volume',
+  type: 'object',
+  required: ['name', 'id', 'iqn', 'portal', 'lun', 'size', 'sizeText', 'status', 'replicas'],
+  properties: {
+    name: text,
+    id: { type: 'string', format: 'uuid' },
+    iqn: text,
+    portal: { ...text, description: 'host:port for initiators' },
+    lun: count,
+    size: { ...count, description: 'bytes' },
+    sizeText: text,
+    status: {
+      type: 'string',
+      enum: ['healthy', 'degraded', 'unavailable', 'starting', 'deleting'],
+    },
+    reason: { ...nullableText, description: 'why it is not healthy' },
+    controller: {
+      type: 'object',
+      required: ['status', 'node'],
+      properties: { status: processStatus, node: text },
+    },
+    replicaCount: count,
+    inSyncCount: count,
+    replicas: { type: 'array', items: { $ref: 'Replica#' } },
+    sessions: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['initiator', 'address'],
+        properties: { initiator: text, address: nullableText },
+      },
+    },
+    createdAt: date,
+    generation: { ...count, description: 'counts changes of what was asked for; the ETag' },
+  },
+} as const;
+
+export const damagedSchema = {
+  $id: 'DamagedVolume',
+  type: 'object',
+  description: 'A volume whose record cannot be read: not served, never touched.',
+  required: ['name', 'file', 'reason', 'next'],
+  properties: { name: text, file: text, reason: text, next: text },
+} as const;
+
+export const operationSchema = {
+  $id: 'Operation',
+  type: 'object',
+  required: ['id', 'kind', 'volume', 'status', 'percent', 'message', 'createdAt'],
+  properties: {
+    id: { type: 'string', format: 'uuid' },
+    kind: { type: 'string', enum: ['volume-create', 'volume-delete'] },
+    volume: text,
+    status: { type: 'string', enum: ['running', 'succeeded', 'failed'] },
+    percent: { type: 'number', minimum: 0, maximum: 100 },
+    message: text,
+    error: { anyOf: [{ $ref: 'Problem#' }, { type: 'null' }] },
+    createdAt: date,
+    finishedAt: { anyOf: [date, { type: 'null' }] },
+  },
+} as const;
+
+export const eventSchema = {
+  $id: 'Event',
+  type: 'object',
+  required: ['id', 'at', 'kind', 'severity', 'volume', 'message'],
+  properties: {
+    id: count,
+    at: date,
+    kind: text,
+    severity: { type: 'string', enum: ['info', 'warning'] },
+    volume: text,
+    message: text,
+    status: nullableText,
+  },
+} as const;
+
+const poolSchema = {
+  type: 'object',
+  required: ['name', 'node', 'path', 'capacityBytes', 'freeBytes'],
+  properties: { name: text, node: text, path: text, capacityBytes: count, freeBytes: count },
+} as const;
+
+const nodeSchema = {
+  type: 'object',
+  required: ['name', 'status'],
+  properties: { name: text, status: text },
+} as const;
+
+export const systemSchema = {
+  $id: 'System',
+  type: 'object',
+  required: ['version', 'status', 'volumes', 'nodes', 'pools', 'damaged'],
+  properties: {
+    version: text,
+    orchestrator: text,
+    status: { type: 'string', enum: ['healthy', 'degraded', 'unavailable'] },
+    startedAt: date,
+    pid: count,
+    runtime: text,
+    dataDirectory: text,
+    volumes: {
+      type: 'object',
+      required: ['total', 'healthy', 'degraded', 'unavailable', 'starting', 'deleting'],
+      properties: {
+        total: count,
+        healthy: count,
+        degraded: count,
+        unavailable: count,
+        starting: count,
+        deleting: count,
+      },
+    },
+    volumeBytes: { ...count, description: 'sum of the sizes' },
+    nodes: { type: 'array', items: nodeSchema },
+    pools: { type: 'array', items: poolSchema },
+    damaged: { type: 'array', items: { $ref: 'DamagedVolume#' } },
+  },
+} as const;
+
+export const sharedSchemas = [
+  problemSchema,
+  replicaSchema,
+  volumeSchema,
+  damagedSchema,
+  operationSchema,
+  eventSchema,
+  systemSchema,
+];
+
+export const createVolumeBody = {
+  type: 'object',
+  required: ['name'],
+  additionalProperties: false,
+  oneOf: [{ required: ['size'] }, { required: ['sizeBytes'] }],
+  properties: {
+    name: {
+      type: 'string',
+      minLength: 1,
+      maxLength: MAX_NAME_CHARACTERS,
+      pattern: NAME_PATTERN,
+      description: 'a DNS label',
+    },
+    size: { type: 'string', maxLength: 32, description: '`1GiB`, `500M`; rounded up to 4 KiB' },
+    sizeBytes: { type: 'integer', minimum: 1 },
+    replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS, default: 3 },
+  },
+} as const;
+
+export const nameParams = {
+  type: 'object',
+  required: ['name'],
+  properties: { name: { type: 'string', minLength: 1, maxLength: 253 } },
+} as const;
+
+export const pageQuery = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    limit: { type: 'integer', minimum: 1, maximum: MAX_PAGE_ITEMS },
+    cursor: { type: 'string', maxLength: 512, description: '`nextCursor` of the page before' },
+  },
+} as const;
+
+export const problems = {
+  '4xx': {
+    description: 'refused',
+    content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+  },
+  '5xx': {
+    description: 'failed',
+    content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+  },
+} as const;
+
+export const accepted = {
+  description: 'begun; `Location` is the operation',
+  $ref: 'Operation#',
+} as const;

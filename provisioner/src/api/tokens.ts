@@ -1,0 +1,62 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { chmod, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { replaceFile } from '../orchestrator/local/atomic-file.ts';
+
+export type Role = 'admin' | 'read-only';
+
+export const ADMIN_TOKEN_FILE = 'token';
+export const READ_ONLY_TOKEN_FILE = 'token-read-only';
+
+/** Bearer tokens (RFC 6750) of the two roles. */
+export interface Tokens {
+  readonly admin: string;
+  readonly readOnly: string;
+}
+
+/** Random at the first start, kept in files that only their owner may read. */
+export async function loadTokens(directory: string): Promise<Tokens> {
+  return {
+    admin: await loadToken(join(directory, ADMIN_TOKEN_FILE)),
+    readOnly: await loadToken(join(directory, READ_ONLY_TOKEN_FILE)),
+  };
+}
+
+async function loadToken(path: string): Promise<string> {
+  const found = await readTokenFile(path);
+  if (found !== null) {
+    // A copied or restored directory may have opened it to others.
+    await chmod(path, 0o600);
+    return found;
+  }
+  const token = randomBytes(24).toString('base64url');
+  await replaceFile(path, `${token}\n`);
+  return token;
+}
+
+/** Null where there is none. */
+export async function readTokenFile(path: string): Promise<string | null> {
+  try {
+    const token = (await readFile(path, 'utf8')).trim();
+    return token === '' ? null : token;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** The role of an Authorization header; compared in constant time. */
+export function roleOf(header: string | undefined, tokens: Tokens): Role | null {
+  const given = /^Bearer +([\w~+/.=-]+) *$/i.exec(header ?? '')?.[1];
+  if (given === undefined) return null;
+  if (same(given, tokens.admin)) return 'admin';
+  return same(given, tokens.readOnly) ? 'read-only' : null;
+}
+
+function same(a: string, b: string): boolean {
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,226 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { CREATE_TIMEOUT_MS, DEFAULT_PAGE_ITEMS, DEFAULT_REPLICAS } from '../limits.ts';
+import type { Orchestrator, VolumeSpec, VolumeView } from '../orchestrator/orchestrator.ts';
+import { Problem } from '../problem.ts';
+import { formatSize, parseSize, volumeSize } from '../size.ts';
+import type { ApiContext } from './app.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { Idempotency } from './idempotency.ts';
+import type { Operation, Progress } from './operations.ts';
+import { accepted, createVolumeBody, nameParams, pageQuery, problems } from './schemas.ts';
+
+interface CreateBody {
+  readonly name: string;
+  readonly size?: string;
+  readonly sizeBytes?: number;
+  readonly replicas?: number;
+}
+
+export function volumeRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { orchestrator, operations } = context;
+  const idempotency = new Idempotency<Operation>();
+
+  app.post<{ Body: CreateBody; Headers: { 'idempotency-key'?: string } }>(
+    '/v1/volumes',
+    {
+      schema: {
+        operationId: 'createVolume',
+        summary: 'Create a volume',
+        tags: ['volumes'],
+        body: createVolumeBody,
+        response: { 202: accepted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const key = request.headers['idempotency-key'] ?? null;
+      const create = (): Promise<Operation> => beginCreate(context, request.body, key);
+      const operation = await (key === null
+        ? create()
+        : idempotency.run(key, request.body, create));
+      return reply.code(202).header('location', `/v1/operations/${operation.id}`).send(operation);
+    },
+  );
+
+  app.get<{ Querystring: { limit?: number; cursor?: string } }>(
+    '/v1/volumes',
+    {
+      schema: {
+        operationId: 'listVolumes',
+        summary: 'List volumes by name',
+        tags: ['volumes'],
+        querystring: pageQuery,
+        response: {
+          200: {
+            type: 'object',
+            required: ['items', 'nextCursor', 'damaged'],
+            properties: {
+              items: { type: 'array', items: { $ref: 'Volume#' } },
+              nextCursor: { type: ['string', 'null'] },
+              damaged: { type: 'array', items: { $ref: 'DamagedVolume#' } },
+            },
+          },
+          ...problems,
+        },
+      },
+    },
+    (request) => {
+      const { limit = DEFAULT_PAGE_ITEMS, cursor } = request.query;
+      const after = cursor === undefined ? null : decodeCursor(cursor);
+      const rest = orchestrator.volumes().filter(({ name }) => after === null || name > after);
+      const items = rest.slice(0, limit);
+      const last = items.at(-1);
+      const nextCursor = last !== undefined && rest.length > limit ? encodeCursor(last.name) : null;
+      return { items, nextCursor, damaged: orchestrator.damaged() };
+    },
+  );
+
+  app.get<{ Params: { name: string } }>(
+    '/v1/volumes/:name',
+    {
+      schema: {
+        operationId: 'getVolume',
+        summary: 'One volume',
+        tags: ['volumes'],
+        params: nameParams,
+        response: { 200: { $ref: 'Volume#' }, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const view = await requireVolume(orchestrator, request.params.name);
+      return reply.header('etag', etagOf(view)).send(view);
+    },
+  );
+
+  app.delete<{
+    Params: { name: string };
+    Querystring: { force?: boolean };
+    Headers: { 'if-match'?: string };
+  }>(
+    '/v1/volumes/:name',
+    {
+      schema: {
+        operationId: 'deleteVolume',
+        summary: 'Delete a volume with its data',
+        description: 'Refused while initiators are logged in, unless forced.',
+        tags: ['volumes'],
+        params: nameParams,
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          properties: { force: { type: 'boolean', default: false } },
+        },
+        response: { 202: accepted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      const view = await requireVolume(orchestrator, name);
+      const match = request.headers['if-match'];
+      if (match !== undefined && !matches(match, view)) {
+        throw new Problem('precondition-failed', `volume ${name} is not the one that was meant`, {
+          next: `get it again: GET /v1/volumes/${name}`,
+        });
+      }
+      if (view.sessions.length > 0 && request.query.force !== true) {
+        const who = [...new Set(view.sessions.map(({ initiator }) => initiator))].join(', ');
+        throw new Problem('volume-in-use', `${view.sessions.length} session(s) are open: ${who}`, {
+          next: 'unmount and log out there first, or force it (--force, ?force=true)',
+        });
+      }
+      const { gone } = await orchestrator.deleteVolume(name);
+      const operation = operations.begin('volume-delete', name, async (progress) => {
+        progress(10, 'its processes end, its data is removed');
+        await gone;
+        return `volume ${name} is deleted`;
+      });
+      return reply.code(202).header('location', `/v1/operations/${operation.id}`).send(operation);
+    },
+  );
+}
+
+async function beginCreate(
+  context: ApiContext,
+  body: CreateBody,
+  key: string | null,
+): Promise<Operation> {
+  const { orchestrator, operations } = context;
+  const { spec, note } = specOf(body);
+  // The key is in the volume's record, so that a retry finds it also after a restart of the server.
+  const earlier = key === null ? null : orchestrator.volumeByIdempotencyKey(key);
+  if (earlier !== null && earlier.name !== spec.name) {
+    throw new Problem('idempotency-conflict', `the key belongs to volume ${earlier.name}`);
+  }
+  if (earlier === null) await orchestrator.createVolume(spec, { idempotencyKey: key });
+  return operations.begin('volume-create', spec.name, async (progress) => {
+    await untilServing(orchestrator, spec.name, progress);
+    return `volume ${spec.name} serves${note}`;
+  });
+}
+
+function specOf(body: CreateBody): { spec: VolumeSpec; note: string } {
+  const requested = body.sizeBytes ?? parseSize(body.size ?? '');
+  if (requested === null) {
+    throw new Problem('size-invalid', `"${body.size ?? ''}" is no size`, {
+      next: 'write it like 1GiB, 500MiB, 2TiB',
+    });
+  }
+  const size = volumeSize(requested);
+  if ('reason' in size) throw new Problem('size-invalid', size.reason);
+  return {
+    spec: { name: body.name, sizeBytes: size.bytes, replicas: body.replicas ?? DEFAULT_REPLICAS },
+    note: size.rounded
+      ? `; its size was rounded up to ${size.bytes} bytes (${formatSize(size.bytes)}), whole 4 KiB blocks`
+      : '',
+  };
+}
+
+/** How long a volume that says that it is unavailable may go on trying before its creation is said to have failed. */
+const GIVE_UP_AFTER_MS = 5_000;
+
+async function untilServing(
+  orchestrator: Orchestrator,
+  name: string,
+  progress: Progress,
+): Promise<void> {
+  const begin = performance.now();
+  let unavailableSince: number | null = null;
+  for (;;) {
+    const view = await orchestrator.volume(name, { fresh: true });
+    if (view === null || view.status === 'deleting') {
+      throw new Problem('volume-deleting', `volume ${name} was deleted meanwhile`);
+    }
+    if (view.status === 'healthy' || view.status === 'degraded') return;
+    const now = performance.now();
+    unavailableSince = view.status === 'unavailable' ? (unavailableSince ?? now) : null;
+    const gaveUp = unavailableSince !== null && now - unavailableSince > GIVE_UP_AFTER_MS;
+    if (gaveUp || now - begin > CREATE_TIMEOUT_MS) {
+      throw new Problem('volume-failed', view.reason ?? 'the volume does not start', {
+        next: `it is tried again; see: mayactl volume info ${name}; or remove it: mayactl volume delete ${name}`,
+      });
+    }
+    const up = view.replicas.filter(({ status }) => status === 'running').length;
+    progress((90 * up) / (view.replicas.length + 1), view.reason ?? 'it starts');
+    await delay(50);
+  }
+}
+
+async function requireVolume(orchestrator: Orchestrator, name: string): Promise<VolumeView> {
+  const view = await orchestrator.volume(name, { fresh: true });
+  if (view !== null) return view;
+  throw new Problem('volume-not-found', `there is no volume ${name}`, {
+    next: 'mayactl volume list',
+  });
+}
+
+function etagOf(view: VolumeView): string {
+  return `"${view.id}-${view.generation}"`;
+}
+
+/** RFC 9110 13.1.1: a list of strong entity tags, or `*`. */
+function matches(header: string, view: VolumeView): boolean {
+  return header
+    .split(',')
+    .map((tag) => tag.trim())
+    .some((tag) => tag === '*' || tag === etagOf(view));
+}

@@ -1,0 +1,159 @@
+import { access, constants, mkdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
+import type { Server } from 'node:net';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { MIN_FREE_BYTES } from './limits.ts';
+import { replaceFile } from './orchestrator/local/atomic-file.ts';
+import { DataDirectoryBusyError, lockDataDirectory } from './orchestrator/local/data-lock.ts';
+import { Problem, fileProblem } from './problem.ts';
+import { formatSize } from './size.ts';
+
+/** XDG Base Directory Specification: data of a user. */
+export function defaultDataDirectory(): string {
+  const base = process.env['XDG_DATA_HOME'];
+  return join(
+    base === undefined || base === '' ? join(homedir(), '.local/share') : base,
+    'openebs',
+  );
+}
+
+/**
+ *   DIR/system.json   format, since when             DIR/volumes/NAME/volume.json  the record
+ *   DIR/server.json   where the API server answers   DIR/volumes/NAME/replica-N/   one copy of the data
+ *   DIR/token...      bearer tokens                  DIR/logs/NAME/PROCESS.log     what the daemons say
+ *   DIR/run           processes of the last run      DIR/cache                     compiled code
+ */
+export class DataDirectory {
+  readonly path: string;
+  readonly isNew: boolean;
+  readonly #lock: Server;
+
+  private constructor(path: string, isNew: boolean, lock: Server) {
+    this.path = path;
+    this.isNew = isNew;
+    this.#lock = lock;
+  }
+
+  /** Makes it where it is missing, and takes it for this process. Throws Problem in words. */
+  static async open(given: string): Promise<DataDirectory> {
+    const wanted = resolve(given);
+    try {
+      await mkdir(wanted, { recursive: true, mode: 0o700 });
+      const path = await realpath(wanted);
+      await access(path, constants.W_OK | constants.X_OK);
+      const lock = await lockDataDirectory(path);
+      await requireSpace(path);
+      const isNew = await prepare(path);
+      return new DataDirectory(path, isNew, lock);
+    } catch (error) {
+      if (error instanceof DataDirectoryBusyError) throw await busyProblem(wanted, error);
+      throw problemOf(error, wanted);
+    }
+  }
+
+  get cacheDirectory(): string {
+    return join(this.path, 'cache');
+  }
+
+  get markDirectory(): string {
+    return join(this.path, 'run');
+  }
+
+  async announce(server: ServerFile): Promise<void> {
+    await replaceFile(join(this.path, SERVER_FILE), `${JSON.stringify(server, null, 2)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await rm(join(this.path, SERVER_FILE), { force: true });
+    this.#lock.close();
+  }
+}
+
+const SYSTEM_FILE = 'system.json';
+const SYSTEM_FORMAT = 1;
+const SERVER_FILE = 'server.json';
+
+/** How mayactl finds a system that runs. */
+export interface ServerFile {
+  readonly apiUrl: string;
+  readonly pid: number;
+  readonly startedAt: string;
+}
+
+/** Null where no system has announced itself. */
+export async function readServerFile(directory: string): Promise<ServerFile | null> {
+  try {
+    const value = JSON.parse(await readFile(join(directory, SERVER_FILE), 'utf8')) as ServerFile;
+    return typeof value.apiUrl === 'string' && typeof value.pid === 'number' ? value : null;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EACCES') throw error;
+    return null;
+  }
+}
+
+async function prepare(path: string): Promise<boolean> {
+  for (const name of ['volumes', 'logs', 'run', 'cache']) {
+    await mkdir(join(path, name), { recursive: true, mode: 0o700 });
+  }
+  const file = join(path, SYSTEM_FILE);
+  let found: string;
+  try {
+    found = await readFile(file, 'utf8');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    const system = { formatVersion: SYSTEM_FORMAT, createdAt: new Date().toISOString() };
+    await replaceFile(file, `${JSON.stringify(system, null, 2)}\n`);
+    return true;
+  }
+  const format = formatOf(found);
+  if (format !== null && format > SYSTEM_FORMAT) {
+    throw new Problem(
+      'record-damaged',
+      `a newer version of OpenEBS wrote ${path} (format ${format}, this one knows ${SYSTEM_FORMAT})`,
+      { next: 'start the newer version, or use another data directory (--data-dir)' },
+    );
+  }
+  return false;
+}
+
+/** Null where it is damaged: it holds nothing that the volumes need. */
+function formatOf(text: string): number | null {
+  try {
+    const { formatVersion } = JSON.parse(text) as { formatVersion?: unknown };
+    return typeof formatVersion === 'number' ? formatVersion : null;
+  } catch {
+    return null;
+  }
+}
+
+async function requireSpace(path: string): Promise<void> {
+  const { bsize, bavail } = await statfs(path);
+  if (bsize * bavail >= MIN_FREE_BYTES) return;
+  throw new Problem('no-space', `only ${formatSize(bsize * bavail)} are free in ${path}`, {
+    next: `free some, at least ${formatSize(MIN_FREE_BYTES)} (df -h ${path}), or use another data directory (--data-dir)`,
+  });
+}
+
+async function busyProblem(path: string, cause: Error): Promise<Problem> {
+  const server = await readServerFile(path);
+  const who = server === null ? '' : ` (process ${server.pid}, ${server.apiUrl})`;
+  return new Problem('volume-in-use', `OpenEBS runs in ${path} already${who}`, {
+    next:
+      server === null
+        ? 'use that one, or start this one with another --data-dir'
+        : `use that one (mayactl --data-dir ${path} status), stop it (kill ${server.pid}), or start this one with another --data-dir`,
+    cause,
+  });
+}
+
+function problemOf(error: unknown, path: string): unknown {
+  if (error instanceof Problem) return error;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOTDIR' || code === 'EEXIST') {
+    return new Problem('bad-request', `${path} is no directory`, {
+      next: 'name a directory with --data-dir; it is made where it is missing',
+      cause: error,
+    });
+  }
+  return fileProblem(error, path) ?? error;
+}

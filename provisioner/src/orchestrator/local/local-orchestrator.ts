@@ -1,0 +1,314 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { MIN_FREE_BYTES } from '../../limits.ts';
+import { Problem, fileProblem } from '../../problem.ts';
+import { formatSize } from '../../size.ts';
+import type {
+  DamagedVolume,
+  NodeView,
+  Orchestrator,
+  PoolView,
+  VolumeEvent,
+  VolumeSpec,
+  VolumeView,
+} from '../orchestrator.ts';
+import { syncDirectory } from './atomic-file.ts';
+import { daemonEnvironment } from './daemons.ts';
+import { findFreePort } from './ports.ts';
+import {
+  DELETED_RECORD_FILE,
+  RECORD_FILE,
+  RecordError,
+  newRecord,
+  readRecord,
+  writeRecord,
+  type VolumeRecord,
+} from './record.ts';
+import { openRuntimeDirectory } from './runtime-directory.ts';
+import { VolumeRunner, removeVolume } from './volume-runner.ts';
+
+export interface LocalOptions {
+  /** Exists, is locked by us. */
+  readonly dataDirectory: string;
+  readonly cacheDirectory: string;
+  readonly markDirectory: string;
+  readonly portalHost: string;
+  /** First portal port to try; 0: any free one. */
+  readonly firstPortalPort: number;
+}
+
+/** How many volumes start at the same time; each is several processes. */
+const STARTS_AT_ONCE = 4;
+
+/** Volumes as child processes on this host. */
+export class LocalOrchestrator implements Orchestrator {
+  readonly kind = 'local';
+  readonly #options: LocalOptions;
+  readonly #volumesDirectory: string;
+  readonly #runtimeDirectory: string;
+  readonly #env: Readonly<Record<string, string | undefined>>;
+  readonly #runners = new Map<string, VolumeRunner>();
+  readonly #damaged = new Map<string, DamagedVolume>();
+  readonly #deletions = new Map<string, Promise<void>>();
+  readonly #listeners = new Set<(event: VolumeEvent) => void>();
+  /** Creations one after the other: names and ports are taken in order. */
+  #creation: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+
+  constructor(options: LocalOptions) {
+    this.#options = options;
+    this.#volumesDirectory = join(options.dataDirectory, 'volumes');
+    this.#runtimeDirectory = openRuntimeDirectory(options.dataDirectory);
+    this.#env = daemonEnvironment(options.cacheDirectory);
+    mkdirSync(this.#volumesDirectory, { recursive: true });
+  }
+
+  /** Reads the records and starts what they say; finishes deletions that were interrupted. */
+  async start(): Promise<void> {
+    for (const entry of await readdir(this.#volumesDirectory, { withFileTypes: true })) {
+      if (entry.isDirectory()) await this.#load(entry.name);
+    }
+    const waiting = [...this.#runners.values()];
+    const worker = async (): Promise<void> => {
+      for (let runner = waiting.shift(); runner !== undefined; runner = waiting.shift()) {
+        await runner.start(() => this.#takenPorts());
+      }
+    };
+    await Promise.all(Array.from({ length: STARTS_AT_ONCE }, worker));
+  }
+
+  createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView> {
+    const created = this.#creation.then(() => this.#create(spec, origin.idempotencyKey));
+    this.#creation = created.catch(() => undefined);
+    return created;
+  }
+
+  async volume(name: string, options = { fresh: false }): Promise<VolumeView | null> {
+    const damaged = this.#damaged.get(name);
+    if (damaged !== undefined) {
+      throw new Problem('record-damaged', `${damaged.file}: ${damaged.reason}`, {
+        next: damaged.next,
+      });
+    }
+    const runner = this.#runners.get(name);
+    if (runner === undefined) return null;
+    return options.fresh ? runner.observe() : runner.view();
+  }
+
+  volumes(): readonly VolumeView[] {
+    return [...this.#runners.values()]
+      .map((runner) => runner.view())
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  damaged(): readonly DamagedVolume[] {
+    return [...this.#damaged.values()];
+  }
+
+  volumeByIdempotencyKey(key: string): VolumeView | null {
+    for (const runner of this.#runners.values()) {
+      if (runner.record.idempotencyKey === key) return runner.view();
+    }
+    return null;
+  }
+
+  async deleteVolume(name: string): Promise<{ readonly gone: Promise<void> }> {
+    const running = this.#deletions.get(name);
+    if (running !== undefined) return { gone: running };
+    const runner = this.#runners.get(name);
+    if (runner === undefined) {
+      throw new Problem('volume-not-found', `there is no volume ${name}`, {
+        next: 'mayactl volume list',
+      });
+    }
+    try {
+      await runner.markDeleting();
+    } catch (error) {
+      throw fileProblem(error, this.#options.dataDirectory) ?? error;
+    }
+    return { gone: this.#deletions.get(name) ?? this.#finishDeletion(runner) };
+  }
+
+  nodes(): Promise<readonly NodeView[]> {
+    return Promise.resolve([{ name: hostname(), status: 'ready' }]);
+  }
+
+  async pools(): Promise<readonly PoolView[]> {
+    const { bsize, blocks, bavail } = await statfs(this.#volumesDirectory);
+    return [
+      {
+        name: 'default',
+        node: hostname(),
+        path: this.#volumesDirectory,
+        capacityBytes: bsize * blocks,
+        freeBytes: bsize * bavail,
+      },
+    ];
+  }
+
+  async scrape(): Promise<readonly { labels: Readonly<Record<string, string>>; text: string }[]> {
+    const all = await Promise.all([...this.#runners.values()].map((runner) => runner.scrape()));
+    return all.flat();
+  }
+
+  onEvent(listener: (event: VolumeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#creation;
+    await Promise.all([...this.#runners.values()].map((runner) => runner.stop()));
+    await Promise.allSettled(this.#deletions.values());
+    rmSync(this.#runtimeDirectory, { recursive: true, force: true });
+  }
+
+  /** Ends all daemons at once; the next start compares what was written last. */
+  kill(): void {
+    for (const runner of this.#runners.values()) runner.kill();
+  }
+
+  async #create(spec: VolumeSpec, idempotencyKey: string | null): Promise<VolumeView> {
+    const { name } = spec;
+    if (this.#stopping) throw new Problem('stopping', 'the system is stopping');
+    const existing = await this.volume(name);
+    if (existing !== null) {
+      throw existing.status === 'deleting'
+        ? new Problem('volume-deleting', `volume ${name} is being deleted`, {
+            next: 'try again when it is gone (mayactl volume list)',
+          })
+        : new Problem('volume-exists', `there is a volume ${name} already`, {
+            next: `choose another name, or see it with: mayactl volume info ${name}`,
+          });
+    }
+    await this.#requireSpace();
+    const portalPort = await findFreePort(
+      this.#options.portalHost,
+      this.#options.firstPortalPort,
+      this.#takenPorts(),
+    );
+    const record = newRecord(spec, { portalPort, idempotencyKey, createdAt: new Date() });
+    const directory = join(this.#volumesDirectory, name);
+    try {
+      await mkdir(directory, { mode: 0o700 });
+      await writeRecord(directory, record);
+      await syncDirectory(this.#volumesDirectory);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw fileProblem(error, this.#options.dataDirectory) ?? error;
+    }
+    const runner = this.#addRunner(record);
+    this.#emit(name, {
+      kind: 'created',
+      severity: 'info',
+      message: `created, ${formatSize(record.sizeBytes)}, ${spec.replicas} ${spec.replicas === 1 ? 'replica' : 'replicas'}`,
+    });
+    runner
+      .start(() => this.#takenPorts())
+      .catch((error: unknown) => this.#startFailed(name, error));
+    return runner.view();
+  }
+
+  #startFailed(name: string, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    this.#emit(name, { kind: 'status', severity: 'warning', message: `cannot be started: ${why}` });
+  }
+
+  async #requireSpace(): Promise<void> {
+    const { bsize, bavail } = await statfs(this.#volumesDirectory);
+    if (bsize * bavail >= MIN_FREE_BYTES) return;
+    throw new Problem(
+      'no-space',
+      `${formatSize(bsize * bavail)} are free on the file system of ${this.#options.dataDirectory}`,
+      { next: `free some, at least ${formatSize(MIN_FREE_BYTES)} (df -h shows the usage)` },
+    );
+  }
+
+  #takenPorts(): ReadonlySet<number> {
+    const runners = [...this.#runners.values()];
+    return new Set(runners.flatMap(({ record, portalPort }) => [record.portalPort, portalPort]));
+  }
+
+  #logDirectory(name: string): string {
+    return join(this.#options.dataDirectory, 'logs', name);
+  }
+
+  #addRunner(record: VolumeRecord): VolumeRunner {
+    const { markDirectory, portalHost } = this.#options;
+    const runner = new VolumeRunner(
+      record,
+      {
+        directory: join(this.#volumesDirectory, record.name),
+        logDirectory: this.#logDirectory(record.name),
+        runtimeDirectory: this.#runtimeDirectory,
+        markDirectory,
+        portalHost,
+        node: hostname(),
+        env: this.#env,
+      },
+      (event) => this.#emit(record.name, event),
+    );
+    this.#runners.set(record.name, runner);
+    return runner;
+  }
+
+  #finishDeletion(runner: VolumeRunner): Promise<void> {
+    const { name } = runner.record;
+    const gone = (async (): Promise<void> => {
+      await runner.stop();
+      await runner.remove();
+      await syncDirectory(this.#volumesDirectory);
+      this.#runners.delete(name);
+      this.#emit(name, { kind: 'deleted', severity: 'info', message: 'deleted with its data' });
+    })().finally(() => this.#deletions.delete(name));
+    gone.catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#emit(name, {
+        kind: 'status',
+        severity: 'warning',
+        message: `cannot be deleted: ${why}`,
+      });
+    });
+    this.#deletions.set(name, gone);
+    return gone;
+  }
+
+  async #load(name: string): Promise<void> {
+    const directory = join(this.#volumesDirectory, name);
+    const file = join(directory, RECORD_FILE);
+    if ((await readdir(directory)).includes(DELETED_RECORD_FILE)) {
+      await removeVolume({ directory, logDirectory: this.#logDirectory(name) });
+      return;
+    }
+    try {
+      this.#addRunner(await readRecord(directory, name));
+    } catch (error) {
+      const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+      if (isMissing && (await readdir(directory)).length === 0) {
+        // A creation or deletion that was interrupted: nothing is in there.
+        await rm(directory, { recursive: true });
+        return;
+      }
+      const reason = isMissing ? 'it is missing' : describe(error);
+      this.#damaged.set(name, {
+        name,
+        file,
+        reason,
+        next: `put a good copy of ${file} back and start again; the data in ${directory} is untouched`,
+      });
+    }
+  }
+
+  #emit(volume: string, event: Omit<VolumeEvent, 'volume' | 'status'>): void {
+    const status = this.#runners.get(volume)?.view().status ?? null;
+    for (const listener of this.#listeners) listener({ ...event, volume, status });
+  }
+}
+
+function describe(error: unknown): string {
+  if (error instanceof RecordError) return error.message;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,80 @@
+import type { ResyncView, SessionView } from '../orchestrator.ts';
+
+/** What the orchestrator reads of a target's GET /v1/status; the rest is the target's own affair. */
+export interface TargetStatus {
+  readonly state: 'healthy' | 'degraded' | 'unavailable' | 'starting';
+  readonly reason: string | null;
+  readonly replicas: readonly TargetReplica[];
+  readonly sessions: readonly SessionView[];
+}
+
+export interface TargetReplica {
+  readonly id: string | null;
+  readonly address: string | null;
+  readonly mode: 'in-sync' | 'syncing' | 'offline';
+  readonly lastError: string | null;
+  readonly resync: ResyncView | null;
+}
+
+/** Null where the answer is none. Fields that are missing are taken as unknown. */
+export function parseTargetStatus(body: string): TargetStatus | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return null;
+  }
+  if (!isObject(value)) return null;
+  const { state } = value;
+  if (
+    state !== 'healthy' &&
+    state !== 'degraded' &&
+    state !== 'unavailable' &&
+    state !== 'starting'
+  ) {
+    return null;
+  }
+  return {
+    state,
+    reason: textOf(value['reason']),
+    replicas: listOf(value['replicas']).map(replicaOf),
+    sessions: listOf(value['sessions']).map((session) => ({
+      initiator: textOf(session['initiator']) ?? 'unknown',
+      address: textOf(session['address']) ?? textOf(session['remote']),
+    })),
+  };
+}
+
+function replicaOf(value: Record<string, unknown>): TargetReplica {
+  const { mode } = value;
+  const resync = value['resync'];
+  return {
+    id: textOf(value['id']),
+    address: textOf(value['address']),
+    mode: mode === 'in-sync' || mode === 'syncing' ? mode : 'offline',
+    lastError: textOf(value['lastError']),
+    resync: isObject(resync)
+      ? {
+          percent: numberOf(resync['percent']) ?? 0,
+          bytesPerSecond: numberOf(resync['bytesPerSecond']),
+          etaSeconds: numberOf(resync['etaSeconds']),
+        }
+      : null,
+  };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function listOf(value: unknown): Record<string, unknown>[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}

@@ -1,0 +1,336 @@
+import { mkdirSync } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  LOG_CHECK_PERIOD_MS,
+  OBSERVE_PERIOD_MS,
+  READY_POLL_MS,
+  REPLICAS_FIRST_MS,
+  REPLICA_STOP_MS,
+  TARGET_STOP_MS,
+} from '../../limits.ts';
+import type { VolumeEvent, VolumeView } from '../orchestrator.ts';
+import { syncDirectory } from './atomic-file.ts';
+import { controlGet } from './control-client.ts';
+import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
+import { LogFile } from './log-file.ts';
+import { findFreePort, tryPort } from './ports.ts';
+import {
+  DELETED_RECORD_FILE,
+  RECORD_FILE,
+  type MemberRecord,
+  type VolumeRecord,
+} from './record.ts';
+import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
+import { parseTargetStatus, type TargetStatus } from './target-status.ts';
+import { memberName, viewOf } from './volume-view.ts';
+
+/** Where a volume's things are. */
+export interface VolumePlaces {
+  readonly directory: string;
+  readonly logDirectory: string;
+  readonly runtimeDirectory: string;
+  readonly markDirectory: string;
+  readonly portalHost: string;
+  readonly node: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+interface Member {
+  readonly member: MemberRecord;
+  readonly directory: string;
+  readonly dataSocket: string;
+  readonly process: SupervisedProcess;
+}
+
+/** The mark of the deletion goes last: until then the next start goes on with it. */
+export async function removeVolume(
+  places: Pick<VolumePlaces, 'directory' | 'logDirectory'>,
+): Promise<void> {
+  const { directory, logDirectory } = places;
+  for (const name of await readdir(directory)) {
+    if (name !== DELETED_RECORD_FILE) await rm(join(directory, name), { recursive: true });
+  }
+  await syncDirectory(directory);
+  await rm(directory, { recursive: true });
+  await rm(logDirectory, { recursive: true, force: true });
+}
+
+export type RunnerEvent = Omit<VolumeEvent, 'volume' | 'status'>;
+
+/** One volume on this host: its replicas, its target, what they say. */
+export class VolumeRunner {
+  readonly #record: VolumeRecord;
+  readonly #places: VolumePlaces;
+  readonly #emit: (event: RunnerEvent) => void;
+  readonly #members: readonly Member[];
+  readonly #targetLog: LogFile;
+  readonly #logs: LogFile[] = [];
+  #target: SupervisedProcess | null = null;
+  #portalPort: number;
+  #targetStatus: TargetStatus | null = null;
+  #told = '';
+  #isDeleting = false;
+  #stopping = false;
+  #observer: NodeJS.Timeout | undefined;
+  #logTimer: NodeJS.Timeout | undefined;
+
+  constructor(record: VolumeRecord, places: VolumePlaces, emit: (event: RunnerEvent) => void) {
+    this.#record = record;
+    this.#places = places;
+    this.#emit = emit;
+    this.#portalPort = record.portalPort;
+    this.#members = record.members.map((member) => this.#makeMember(member));
+    this.#targetLog = this.#makeLog('target');
+  }
+
+  get record(): VolumeRecord {
+    return this.#record;
+  }
+
+  get isDeleting(): boolean {
+    return this.#isDeleting;
+  }
+
+  get portalPort(): number {
+    return this.#portalPort;
+  }
+
+  /** Replicas first, then the target; returns when all are started, which is not yet when they serve. */
+  async start(takenPorts: () => ReadonlySet<number>): Promise<void> {
+    mkdirSync(this.#places.directory, { recursive: true });
+    for (const { process } of this.#members) process.start();
+    this.#logTimer = setInterval(() => {
+      for (const log of this.#logs) log.rotateIfLarge();
+    }, LOG_CHECK_PERIOD_MS).unref();
+    const deadline = performance.now() + REPLICAS_FIRST_MS;
+    while (!this.#allMembersRun() && performance.now() < deadline) await delay(READY_POLL_MS);
+    if (this.#stopping) return;
+    await this.#choosePort(takenPorts);
+    if (this.#isStopping()) return;
+    this.#target = this.#makeTarget();
+    this.#target.start();
+    this.#observeLater(READY_POLL_MS);
+  }
+
+  /** The target first, so that nothing is acknowledged any more; then the replicas, which flush. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#observer);
+    clearInterval(this.#logTimer);
+    if ((await this.#target?.stop()) === true) this.#tellKilled('the target');
+    this.#targetStatus = null;
+    await Promise.all(
+      this.#members.map(async ({ member, process }) => {
+        if (await process.stop()) this.#tellKilled(memberName(member));
+      }),
+    );
+  }
+
+  kill(): void {
+    this.#target?.kill();
+    for (const { process } of this.#members) process.kill();
+  }
+
+  /** Durable; from here on the volume is gone for its users, also after a restart. */
+  async markDeleting(): Promise<void> {
+    const { directory } = this.#places;
+    await rename(join(directory, RECORD_FILE), join(directory, DELETED_RECORD_FILE));
+    await syncDirectory(directory);
+    this.#isDeleting = true;
+  }
+
+  async remove(): Promise<void> {
+    await removeVolume(this.#places);
+  }
+
+  view(): VolumeView {
+    return viewOf({
+      record: this.#record,
+      isDeleting: this.#isDeleting,
+      node: this.#places.node,
+      portal: this.#portal(),
+      target: this.#target ?? { status: 'starting', failures: 0, lastFailure: null },
+      targetStatus: this.#targetStatus,
+      members: this.#members.map(({ member, directory, dataSocket, process }) => ({
+        member,
+        facts: process,
+        directory,
+        address: `unix:${dataSocket}`,
+      })),
+    });
+  }
+
+  /** Asks the target; says what has changed. */
+  async observe(): Promise<VolumeView> {
+    const target = this.#target;
+    if (target !== null && target.status === 'running') {
+      try {
+        const { status, body } = await controlGet(target.controlSocket, '/v1/status');
+        this.#targetStatus = status === 200 ? parseTargetStatus(body) : null;
+      } catch {
+        this.#targetStatus = null;
+      }
+    } else {
+      this.#targetStatus = null;
+    }
+    const view = this.view();
+    if (!this.#stopping) this.#tell(view);
+    return view;
+  }
+
+  /** Prometheus text of every daemon that answers. */
+  async scrape(): Promise<{ labels: Record<string, string>; text: string }[]> {
+    const volume = this.#record.name;
+    const sources = [
+      ...(this.#target === null ? [] : [{ labels: { volume }, process: this.#target }]),
+      ...this.#members.map(({ member, process }) => ({
+        labels: { volume, replica: memberName(member) },
+        process,
+      })),
+    ];
+    const answers = await Promise.allSettled(
+      sources.map(async ({ labels, process }) => {
+        const { status, body } = await controlGet(process.controlSocket, '/metrics');
+        return { labels, text: status === 200 ? body : '' };
+      }),
+    );
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  }
+
+  #tell(view: VolumeView): void {
+    const key = [view.status, ...view.replicas.map(({ mode }) => mode)].join(' ');
+    if (key === this.#told) return;
+    const isFirst = this.#told === '';
+    if (isFirst && view.status === 'starting') return;
+    this.#told = key;
+    const counts = `${view.inSyncCount} of ${view.replicaCount} replicas in sync`;
+    this.#emit({
+      kind: 'status',
+      severity: view.status === 'healthy' || view.status === 'starting' ? 'info' : 'warning',
+      message: `${view.status}, ${counts}${view.reason === null ? '' : `: ${view.reason}`}`,
+    });
+  }
+
+  #tellKilled(what: string): void {
+    this.#emit({
+      kind: 'process-ended',
+      severity: 'warning',
+      message: `${what} did not end in time and was killed`,
+    });
+  }
+
+  #observeLater(delayMs: number): void {
+    this.#observer = setTimeout(() => {
+      void this.observe().then((view) => {
+        if (this.#stopping) return;
+        this.#observeLater(view.status === 'healthy' ? OBSERVE_PERIOD_MS : OBSERVE_PERIOD_MS / 10);
+      });
+    }, delayMs).unref();
+  }
+
+  /** Asked again after each wait. */
+  #isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  #allMembersRun(): boolean {
+    return this.#stopping || this.#members.every(({ process }) => process.status === 'running');
+  }
+
+  async #choosePort(takenPorts: () => ReadonlySet<number>): Promise<void> {
+    const { portalPort } = this.#record;
+    const { portalHost } = this.#places;
+    if ((await tryPort(portalHost, portalPort)) !== null) return;
+    this.#portalPort = await findFreePort(portalHost, portalPort + 1, takenPorts());
+    this.#emit({
+      kind: 'portal-moved',
+      severity: 'warning',
+      message: `port ${portalPort} is busy: the portal is ${this.#portal()} until the next start`,
+    });
+  }
+
+  #portal(): string {
+    return `${this.#places.portalHost}:${this.#portalPort}`;
+  }
+
+  #makeMember(member: MemberRecord): Member {
+    const name = memberName(member);
+    const directory = join(this.#places.directory, name);
+    const dataSocket = this.#socket(`${member.index}.d`);
+    const control = this.#socket(`${member.index}.c`);
+    const command = replicaCommand(this.#record, member, {
+      directory,
+      listen: dataSocket,
+      control,
+    });
+    const process = this.#makeProcess(name, command, {
+      control,
+      sockets: [dataSocket, control],
+      log: this.#makeLog(name),
+      stopTimeoutMs: REPLICA_STOP_MS,
+    });
+    return { member, directory, dataSocket, process };
+  }
+
+  #makeTarget(): SupervisedProcess {
+    const control = this.#socket('t.c');
+    const command = targetCommand(this.#record, {
+      replicas: this.#members.map(({ dataSocket }) => dataSocket),
+      portal: this.#portal(),
+      control,
+    });
+    return this.#makeProcess('target', command, {
+      control,
+      sockets: [control],
+      log: this.#targetLog,
+      stopTimeoutMs: TARGET_STOP_MS,
+    });
+  }
+
+  #makeProcess(
+    name: string,
+    command: CommandLine,
+    options: { control: string; sockets: readonly string[]; log: LogFile; stopTimeoutMs: number },
+  ): SupervisedProcess {
+    return new SupervisedProcess(
+      {
+        ...command,
+        name: `${this.#record.name}.${name}`,
+        env: this.#places.env,
+        controlSocket: options.control,
+        sockets: options.sockets,
+        log: options.log,
+        markDirectory: this.#places.markDirectory,
+        stopTimeoutMs: options.stopTimeoutMs,
+      },
+      (change) => this.#processChanged(name, change),
+    );
+  }
+
+  #processChanged(name: string, change: ProcessChange): void {
+    if (this.#stopping) return;
+    if (change.kind === 'running') {
+      if (!change.afterFailure) return;
+      this.#emit({ kind: 'process-started', severity: 'info', message: `${name} runs again` });
+      return;
+    }
+    this.#emit({
+      kind: 'process-ended',
+      severity: 'warning',
+      message: `${name} ended (${change.reason}), starts again in ${change.retryMs / 1000} s`,
+    });
+  }
+
+  #makeLog(name: string): LogFile {
+    const log = new LogFile(join(this.#places.logDirectory, `${name}.log`));
+    this.#logs.push(log);
+    return log;
+  }
+
+  /** Short, because a socket's path is: eight characters of the volume's id tell volumes apart. */
+  #socket(suffix: string): string {
+    return join(this.#places.runtimeDirectory, `${this.#record.id.slice(0, 8)}-${suffix}.sock`);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What the API server, mayactl and everything else above sees of the place where volumes run. One folder per
+ * implementation; each keeps its own state of record (JSON documents here, custom resources in a cluster).
+ */
+export type VolumeStatus = 'healthy' | 'degraded' | 'unavailable' | 'starting' | 'deleting';
+
+export interface VolumeSpec {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Copies of the data; an even number gets a witness besides. */
+  readonly replicas: number;
+}
+
+export interface ResyncView {
+  readonly percent: number;
+  readonly bytesPerSecond: number | null;
+  readonly etaSeconds: number | null;
+}
+
+export interface ReplicaView {
+  readonly id: string;
+  /** From 1 in the order of creation; the witness has the last one. */
+  readonly index: number;
+  readonly role: 'data' | 'witness';
+  /** What the target says: whether it holds every acknowledged write. */
+  readonly mode: 'in-sync' | 'syncing' | 'offline';
+  /** What the process does. */
+  readonly status: 'running' | 'starting' | 'restarting' | 'stopped';
+  readonly node: string;
+  readonly address: string;
+  readonly directory: string;
+  readonly lastError: string | null;
+  readonly resync: ResyncView | null;
+}
+
+export interface SessionView {
+  readonly initiator: string;
+  readonly address: string | null;
+}
+
+export interface VolumeView {
+  readonly name: string;
+  readonly id: string;
+  readonly iqn: string;
+  /** host:port for initiators. */
+  readonly portal: string;
+  readonly lun: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly sizeText: string;
+  readonly status: VolumeStatus;
+  /** Why it is not healthy, in words. */
+  readonly reason: string | null;
+  readonly controller: { readonly status: ReplicaView['status']; readonly node: string };
+  readonly replicaCount: number;
+  readonly inSyncCount: number;
+  readonly replicas: readonly ReplicaView[];
+  readonly sessions: readonly SessionView[];
+  readonly createdAt: string;
+  /** Counts changes of what was asked for; the entity tag. */
+  readonly generation: number;
+}
+
+export interface NodeView {
+  readonly name: string;
+  readonly status: 'ready';
+}
+
+export interface PoolView {
+  readonly name: string;
+  readonly node: string;
+  readonly path: string;
+  readonly capacityBytes: number;
+  readonly freeBytes: number;
+}
+
+/** A volume whose record cannot be read: not served, never touched, and told until somebody repairs it. */
+export interface DamagedVolume {
+  readonly name: string;
+  readonly file: string;
+  readonly reason: string;
+  readonly next: string;
+}
+
+export type VolumeEventKind =
+  'created' | 'status' | 'process-started' | 'process-ended' | 'portal-moved' | 'deleted';
+
+export interface VolumeEvent {
+  readonly kind: VolumeEventKind;
+  readonly severity: 'info' | 'warning';
+  readonly volume: string;
+  readonly message: string;
+  readonly status: VolumeStatus | null;
+}
+
+export interface Orchestrator {
+  readonly kind: 'local';
+  /** Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ... */
+  createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView>;
+  /** By name; asks the target when `fresh`. Null: there is none. Throws Problem record-damaged. */
+  volume(name: string, options?: { fresh: boolean }): Promise<VolumeView | null>;
+  /** Sorted by name, as last observed. */
+  volumes(): readonly VolumeView[];
+  damaged(): readonly DamagedVolume[];
+  /** The volume that was created with this key, also before a restart. */
+  volumeByIdempotencyKey(key: string): VolumeView | null;
+  /** Marks the volume as deleted, durably; `gone` resolves when its processes and data are. Survives a restart. */
+  deleteVolume(name: string): Promise<{ readonly gone: Promise<void> }>;
+  nodes(): Promise<readonly NodeView[]>;
+  pools(): Promise<readonly PoolView[]>;
+  /** Prometheus text of each daemon. */
+  scrape(): Promise<readonly { labels: Readonly<Record<string, string>>; text: string }[]>;
+  onEvent(listener: (event: VolumeEvent) => void): () => void;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,83 @@
+import type { DamagedVolume, VolumeView } from './orchestrator/orchestrator.ts';
+
+export interface StartFacts {
+  readonly apiUrl: string;
+  readonly wantedApiPort: number;
+  readonly wantedIscsiPort: number;
+  readonly dataDirectory: string;
+  readonly isDefaultDirectory: boolean;
+  readonly volumes: readonly VolumeView[];
+  readonly damaged: readonly DamagedVolume[];
+}
+
+/** Volumes shown one by one; more are counted, so that it stays one screen. */
+const SHOWN_VOLUMES = 8;
+
+/** What was started and what to do next, for 80 columns and one screen. */
+export function startScreen(facts: StartFacts): string {
+  const lines = ['', `API server  ${facts.apiUrl}${portNote(facts)}`];
+  for (const volume of facts.volumes.slice(0, SHOWN_VOLUMES)) lines.push(...volumeLines(volume));
+  const more = facts.volumes.length - SHOWN_VOLUMES;
+  if (more > 0) lines.push(`            and ${more} more: ${mayactl(facts)} volume list`);
+  if (facts.volumes.length === 0) lines.push('volumes     none yet');
+  for (const damaged of facts.damaged) {
+    lines.push(
+      `damaged     volume ${damaged.name} is not served: ${damaged.file}`,
+      `            ${damaged.reason}; ${damaged.next}`,
+    );
+  }
+  const portNotes = movedPortNote(facts);
+  if (portNotes !== null) lines.push(portNotes);
+  lines.push('', ...nextLines(facts));
+  lines.push(
+    `data        ${facts.dataDirectory}`,
+    '            Ctrl-C stops everything and keeps the data',
+    '',
+  );
+  return lines.join('\n');
+}
+
+function volumeLines(volume: VolumeView): string[] {
+  const { name, sizeText, inSyncCount, replicaCount, iqn, portal, status, reason } = volume;
+  const state = status === 'healthy' ? '' : ` (${status})`;
+  const lines = [
+    `volume      ${name}  ${sizeText}, ${inSyncCount} of ${replicaCount} replicas in sync${state}`,
+    `            ${iqn} at ${portal}`,
+  ];
+  if (reason !== null) lines.push(`            ${reason}`);
+  return lines;
+}
+
+function nextLines(facts: StartFacts): string[] {
+  const command = mayactl(facts);
+  const first = facts.volumes[0]?.name;
+  if (first === undefined) {
+    return [
+      `next        ${command} volume create NAME --size 1GiB --replicas 3`,
+      `            ${command} doctor`,
+    ];
+  }
+  return [
+    `next        ${command} volume connect ${first}`,
+    `            ${command} volume info ${first}`,
+    `            ${command} volume create NAME --size 1GiB --replicas 3`,
+  ];
+}
+
+function mayactl({ isDefaultDirectory, dataDirectory }: StartFacts): string {
+  return isDefaultDirectory ? 'npx mayactl' : `npx mayactl --data-dir ${dataDirectory}`;
+}
+
+function portNote({ apiUrl, wantedApiPort }: StartFacts): string {
+  if (wantedApiPort === 0 || apiUrl.endsWith(`:${wantedApiPort}`)) return '';
+  return `  (port ${wantedApiPort} is busy)`;
+}
+
+/** Said where the first volume's portal is not the port that was asked for, which initiators expect. */
+function movedPortNote({ wantedIscsiPort, volumes }: StartFacts): string | null {
+  if (wantedIscsiPort === 0 || volumes.length === 0) return null;
+  const isThere = volumes.some(({ portal }) => portal.endsWith(`:${wantedIscsiPort}`));
+  return isThere
+    ? null
+    : `            (port ${wantedIscsiPort} was busy when the portal was chosen)`;
+}
