@@ -1,0 +1,15 @@
+export { crypto, fs, http, net, path, zlib } from './builtin.ts';
+export { RECEIVE_BUFFER_BYTES, Receiver } from './receiver.ts';
+export type { Address } from './address.ts';
+export { AddressError, formatAddress, parseAddress } from './address.ts';
+export { listen } from './listen.ts';
+export type { StartErrorCode } from './start-error.ts';
+export { StartError } from './start-error.ts';
+export { formatSize, parseSize, SizeError } from './size.ts';
+export type { Logger, LogLevel } from './logger.ts';
+export { createLogger, LOG_LEVELS } from './logger.ts';
+export type { Flag } from './options.ts';
+export { DaemonOptions, oneOf } from './options.ts';
+export { Counter, Gauge, Histogram, LATENCY_BOUNDS_SECONDS, MetricRegistry } from './metrics.ts';
+export type { ControlOptions, ControlServer } from './control-server.ts';
+export { startControlServer } from './control-server.ts';
