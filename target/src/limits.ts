@@ -1,0 +1,62 @@
+/** Every cap of the target, in one place. Lengths that a peer names are compared with these before anything is allocated. */
+export const LIMITS = {
+  /** The longest data segment that may be declared as MaxRecvDataSegmentLength. Bytes. */
+  dataSegmentBytes: 1024 * 1024,
+  /** RFC 7143 13.12: what an initiator may send during login before it knows more. Bytes. */
+  loginDataSegmentBytes: 8192,
+  /** All key=value text of one login or one text exchange, over several PDUs. Bytes. */
+  loginTextBytes: 16 * 1024,
+  /** RFC 7143 6.1: a key name is at most 63 bytes. */
+  keyNameBytes: 63,
+  /** RFC 7143 6.1: a value is at most 255 bytes, large binary values 8192. */
+  keyValueBytes: 8192,
+  /** From the TCP connection to full feature phase. */
+  loginTimeoutMs: 15_000,
+  /** Connections that have not logged in yet, over all and from one address. */
+  connectionsBeforeLogin: 64,
+  connectionsBeforeLoginPerAddress: 8,
+  /** Logged-in sessions of all initiators; each may hold a window of unsolicited data. */
+  sessions: 64,
+  /** Commands of one session between their arrival and their response; the width of the CmdSN window. */
+  commandsInFlight: 128,
+  /** Immediate commands do not count in the CmdSN window, so they have a limit of their own. RFC 7143 4.2.2.1 */
+  immediateCommandsInFlight: 16,
+  /** Data-Out that R2Ts have asked for and data that reads will return, per session; more commands wait. Bytes. */
+  transferBytesInFlight: 32 * 1024 * 1024,
+  /** No command collects more Data-Out than this. Bytes. */
+  dataOutBytes: 16 * 1024 * 1024,
+  /** Responses that the initiator has not taken; beyond it the socket is read no further. Bytes. */
+  unsentBytes: 16 * 1024 * 1024,
+  /** Offered in login; what the initiator offers lower wins. Bytes. RFC 7143 13.13, 13.14 */
+  maxBurstLengthBytes: 4 * 1024 * 1024,
+  firstBurstLengthBytes: 256 * 1024,
+  outstandingR2Ts: 8,
+  /** An initiator that sends nothing is asked for a sign of life, and dropped when it gives none. */
+  keepaliveIdleMs: 30_000,
+  keepaliveTimeoutMs: 60_000,
+} as const;
+
+/** What the logical unit accepts; VPD page B0h and RECEIVE COPY RESULTS tell them to initiators. Blocks are of 512 bytes. */
+export const SCSI_LIMITS = {
+  /** READ, WRITE, VERIFY and their kin. 8 MiB, the largest single write of the replication protocol. */
+  transferBlocks: 16 * 1024,
+  optimalTransferBlocks: 2048,
+  compareAndWriteBlocks: 255,
+  /** All descriptors of one UNMAP together: 4 GiB. */
+  unmapBlocks: 8 * 1024 * 1024,
+  unmapDescriptors: 256,
+  /** 4 GiB; the pattern is written in pieces. */
+  writeSameBlocks: 8 * 1024 * 1024,
+  /** UNMAP, WRITE SAME and EXTENDED COPY go through the volume in pieces, so that nothing else waits long for its range. */
+  unmapPieceBytes: 256 * 1024 * 1024,
+  copyPieceBytes: 1024 * 1024,
+  /** A sector is what survives whole on every disk, so an atomic write is one block. */
+  atomicWriteBlocks: 1,
+  copyTargetDescriptors: 8,
+  copySegmentDescriptors: 32,
+  copyDescriptorBytes: 8 * 32 + 32 * 28,
+  /** Of one EXTENDED COPY. 16 MiB in each segment. */
+  copySegmentBytes: 16 * 1024 * 1024,
+  /** Persistent reservation keys: bounded so that all of them fit into a document of the replicas. */
+  registrations: 64,
+} as const;

@@ -1,0 +1,2 @@
+export { createDeviceServer } from './device-server.ts';
+export type { UnitLog, UnitOptions } from './logical-unit.ts';

@@ -1,0 +1,101 @@
+/** READ and WRITE of every CDB length, WRITE ATOMIC. SBC-3 5.7 to 5.11, 5.29 to 5.33; SBC-4 5.48 */
+import { SCSI_LIMITS } from '../limits.ts';
+import { readU16, takeChunks } from './cdb.ts';
+import { finishGood, type Command } from './command.ts';
+import { BLOCK_BYTES } from './geometry.ts';
+import { blocksOf, checkRange, checkTransferLength, lbaOf } from './media-range.ts';
+import { Asc, SenseKey } from './sense.ts';
+
+/** In byte 1 of the 10, 12 and 16 byte CDBs. */
+const FUA = 0x08;
+
+export function read(command: Command): void {
+  const { cdb } = command;
+  const lba = lbaOf(cdb);
+  const blocks = blocksOf(cdb);
+  if (!checkRange(command, lba, blocks) || !checkTransferLength(command, blocks)) return;
+  if (blocks === 0) {
+    command.good();
+    return;
+  }
+  // FUA: what a replica serves is what all replicas hold; data not yet stable is made so first. SBC-3 5.8
+  if (forcesUnitAccess(cdb)) command.flush(readMedium);
+  else command.read(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, finishRead);
+}
+
+function readMedium(command: Command): void {
+  const { cdb } = command;
+  command.read(lbaOf(cdb) * BLOCK_BYTES, blocksOf(cdb) * BLOCK_BYTES, finishRead);
+}
+
+function finishRead(command: Command): void {
+  command.goodWithChunks(command.chunks, command.lengthBytes);
+}
+
+export function write(command: Command): void {
+  const { cdb } = command;
+  writeRange(command, lbaOf(cdb), blocksOf(cdb), finishWrite);
+}
+
+/** Checks the range and the Data-Out and writes; `next` runs when it is in the page cache of all replicas. */
+export function writeRange(
+  command: Command,
+  lba: number,
+  blocks: number,
+  next: (command: Command) => void,
+): void {
+  if (!checkRange(command, lba, blocks) || !checkTransferLength(command, blocks)) return;
+  const lengthBytes = blocks * BLOCK_BYTES;
+  command.transferBytes = lengthBytes;
+  const { task } = command;
+  // The initiator's expected length was smaller than the CDB's: whole blocks that came are written. SAM-5 5.4.2
+  const arrived = Math.min(
+    lengthBytes,
+    Math.floor(task.dataOutLengthBytes / BLOCK_BYTES) * BLOCK_BYTES,
+  );
+  if (arrived === 0) {
+    next(command);
+    return;
+  }
+  const chunks =
+    task.dataOutLengthBytes === arrived ? task.dataOut : takeChunks(task.dataOut, 0, arrived);
+  command.submit('write', lba * BLOCK_BYTES, arrived, chunks, next);
+}
+
+/** The end of every command that wrote: stable first where FUA or a disabled write cache asks for it. */
+export function finishWrite(command: Command): void {
+  if (command.unit.mode.writeCacheEnabled && !forcesUnitAccess(command.cdb)) command.good();
+  else command.flush(finishGood);
+}
+
+function forcesUnitAccess(cdb: Uint8Array): boolean {
+  // READ (6) and WRITE (6) have LBA bits there.
+  return (cdb[0] ?? 0) >>> 5 !== 0 && ((cdb[1] ?? 0) & FUA) !== 0;
+}
+
+/** SBC-4 5.48: whole or not at all, also over a loss of power; that holds for one block. */
+export function writeAtomic16(command: Command): void {
+  const { cdb } = command;
+  const lba = lbaOf(cdb);
+  const blocks = readU16(cdb, 12);
+  // SBC-4 5.48: MAXIMUM ATOMIC BOUNDARY SIZE is zero, so a boundary other than zero is refused.
+  if (readU16(cdb, 10) !== 0) {
+    command.invalidCdbField(10);
+    return;
+  }
+  if (!checkRange(command, lba, blocks)) return;
+  if (blocks > SCSI_LIMITS.atomicWriteBlocks) {
+    command.check(SenseKey.illegalRequest, Asc.invalidFieldInCdb, null, {
+      inCdb: true,
+      byte: 12,
+      bit: null,
+    });
+    return;
+  }
+  writeRange(command, lba, blocks, finishWrite);
+}
+
+export function writeAtomicBytes(cdb: Uint8Array): number {
+  const blocks = readU16(cdb, 12);
+  return blocks > SCSI_LIMITS.atomicWriteBlocks ? 0 : blocks * BLOCK_BYTES;
+}

@@ -1,0 +1,193 @@
+/** Vital product data pages. SPC-4 7.8, SBC-3 6.6 */
+import { SCSI_LIMITS } from '../limits.ts';
+import { writeAscii, writeU16, writeU32, writeU64 } from './cdb.ts';
+import { PHYSICAL_BLOCK_BLOCKS } from './geometry.ts';
+import { localNaa, VENDOR, volumeIdBytes } from './identity.ts';
+import type { LogicalUnit } from './logical-unit.ts';
+import type { NexusState } from './nexus.ts';
+
+type PageBuilder = (unit: LogicalUnit, nexus: NexusState) => Uint8Array;
+
+/** In ascending order: this is what page 00h lists. SPC-4 7.8.14 */
+const PAGES: ReadonlyMap<number, PageBuilder> = new Map<number, PageBuilder>([
+  [0x00, () => page(0x00, Uint8Array.from(PAGES.keys()))],
+  [0x80, (unit) => page(0x80, ascii(unit.volume.volumeId))],
+  [0x83, (unit, nexus) => page(0x83, concatenate(designators(unit, nexus)))],
+  [0x86, () => extendedInquiry()],
+  [0xb0, () => blockLimits()],
+  [0xb1, () => blockDeviceCharacteristics()],
+  [0xb2, () => logicalBlockProvisioning()],
+]);
+
+/** Null for a page that is not supported. */
+export function buildVpdPage(
+  code: number,
+  unit: LogicalUnit,
+  nexus: NexusState,
+): Uint8Array | null {
+  return PAGES.get(code)?.(unit, nexus) ?? null;
+}
+
+function page(code: number, content: Uint8Array): Uint8Array {
+  const data = new Uint8Array(4 + content.length);
+  data[1] = code;
+  writeU16(data, 2, content.length);
+  data.set(content, 4);
+  return data;
+}
+
+function ascii(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  writeAscii(bytes, 0, text.length, text);
+  return bytes;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** SPC-4 7.8.6.1, tables 599 to 602 */
+const CodeSet = { binary: 0x1, ascii: 0x2, utf8: 0x3 } as const;
+const Association = { logicalUnit: 0x00, targetPort: 0x10, targetDevice: 0x20 } as const;
+const DesignatorType = {
+  t10VendorId: 0x1,
+  naa: 0x3,
+  relativeTargetPort: 0x4,
+  targetPortGroup: 0x5,
+  scsiNameString: 0x8,
+  uuid: 0xa,
+} as const;
+/** SPC-4 7.6.1: PROTOCOL IDENTIFIER iSCSI; PIV says that it is valid. */
+const PROTOCOL_ISCSI = 0x50;
+const PIV = 0x80;
+
+function designator(
+  association: number,
+  type: number,
+  codeSet: number,
+  content: Uint8Array,
+): Uint8Array {
+  const bytes = new Uint8Array(4 + content.length);
+  const ofUnit = association === Association.logicalUnit;
+  bytes[0] = (ofUnit ? 0x00 : PROTOCOL_ISCSI) | codeSet;
+  bytes[1] = (ofUnit ? 0x00 : PIV) | association | type;
+  bytes[3] = content.length;
+  bytes.set(content, 4);
+  return bytes;
+}
+
+/** SPC-4 7.8.6.11: UTF-8, null-terminated, padded to a multiple of four. */
+function nameString(name: string): Uint8Array {
+  const text = new TextEncoder().encode(name);
+  const bytes = new Uint8Array(Math.ceil((text.length + 1) / 4) * 4);
+  bytes.set(text);
+  return bytes;
+}
+
+function designators(unit: LogicalUnit, nexus: NexusState): Uint8Array[] {
+  const { volumeId } = unit.volume;
+  const tag = nexus.nexus.portalGroupTag;
+  const uuid = new Uint8Array(18);
+  // SPC-5 7.7.6.13: a locally assigned UUID.
+  uuid[0] = 0x10;
+  uuid.set(volumeIdBytes(volumeId), 2);
+  const portIdentifier = new Uint8Array(4);
+  writeU16(portIdentifier, 2, tag);
+  const portName = `${unit.iqn},t,0x${tag.toString(16).padStart(4, '0')}`;
+  return [
+    designator(Association.logicalUnit, DesignatorType.naa, CodeSet.binary, localNaa(volumeId)),
+    designator(
+      Association.logicalUnit,
+      DesignatorType.t10VendorId,
+      CodeSet.ascii,
+      ascii(VENDOR.padEnd(8) + volumeId),
+    ),
+    designator(Association.logicalUnit, DesignatorType.uuid, CodeSet.binary, uuid),
+    designator(
+      Association.targetPort,
+      DesignatorType.relativeTargetPort,
+      CodeSet.binary,
+      portIdentifier,
+    ),
+    designator(
+      Association.targetPort,
+      DesignatorType.targetPortGroup,
+      CodeSet.binary,
+      portIdentifier,
+    ),
+    designator(
+      Association.targetPort,
+      DesignatorType.scsiNameString,
+      CodeSet.utf8,
+      nameString(portName),
+    ),
+    designator(
+      Association.targetDevice,
+      DesignatorType.scsiNameString,
+      CodeSet.utf8,
+      nameString(unit.iqn),
+    ),
+  ];
+}
+
+/** SPC-4 7.8.7 */
+function extendedInquiry(): Uint8Array {
+  const data = new Uint8Array(64);
+  data[1] = 0x86;
+  data[3] = 60;
+  // HEADSUP, ORDSUP, SIMPSUP: these task attributes are supported.
+  data[5] = 0x07;
+  // V_SUP: there is a volatile cache, the page caches of the replicas.
+  data[6] = 0x01;
+  return data;
+}
+
+/** SBC-3 6.6.3 (SBC-4 6.6.5 for the atomic fields): the limits that commands are checked against, and no others. */
+function blockLimits(): Uint8Array {
+  const data = new Uint8Array(64);
+  data[1] = 0xb0;
+  data[3] = 60;
+  // WSNZ zero: WRITE SAME of 0 blocks goes to the end of the medium.
+  data[5] = SCSI_LIMITS.compareAndWriteBlocks;
+  writeU16(data, 6, PHYSICAL_BLOCK_BLOCKS);
+  writeU32(data, 8, SCSI_LIMITS.transferBlocks);
+  writeU32(data, 12, SCSI_LIMITS.optimalTransferBlocks);
+  writeU32(data, 16, SCSI_LIMITS.transferBlocks);
+  writeU32(data, 20, SCSI_LIMITS.unmapBlocks);
+  writeU32(data, 24, SCSI_LIMITS.unmapDescriptors);
+  writeU32(data, 28, PHYSICAL_BLOCK_BLOCKS);
+  // UGAVALID: the alignment, zero, is meant.
+  data[32] = 0x80;
+  writeU64(data, 36, SCSI_LIMITS.writeSameBlocks);
+  writeU32(data, 44, SCSI_LIMITS.atomicWriteBlocks);
+  writeU32(data, 52, 1);
+  return data;
+}
+
+/** SBC-3 6.6.2 */
+function blockDeviceCharacteristics(): Uint8Array {
+  const data = new Uint8Array(64);
+  data[1] = 0xb1;
+  data[3] = 60;
+  // MEDIUM ROTATION RATE 0001h: non-rotating.
+  writeU16(data, 4, 0x0001);
+  return data;
+}
+
+/** SBC-3 6.6.4 */
+function logicalBlockProvisioning(): Uint8Array {
+  const data = new Uint8Array(8);
+  data[1] = 0xb2;
+  data[3] = 4;
+  // LBPU, LBPWS, LBPWS10: UNMAP and both WRITE SAMEs deallocate. LBPRZ: what is deallocated reads zero.
+  data[5] = 0x80 | 0x40 | 0x20 | 0x04;
+  // PROVISIONING TYPE: thin.
+  data[6] = 0x02;
+  return data;
+}
