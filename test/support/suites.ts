@@ -1,0 +1,138 @@
+/** What `npm test` runs, in this order: the cheap and general first, the machine that boots a kernel last. */
+import { globSync } from 'node:fs';
+
+import type { Requirement } from './debian.ts';
+
+export interface Command {
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+interface CommonSuite {
+  readonly name: string;
+  readonly about: string;
+  /** After this long the suite is stuck, whatever the machine: what runs is said, and it is killed. */
+  readonly limitSeconds: number;
+  readonly needs: readonly Requirement[];
+}
+
+/** Commands that pass or fail as a whole, and count as one test together. */
+export interface CommandSuite extends CommonSuite {
+  readonly kind: 'commands';
+  readonly commands: readonly Command[];
+}
+
+export interface MochaSuite extends CommonSuite {
+  readonly kind: 'mocha';
+  readonly files: string;
+  /** `dot` where tests are many and small. */
+  readonly reporter: 'dot' | 'spec';
+  /** Of one test, unless it asks for another. */
+  readonly testTimeoutMs: number;
+}
+
+export type Suite = CommandSuite | MochaSuite;
+
+const LIBISCSI: Requirement = { command: 'iscsi-test-cu', packages: ['libiscsi-bin'] };
+const QEMU_IMG: Requirement = { command: 'qemu-img', packages: ['qemu-utils'] };
+const QEMU_ISCSI: Requirement = {
+  file: '/usr/lib/*/qemu/block-iscsi.so',
+  packages: ['qemu-block-extra'],
+};
+const MACHINE: readonly Requirement[] = [
+  { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
+  { command: 'iscsiadm', packages: ['open-iscsi'] },
+  { file: '/bin/busybox', packages: ['busybox-static'] },
+  { command: 'mkfs.ext4', packages: ['e2fsprogs'] },
+  { command: 'mkfs.xfs', packages: ['xfsprogs'] },
+  { command: 'fio', packages: ['fio'] },
+  { command: 'cpio', packages: ['cpio'] },
+  { command: 'blkdiscard', packages: ['util-linux'] },
+  { kernel: 'linux-image-cloud-amd64' },
+];
+
+const crossProcess = (
+  name: string,
+  about: string,
+  limitSeconds: number,
+  needs: readonly Requirement[] = [],
+): MochaSuite => ({
+  kind: 'mocha',
+  name,
+  about,
+  limitSeconds,
+  needs,
+  files: `test/${name}/**/*.test.ts`,
+  reporter: 'spec',
+  testTimeoutMs: 60_000,
+});
+
+const node = process.execPath;
+
+export const SUITES: readonly Suite[] = [
+  {
+    kind: 'commands',
+    name: 'lint',
+    about: 'eslint with type information, and prettier',
+    limitSeconds: 300,
+    needs: [],
+    commands: [
+      { name: 'eslint', file: node, args: ['node_modules/eslint/bin/eslint.js', '.'] },
+      {
+        name: 'prettier',
+        file: node,
+        args: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.'],
+      },
+    ],
+  },
+  {
+    kind: 'commands',
+    name: 'types',
+    about: 'the type checker',
+    limitSeconds: 180,
+    needs: [],
+    commands: [{ name: 'tsc', file: node, args: ['node_modules/typescript/bin/tsc', '--noEmit'] }],
+  },
+  {
+    kind: 'mocha',
+    name: 'tidy',
+    about: 'import directions, sizes, banned words, links',
+    limitSeconds: 60,
+    needs: [],
+    files: 'test/tidy.test.ts',
+    reporter: 'spec',
+    testTimeoutMs: 20_000,
+  },
+  {
+    kind: 'mocha',
+    name: 'unit',
+    about: 'codecs and state machines, beside their sources, and the tests of the test tools',
+    limitSeconds: 300,
+    needs: [],
+    files: '{replica,target,provisioner}/src/**/*.test.ts',
+    reporter: 'dot',
+    testTimeoutMs: 20_000,
+  },
+  crossProcess(
+    'replica',
+    'one replica daemon, and everything that can go wrong with its disk',
+    240,
+  ),
+  crossProcess('replication', 'a target and its replicas', 300),
+  crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 300),
+  crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
+  crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
+  crossProcess('crash', 'kill -9 under a checking load', 420),
+  crossProcess('hostile', 'mutated PDUs and frames against live daemons', 300),
+  crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
+];
+
+export function filesOf(suite: MochaSuite, root: string): string[] {
+  return globSync(suite.files, {
+    cwd: root,
+    exclude: (name) => name === 'node_modules',
+  })
+    .sort()
+    .map((file) => `${root}/${file}`);
+}
