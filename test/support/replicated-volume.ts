@@ -130,7 +130,7 @@ export class ReplicatedVolume {
   /** Ends everything in order: the target first, so that nothing is in flight. */
   async stop(): Promise<void> {
     await this.#target?.daemon.stop();
-    await Promise.all(this.replicas.map((replica) => replica?.daemon.stop() ?? null));
+    await Promise.all(this.replicas.map(async (replica) => await replica?.daemon.stop()));
   }
 
   /** GET on the target's control API. */
