@@ -20,6 +20,7 @@ export interface WelcomeState {
   readonly record: MembershipRecord | null;
   readonly layers: readonly Layer[];
   readonly cleanStart: boolean;
+  readonly sameBoot: boolean;
   readonly lastVersion: Version;
 }
 
@@ -173,6 +174,7 @@ const readState = (fields: Fields): WelcomeState => {
     record: record === null ? null : readRecord(record),
     layers: fields.objects('layers', MAX_LAYERS).map(readLayer),
     cleanStart: fields.flag('cleanStart'),
+    sameBoot: fields.flag('sameBoot'),
     lastVersion: readVersion(fields.object('lastVersion')),
   };
 };
