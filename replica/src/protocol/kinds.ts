@@ -51,6 +51,7 @@ const BODY: Readonly<Partial<Record<FrameKind, BodyShape>>> = {
   write: 'segments',
   welcome: 'json',
   refused: 'json',
+  promised: 'json',
   document: 'json',
   data: 'segments',
   'failed-request': 'json',

@@ -49,6 +49,8 @@ export type Message =
       readonly state: WelcomeState;
     }
   | ({ readonly kind: 'refused' } & Refusal)
+  /** The state after the promise: a record that an older target made durable after `welcome` is in it. */
+  | { readonly kind: 'promised'; readonly state: WelcomeState }
   | { readonly kind: 'document'; readonly name: string; readonly content: Uint8Array | null }
   | ({ readonly kind: 'failed-request'; readonly offsetBytes: number | null } & Refusal)
   | {
@@ -122,6 +124,7 @@ const READERS: { readonly [Kind in MessageKind]: (fields: Fields) => Message } =
     state: readState(fields.object('state')),
   }),
   refused: (fields) => ({ kind: 'refused', ...refusal(fields) }),
+  promised: (fields) => ({ kind: 'promised', state: readState(fields.object('state')) }),
   document: (fields) => ({
     kind: 'document',
     name: readDocumentName(fields),
