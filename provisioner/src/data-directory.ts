@@ -1,21 +1,12 @@
 import { access, constants, mkdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
 import type { Server } from 'node:net';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { MIN_FREE_BYTES } from './limits.ts';
 import { replaceFile } from './orchestrator/local/atomic-file.ts';
 import { DataDirectoryBusyError, lockDataDirectory } from './orchestrator/local/data-lock.ts';
 import { Problem, fileProblem } from './problem.ts';
+import { SERVER_FILE, readServerFile, type ServerFile } from './server-file.ts';
 import { formatSize } from './size.ts';
-
-/** XDG Base Directory Specification: data of a user. */
-export function defaultDataDirectory(): string {
-  const base = process.env['XDG_DATA_HOME'];
-  return join(
-    base === undefined || base === '' ? join(homedir(), '.local/share') : base,
-    'openebs',
-  );
-}
 
 /**
  *   DIR/system.json   format, since when             DIR/volumes/NAME/volume.json  the record
@@ -71,25 +62,6 @@ export class DataDirectory {
 
 const SYSTEM_FILE = 'system.json';
 const SYSTEM_FORMAT = 1;
-const SERVER_FILE = 'server.json';
-
-/** How mayactl finds a system that runs. */
-export interface ServerFile {
-  readonly apiUrl: string;
-  readonly pid: number;
-  readonly startedAt: string;
-}
-
-/** Null where no system has announced itself. */
-export async function readServerFile(directory: string): Promise<ServerFile | null> {
-  try {
-    const value = JSON.parse(await readFile(join(directory, SERVER_FILE), 'utf8')) as ServerFile;
-    return typeof value.apiUrl === 'string' && typeof value.pid === 'number' ? value : null;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EACCES') throw error;
-    return null;
-  }
-}
 
 async function prepare(path: string): Promise<boolean> {
   for (const name of ['volumes', 'logs', 'run', 'cache']) {
@@ -135,7 +107,7 @@ async function requireSpace(path: string): Promise<void> {
 }
 
 async function busyProblem(path: string, cause: Error): Promise<Problem> {
-  const server = await readServerFile(path);
+  const server = await readServerFile(path).catch(() => null);
   const who = server === null ? '' : ` (process ${server.pid}, ${server.apiUrl})`;
   return new Problem('volume-in-use', `OpenEBS runs in ${path} already${who}`, {
     next:

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { defaultDataDirectory } from './data-directory.ts';
+import { defaultDataDirectory } from './server-file.ts';
 import { API_PORT, ISCSI_PORT } from './limits.ts';
 import { VERSION } from './version.ts';
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { defaultDataDirectory } from './data-directory.ts';
+import { defaultDataDirectory } from './server-file.ts';
 import { DEFAULT_REPLICAS, DEFAULT_VOLUME_BYTES } from './limits.ts';
 import type { VolumeEvent, VolumeView } from './orchestrator/orchestrator.ts';
 import { Problem } from './problem.ts';

@@ -1,12 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { chmod, readFile } from 'node:fs/promises';
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../orchestrator/local/atomic-file.ts';
+import { ADMIN_TOKEN_FILE, READ_ONLY_TOKEN_FILE, readTokenFile } from './token-files.ts';
 
 export type Role = 'admin' | 'read-only';
-
-export const ADMIN_TOKEN_FILE = 'token';
-export const READ_ONLY_TOKEN_FILE = 'token-read-only';
 
 /** Bearer tokens (RFC 6750) of the two roles. */
 export interface Tokens {
@@ -32,17 +30,6 @@ async function loadToken(path: string): Promise<string> {
   const token = randomBytes(24).toString('base64url');
   await replaceFile(path, `${token}\n`);
   return token;
-}
-
-/** Null where there is none. */
-export async function readTokenFile(path: string): Promise<string | null> {
-  try {
-    const token = (await readFile(path, 'utf8')).trim();
-    return token === '' ? null : token;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
 }
 
 /** The role of an Authorization header; compared in constant time. */

@@ -1,0 +1,192 @@
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Operation } from '../api/operations.ts';
+import type { DamagedVolume, VolumeView } from '../orchestrator/orchestrator.ts';
+import { exitCodeOf, type ProblemDocument } from '../problem.ts';
+import { CliFailure, EXIT } from './failure.ts';
+
+export interface VolumePage {
+  readonly items: readonly VolumeView[];
+  readonly nextCursor: string | null;
+  readonly damaged: readonly DamagedVolume[];
+}
+
+export interface SystemStatus {
+  readonly version: string;
+  readonly status: 'healthy' | 'degraded' | 'unavailable';
+  readonly startedAt: string;
+  readonly pid: number;
+  readonly runtime: string;
+  readonly dataDirectory: string;
+  readonly volumes: Readonly<Record<VolumeView['status'] | 'total', number>>;
+  readonly volumeBytes: number;
+  readonly nodes: readonly { name: string; status: string }[];
+  readonly pools: readonly {
+    name: string;
+    path: string;
+    capacityBytes: number;
+    freeBytes: number;
+  }[];
+  readonly damaged: readonly DamagedVolume[];
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+const TIMEOUT_MS = 15_000;
+const POLL_MS = 100;
+
+/** The API server's client: JSON in and out, problems as CliFailure. */
+export class ApiClient {
+  readonly url: string;
+  readonly #token: string | null;
+  /** The command that would start the system that does not answer. */
+  readonly #start: string | null;
+
+  constructor(options: { url: string; token: string | null; start: string | null }) {
+    this.url = options.url.replace(/\/+$/, '');
+    this.#token = options.token;
+    this.#start = options.start;
+  }
+
+  status(): Promise<SystemStatus> {
+    return this.#get('/v1/status');
+  }
+
+  async volumes(): Promise<Omit<VolumePage, 'nextCursor'>> {
+    const items: VolumeView[] = [];
+    let cursor: string | null = null;
+    for (;;) {
+      const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const page: VolumePage = await this.#get(`/v1/volumes?limit=1000${query}`);
+      items.push(...page.items);
+      cursor = page.nextCursor;
+      if (cursor === null) return { items, damaged: page.damaged };
+    }
+  }
+
+  volume(name: string): Promise<VolumeView> {
+    return this.#get(volumePath(name));
+  }
+
+  createVolume(
+    body: { name: string; size: string; replicas: number },
+    idempotencyKey: string,
+  ): Promise<Operation> {
+    return this.#call('POST', '/v1/volumes', {
+      body,
+      headers: { 'idempotency-key': idempotencyKey },
+    });
+  }
+
+  deleteVolume(name: string, options: { force: boolean }): Promise<Operation> {
+    return this.#call('DELETE', `${volumePath(name)}${options.force ? '?force=true' : ''}`);
+  }
+
+  /** Follows long work to its end; throws what it failed with. */
+  async finish(begun: Operation, onProgress: (operation: Operation) => void): Promise<Operation> {
+    let operation = begun;
+    while (operation.status === 'running') {
+      onProgress(operation);
+      await delay(POLL_MS);
+      operation = await this.#get<Operation>(`/v1/operations/${operation.id}`);
+    }
+    if (operation.error !== null) throw failureOf(operation.error);
+    return operation;
+  }
+
+  #get<T>(path: string): Promise<T> {
+    return this.#call('GET', path);
+  }
+
+  async #call<T>(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    options: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<T> {
+    const answer = await this.#send(method, path, options);
+    let parsed: unknown;
+    try {
+      parsed = JSON.parse(answer.body);
+    } catch (error) {
+      throw new CliFailure(EXIT.unreachable, `${this.url} is not an OpenEBS API server`, {
+        next: 'check --server; npm start prints the address',
+        cause: error,
+      });
+    }
+    if (answer.status >= 400) throw failureOf(parsed as ProblemDocument);
+    return parsed as T;
+  }
+
+  #send(
+    method: string,
+    path: string,
+    { body, headers = {} }: { body?: unknown; headers?: Record<string, string> },
+  ): Promise<Answer> {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    return new Promise((resolve, reject) => {
+      const call = httpRequest(
+        `${this.url}${path}`,
+        {
+          method,
+          agent: false,
+          headers: {
+            ...headers,
+            accept: 'application/json',
+            ...(this.#token === null ? {} : { authorization: `Bearer ${this.#token}` }),
+            ...(payload === undefined
+              ? {}
+              : {
+                  'content-type': 'application/json',
+                  'content-length': Buffer.byteLength(payload),
+                }),
+          },
+          timeout: TIMEOUT_MS,
+        },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', (error) => reject(this.#unreachable(error)));
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              body: Buffer.concat(chunks).toString(),
+            }),
+          );
+        },
+      );
+      call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+      call.on('error', (error) => reject(this.#unreachable(error)));
+      call.end(payload);
+    });
+  }
+
+  #unreachable(error: NodeJS.ErrnoException): CliFailure {
+    const why = error.code === 'ECONNREFUSED' ? 'nothing listens there' : error.message;
+    return new CliFailure(
+      EXIT.unreachable,
+      `the API server at ${this.url} does not answer: ${why}`,
+      {
+        next:
+          this.#start === null ? 'check --server, and that it runs' : `start it: ${this.#start}`,
+        cause: error,
+      },
+    );
+  }
+}
+
+function volumePath(name: string): string {
+  return `/v1/volumes/${encodeURIComponent(name)}`;
+}
+
+function failureOf(problem: Partial<ProblemDocument>): CliFailure {
+  return new CliFailure(
+    exitCodeOf(problem.code ?? ''),
+    problem.detail ?? 'the server refused without a reason',
+    problem.next === undefined ? {} : { next: problem.next },
+  );
+}

@@ -1,0 +1,128 @@
+import type { DamagedVolume, ReplicaView, VolumeView } from '../../orchestrator/orchestrator.ts';
+import { formatSize } from '../../size.ts';
+import { capacityOf, fields, paintStatus, table } from '../output.ts';
+import { wrap } from '../wrap.ts';
+
+const WIDTH = 80;
+
+export function volumeTable(
+  volumes: readonly VolumeView[],
+  options: { wide: boolean; color: boolean },
+): string {
+  if (volumes.length === 0) return 'No volumes yet. Next: mayactl volume create NAME --size 1GiB\n';
+  const header = [
+    'Namespace',
+    'Name',
+    'Status',
+    'Type',
+    'Capacity',
+    'StorageClass',
+    'Access Mode',
+    ...(options.wide ? ['Replicas', 'Portal', 'IQN'] : []),
+  ];
+  const rows = volumes.map((volume) => [
+    // Namespaces and storage classes are a cluster's; a host has none.
+    '-',
+    volume.name,
+    paintStatus(volume.status, options.color),
+    'replicated',
+    capacityOf(volume),
+    '-',
+    'RWO',
+    ...(options.wide
+      ? [`${volume.inSyncCount}/${volume.replicaCount}`, volume.portal, volume.iqn]
+      : []),
+  ]);
+  return table(header, rows);
+}
+
+export function damagedText(damaged: readonly DamagedVolume[]): string {
+  return damaged
+    .map(
+      ({ name, file, reason, next }) =>
+        `warning: volume ${name} is not served: ${file}: ${reason}\n${wrap(`next: ${next}`, { width: WIDTH, indent: '  ' })}\n`,
+    )
+    .join('');
+}
+
+export function volumeText(volume: VolumeView, options: { wide: boolean; color: boolean }): string {
+  const { color } = options;
+  const head = fields([
+    ['Name', volume.name],
+    ['IQN', volume.iqn],
+    ['Portal', volume.portal],
+    ['Size', `${volume.sizeText} (${volume.size} bytes)`],
+    ['Status', paintStatus(volume.status, color)],
+    ...(volume.reason === null
+      ? []
+      : [
+          [
+            'Reason',
+            wrap(volume.reason, { width: WIDTH - 20, indent: ' '.repeat(20) }).trimStart(),
+          ] as const,
+        ]),
+    ['Controller Status', paintStatus(volume.controller.status, color)],
+    ['Controller Node', volume.controller.node],
+    ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],
+    ['Sessions', sessionsText(volume)],
+    ...(options.wide
+      ? ([
+          ['Id', volume.id],
+          ['Created', volume.createdAt],
+        ] as const)
+      : []),
+  ]);
+  const header = [
+    'NAME',
+    'ACCESSMODE',
+    'STATUS',
+    'IP',
+    'NODE',
+    'REBUILD',
+    ...(options.wide ? ['DIRECTORY'] : []),
+  ];
+  const rows = volume.replicas.map((replica) => [
+    replica.role === 'witness' ? 'witness' : `replica-${replica.index}`,
+    accessMode(replica),
+    paintStatus(replica.status, color),
+    // Replicas of one host are reached through unix sockets.
+    replica.address.startsWith('unix:') ? 'local' : replica.address,
+    replica.node,
+    rebuildText(replica),
+    ...(options.wide ? [replica.directory] : []),
+  ]);
+  const errors = volume.replicas
+    .filter(({ mode, lastError }) => mode !== 'in-sync' && lastError !== null)
+    .map(({ index, lastError }) =>
+      wrap(`replica-${index}: ${lastError ?? ''}`, { width: WIDTH, indent: '  ' }),
+    );
+  const tail = errors.length === 0 ? '' : `\nLast errors:\n${errors.join('\n')}\n`;
+  return `${head}\n${table(header, rows)}${tail}`;
+}
+
+/** The original's words: RW holds everything, WO takes writes while it is rebuilt. */
+function accessMode({ mode, role }: ReplicaView): string {
+  if (role === 'witness') return mode === 'in-sync' ? 'vote' : '-';
+  switch (mode) {
+    case 'in-sync':
+      return 'RW';
+    case 'syncing':
+      return 'WO';
+    case 'offline':
+      return '-';
+  }
+}
+
+function rebuildText({ resync }: ReplicaView): string {
+  if (resync === null) return '-';
+  const rate = resync.bytesPerSecond === null ? '' : `, ${formatSize(resync.bytesPerSecond)}/s`;
+  const eta = resync.etaSeconds === null ? '' : `, ${Math.ceil(resync.etaSeconds)} s left`;
+  return `${Math.floor(resync.percent)}%${rate}${eta}`;
+}
+
+function sessionsText({ sessions }: VolumeView): string {
+  if (sessions.length === 0) return 'none';
+  const counts = new Map<string, number>();
+  for (const { initiator } of sessions) counts.set(initiator, (counts.get(initiator) ?? 0) + 1);
+  return [...counts].map(([name, n]) => (n === 1 ? name : `${name} (${n})`)).join(', ');
+}

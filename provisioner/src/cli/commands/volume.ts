@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import type { CliContext } from '../context.ts';
+import { CliFailure, EXIT } from '../failure.ts';
+import { structured } from '../output.ts';
+import { ProgressLine } from '../progress.ts';
+import { connectText } from './connect-text.ts';
+import { damagedText, volumeTable, volumeText } from './volume-text.ts';
+
+export async function createVolume(
+  context: CliContext,
+  name: string,
+  options: { size: string; replicas: number; wait: boolean },
+): Promise<number> {
+  const client = await context.client();
+  const { size, replicas, wait } = options;
+  const begun = await client.createVolume({ name, size, replicas }, randomUUID());
+  if (!wait) {
+    const text = await structured(context.options.output, begun, [name]);
+    context.out(
+      text ?? `volume ${name} is being created; see: ${context.mayactl} volume info ${name}\n`,
+    );
+    return EXIT.ok;
+  }
+  const progress = new ProgressLine();
+  let message: string;
+  try {
+    ({ message } = await client.finish(begun, (operation) =>
+      progress.show(operation.percent, operation.message),
+    ));
+  } finally {
+    progress.clear();
+  }
+  const volume = await client.volume(name);
+  const text = await structured(context.options.output, volume, [name]);
+  context.out(
+    text ??
+      `${message}\n  ${volume.sizeText}, ${volume.inSyncCount} of ${volume.replicaCount} replicas in sync\n  ${volume.iqn} at ${volume.portal}\n  next: ${context.mayactl} volume connect ${name}\n`,
+  );
+  return volume.status === 'degraded' ? EXIT.degraded : EXIT.ok;
+}
+
+export async function listVolumes(context: CliContext): Promise<number> {
+  const { items, damaged } = await (await context.client()).volumes();
+  const { output } = context.options;
+  const names = items.map(({ name }) => name);
+  const text = await structured(output, { items, damaged }, names);
+  context.out(text ?? volumeTable(items, { wide: output === 'wide', color: context.color }));
+  context.note(damagedText(damaged));
+  return EXIT.ok;
+}
+
+export async function volumeInfo(context: CliContext, name: string): Promise<number> {
+  const volume = await (await context.client()).volume(name);
+  const { output } = context.options;
+  const text = await structured(output, volume, [name]);
+  context.out(text ?? volumeText(volume, { wide: output === 'wide', color: context.color }));
+  return EXIT.ok;
+}
+
+export async function connectVolume(context: CliContext, name: string): Promise<number> {
+  const volume = await (await context.client()).volume(name);
+  const { iqn, portal, lun } = volume;
+  const facts = { iqn, portal, lun, url: `iscsi://${portal}/${iqn}/${lun}` };
+  context.out(
+    (await structured(context.options.output, facts, [facts.url])) ?? connectText(volume),
+  );
+  if (volume.status === 'healthy' || volume.status === 'degraded') return EXIT.ok;
+  context.note(`warning: the volume is ${volume.status}: ${volume.reason ?? ''}\n`);
+  return EXIT.degraded;
+}
+
+export async function deleteVolume(
+  context: CliContext,
+  name: string,
+  options: { yes: boolean; force: boolean },
+): Promise<number> {
+  const client = await context.client();
+  const volume = await client.volume(name);
+  if (!options.yes) {
+    await confirm(`Delete volume ${name} (${volume.sizeText}) with all its data`, name);
+  }
+  const progress = new ProgressLine();
+  try {
+    const begun = await client.deleteVolume(name, { force: options.force });
+    const done = await client.finish(begun, ({ percent, message }) =>
+      progress.show(percent, message),
+    );
+    progress.clear();
+    const text = await structured(context.options.output, done, [name]);
+    context.out(text ?? `${done.message}\n`);
+  } finally {
+    progress.clear();
+  }
+  return EXIT.ok;
+}
+
+/** The name has to be typed: a habitual "y" has deleted volumes before. */
+async function confirm(question: string, name: string): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw new CliFailure(EXIT.usage, 'there is no terminal to ask on', {
+      next: `add --yes: mayactl volume delete ${name} --yes`,
+    });
+  }
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await lines.question(`${question}? Type its name to go on: `);
+    if (answer.trim() === name) return;
+  } catch {
+    // Ctrl-D or Ctrl-C at the question.
+  } finally {
+    lines.close();
+  }
+  throw new CliFailure(EXIT.error, 'nothing was deleted');
+}

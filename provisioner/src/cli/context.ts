@@ -1,0 +1,29 @@
+import { connect, type ConnectionOptions } from './connection.ts';
+import type { ApiClient } from './api-client.ts';
+import { colorAllowed, type OutputFormat } from './output.ts';
+
+export interface GlobalOptions extends ConnectionOptions {
+  readonly output: OutputFormat;
+}
+
+/** What a command works with. */
+export interface CliContext {
+  readonly options: GlobalOptions;
+  readonly color: boolean;
+  /** How a command line that works here begins, for the hints. */
+  readonly mayactl: string;
+  client(): Promise<ApiClient>;
+  out(text: string): void;
+  note(text: string): void;
+}
+
+export function makeContext(options: GlobalOptions): CliContext {
+  return {
+    options,
+    color: colorAllowed(process.stdout),
+    mayactl: `mayactl${options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`}`,
+    client: () => connect(options),
+    out: (text) => process.stdout.write(text),
+    note: (text) => process.stderr.write(text),
+  };
+}

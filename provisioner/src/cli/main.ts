@@ -1,0 +1,160 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { DEFAULT_REPLICAS, MAX_REPLICAS } from '../limits.ts';
+import { parseSize } from '../size.ts';
+import { VERSION } from '../version.ts';
+import { completion, SHELLS } from './commands/completion.ts';
+import { status } from './commands/status.ts';
+import {
+  connectVolume,
+  createVolume,
+  deleteVolume,
+  listVolumes,
+  volumeInfo,
+} from './commands/volume.ts';
+import { makeContext, type CliContext, type GlobalOptions } from './context.ts';
+import { doctor } from './doctor/doctor.ts';
+import { CliFailure, EXIT } from './failure.ts';
+import { OUTPUT_FORMATS } from './output.ts';
+
+/** Runs one command and gives the exit code. */
+async function run(argv: readonly string[]): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = makeProgram(async (command) => {
+    exitCode = await command;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function makeProgram(finish: (command: Promise<number>) => Promise<void>): Command {
+  const program = new Command('mayactl')
+    .description('Volumes of an OpenEBS system.')
+    .version(VERSION)
+    .addOption(
+      new Option('--data-dir <directory>', 'find the system that runs in this directory').env(
+        'OPENEBS_DATA_DIR',
+      ),
+    )
+    .addOption(new Option('--server <url>', 'find it by its API server').env('OPENEBS_SERVER'))
+    .addOption(new Option('--token <token>', "the API server's token").env('OPENEBS_TOKEN'))
+    .addOption(
+      new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'),
+    )
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 conflict, 5 unreachable,\n6 degraded.',
+    )
+    .showSuggestionAfterError()
+    .configureHelp({
+      helpWidth: Math.min(process.stdout.columns || 80, 100),
+      showGlobalOptions: true,
+    });
+  const context = (): CliContext => makeContext(program.opts<GlobalOptions>());
+  addVolumeCommands(program, context, finish);
+  program
+    .command('status')
+    .description('the whole system on one screen; exit code 6 when something is not healthy')
+    .action(() => finish(status(context())));
+  program
+    .command('doctor')
+    .description('check what volumes and their initiators need; each finding comes with its fix')
+    .action(() => finish(doctor(context())));
+  program
+    .command('completion')
+    .description('print a completion script')
+    .addArgument(program.createArgument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', '\nbash: source <(mayactl completion bash)')
+    .action((shell: string) => finish(completion(context(), program, shell)));
+  // Not only the top level: a subcommand's wrong usage is told the same way.
+  for (const command of [
+    program,
+    ...program.commands,
+    ...program.commands.flatMap((c) => c.commands),
+  ]) {
+    command.exitOverride();
+  }
+  return program;
+}
+
+function addVolumeCommands(
+  program: Command,
+  context: () => CliContext,
+  finish: (command: Promise<number>) => Promise<void>,
+): void {
+  const volume = program.command('volume').description('create, see, connect and delete volumes');
+  volume
+    .command('create')
+    .description('create a volume and wait until it serves')
+    .argument('<name>', 'lower-case letters, digits and hyphens, at most 63')
+    .requiredOption('--size <size>', '1GiB, 500MiB, 2TiB; rounded up to 4 KiB', sizeText)
+    .option(
+      '--replicas <count>',
+      `copies of the data, 1 to ${MAX_REPLICAS}`,
+      replicaCount,
+      DEFAULT_REPLICAS,
+    )
+    .option('--no-wait', 'return as soon as it is recorded')
+    .action((name: string, options: { size: string; replicas: number; wait: boolean }) =>
+      finish(createVolume(context(), name, options)),
+    );
+  volume
+    .command('list')
+    .description('all volumes')
+    .action(() => finish(listVolumes(context())));
+  volume
+    .command('info')
+    .description('one volume and its replicas')
+    .argument('<name>')
+    .action((name: string) => finish(volumeInfo(context(), name)));
+  volume
+    .command('connect')
+    .description('the exact commands for open-iscsi, libiscsi and QEMU')
+    .argument('<name>')
+    .action((name: string) => finish(connectVolume(context(), name)));
+  volume
+    .command('delete')
+    .description('delete a volume with all its data')
+    .argument('<name>')
+    .option('-y, --yes', 'do not ask', false)
+    .option('--force', 'also while initiators are logged in', false)
+    .action((name: string, options: { yes: boolean; force: boolean }) =>
+      finish(deleteVolume(context(), name, options)),
+    );
+}
+
+function sizeText(text: string): string {
+  if (parseSize(text) === null) {
+    throw new InvalidArgumentError('A size is written like 1GiB, 500MiB, 2TiB.');
+  }
+  return text;
+}
+
+function replicaCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_REPLICAS) {
+    throw new InvalidArgumentError(`It is a number from 1 to ${MAX_REPLICAS}.`);
+  }
+  return count;
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CliFailure) {
+    process.stderr.write(`error: ${error.message}\n`);
+    if (error.next !== null) process.stderr.write(`  next: ${error.next}\n`);
+    return error.exitCode;
+  }
+  const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`error: ${words}\n`);
+  return EXIT.error;
+}
+
+// A reader that closes early (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+process.exitCode = await run(process.argv.slice(2));
