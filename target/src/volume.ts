@@ -48,7 +48,10 @@ export interface VolumeIo {
   chunks: readonly Uint8Array[];
   /** Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and releases one itself. */
   readonly lock: RangeLock | null;
-  /** Called exactly once, possibly before submit() returns. */
+  /**
+   * Called exactly once for each submit(), possibly before it returns. The volume has forgotten the object by then:
+   * a command of several steps submits the same one again from here.
+   */
   done(error: VolumeError | null): void;
 }
 

@@ -20,6 +20,7 @@ export class TestTask implements ScsiTask {
   attribute: TaskAttribute = 'simple';
   dataOut: readonly Uint8Array[] = [];
   dataOutLengthBytes = 0;
+  expectedBytes = 0;
   deviceState: unknown = null;
   /** Null while it has not completed. */
   status: ScsiStatus | null = null;
@@ -32,6 +33,7 @@ export class TestTask implements ScsiTask {
     this.cdb = cdb;
     this.dataOut = dataOut;
     this.dataOutLengthBytes = dataOut.reduce((total, chunk) => total + chunk.length, 0);
+    this.expectedBytes = this.dataOutLengthBytes;
   }
 
   complete(

@@ -38,6 +38,8 @@ export interface ScsiTask {
   /** 16 bytes; longer CDBs through the additional header segment. */
   readonly cdb: Uint8Array;
   readonly attribute: TaskAttribute;
+  /** The initiator's expected data transfer length: of the Data-Out where the command has one. */
+  readonly expectedBytes: number;
   /** Borrowed: valid until execute() returns. Data-Out in order, possibly shorter than the CDB asks for when the expected length was smaller. */
   dataOut: readonly Uint8Array[];
   dataOutLengthBytes: number;
@@ -59,7 +61,11 @@ export interface ScsiTask {
 }
 
 export type TaskManagementFunction =
-  'abort-task-set' | 'clear-task-set' | 'logical-unit-reset' | 'target-warm-reset' | 'target-cold-reset';
+  | 'abort-task-set'
+  | 'clear-task-set'
+  | 'logical-unit-reset'
+  | 'target-warm-reset'
+  | 'target-cold-reset';
 
 /** The logical unit and its task set, serving every nexus. */
 export interface DeviceServer {
@@ -80,7 +86,10 @@ export interface DeviceServer {
     fn: TaskManagementFunction,
     nexus: Nexus,
     lun: Uint8Array,
-    done: (outcome: 'complete' | 'lun-does-not-exist' | 'rejected', aborted: readonly ScsiTask[]) => void,
+    done: (
+      outcome: 'complete' | 'lun-does-not-exist' | 'rejected',
+      aborted: readonly ScsiTask[],
+    ) => void,
   ): void;
   /** A session began or ended: I_T nexus loss clears what it held (not persistent reservations). */
   nexusCreated(nexus: Nexus): void;
