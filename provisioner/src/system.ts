@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import pino from 'pino';
+import pino, { type Logger } from 'pino';
 import { buildApp } from './api/app.ts';
 import { EventLog } from './api/event-log.ts';
 import { Operations } from './api/operations.ts';
@@ -9,6 +9,7 @@ import { DataDirectory } from './data-directory.ts';
 import { warmUp } from './orchestrator/local/daemons.ts';
 import { awaitLeftovers } from './orchestrator/local/leftovers.ts';
 import { LocalOrchestrator } from './orchestrator/local/local-orchestrator.ts';
+import { LogFile } from './orchestrator/local/log-file.ts';
 import { findFreePort } from './orchestrator/local/ports.ts';
 
 /** Loopback only: iSCSI without CHAP and HTTP without TLS stay on this host. */
@@ -62,11 +63,7 @@ async function serve(directory: DataDirectory, options: SystemOptions): Promise<
   });
   const events = new EventLog(orchestrator);
   let isReady = false;
-  const log = pino(
-    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ dest: join(directory.path, 'logs', 'server.log'), sync: true }),
-  );
-  // A full disk must not end the server for the sake of its log.
+  const log = serverLog(join(directory.path, 'logs', 'server.log'));
   orchestrator.onEvent((event) => log.info(event, event.message));
   const app = await buildApp(
     {
@@ -100,6 +97,17 @@ async function serve(directory: DataDirectory, options: SystemOptions): Promise<
       await directory.close();
     },
   };
+}
+
+/** What is kept of lines that could not be written; the rest is dropped. */
+const MAX_UNWRITTEN_BYTES = 64 * 1024;
+
+function serverLog(path: string): Logger {
+  new LogFile(path).rotateIfLarge();
+  const destination = pino.destination({ dest: path, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
+  // A full disk costs log lines, never the server.
+  destination.on('error', () => undefined);
+  return pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 }
 
 async function listen(app: FastifyInstance, firstPort: number): Promise<number> {

@@ -5,6 +5,9 @@ export type Logger = PinoLogger;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** What is kept of lines that could not be written; the rest is dropped. */
+const MAX_UNWRITTEN_BYTES = 64 * 1024;
+
 const { createRequire } = process.getBuiltinModule('node:module');
 
 /**
@@ -26,5 +29,8 @@ export const createLogger = ({
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   };
-  return pino(options, pino.destination({ fd: 1, sync: true }));
+  const destination = pino.destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
+  // A full disk or a closed pipe costs log lines, never the daemon: it goes on when there is space again.
+  destination.on('error', () => undefined);
+  return pino(options, destination);
 };
