@@ -125,6 +125,7 @@ export class Connection implements PduSink {
   // Receiving.
 
   #consume(buffer: Uint8Array, start: number, end: number): number {
+    if (this.#state === 'finishing' || this.#state === 'closed') return end;
     this.#lastReceivedMs = this.context.nowMs;
     this.#pingedMs = 0;
     this.#consuming = true;
@@ -285,11 +286,12 @@ export class Connection implements PduSink {
   flush(): void {
     this.flushPending = false;
     if (this.#state === 'closed' || this.outbox.empty) return;
-    const { counters } = this.context;
-    const { pdus, bytes } = this.outbox;
     this.backlogBytes = this.outbox.flush();
-    counters.pdusOut += this.outbox.pdus - pdus;
-    counters.bytesOut += this.outbox.bytes - bytes;
+    const { counters } = this.context;
+    counters.pdusOut += this.outbox.pdus;
+    counters.bytesOut += this.outbox.bytes;
+    this.outbox.pdus = 0;
+    this.outbox.bytes = 0;
     // An initiator that does not take its responses gets no more of them.
     if (this.backlogBytes > LIMITS.unsentBytes && !this.#receiver.paused) this.#receiver.pause();
   }
@@ -362,19 +364,10 @@ export class Connection implements PduSink {
     this.#move('finishing');
     this.#finishingMs = this.context.nowMs;
     this.#detach(reason);
-    this.#sendRest();
+    this.flush();
     this.#socket.end();
     // Reads on only to see the end.
     this.#receiver.resume();
-  }
-
-  #sendRest(): void {
-    if (!this.outbox.empty) {
-      const { pdus, bytes } = this.outbox;
-      this.outbox.flush();
-      this.context.counters.pdusOut += this.outbox.pdus - pdus;
-      this.context.counters.bytesOut += this.outbox.bytes - bytes;
-    }
   }
 
   /** Closes at once; responses that are not sent yet are lost. */
@@ -390,6 +383,8 @@ export class Connection implements PduSink {
   /** Leaves the session; a session without its connection is over at error recovery level 0. RFC 7143 6.3.5 */
   #detach(reason: string): void {
     const { session } = this;
+    this.session = null;
+    // Another connection may have taken over.
     if (session?.connection !== this) return;
     this.abortTasks(session);
     const { context } = this;

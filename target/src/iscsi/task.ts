@@ -1,5 +1,6 @@
 import type { Nexus, ScsiStatus, ScsiTask, TaskAttribute } from '../scsi/task.ts';
 import type { Connection } from './connection.ts';
+import type { Session } from './session.ts';
 
 /** What a task is doing in the front end. */
 export const TaskPhase = {
@@ -28,6 +29,7 @@ const NO_DATA: readonly Uint8Array[] = [];
 /** One SCSI command of one session, from its PDU to its response. */
 export class IscsiTask implements ScsiTask {
   readonly connection: Connection;
+  readonly session: Session;
   readonly nexus: Nexus;
   readonly lun: Uint8Array;
   readonly cdb: Uint8Array;
@@ -70,8 +72,8 @@ export class IscsiTask implements ScsiTask {
 
   constructor(
     connection: Connection,
+    session: Session,
     fields: {
-      nexus: Nexus;
       lun: Uint8Array;
       cdb: Uint8Array;
       attribute: TaskAttribute;
@@ -85,7 +87,8 @@ export class IscsiTask implements ScsiTask {
     },
   ) {
     this.connection = connection;
-    this.nexus = fields.nexus;
+    this.session = session;
+    this.nexus = session.nexus;
     this.lun = fields.lun;
     this.cdb = fields.cdb;
     this.attribute = fields.attribute;
@@ -116,6 +119,6 @@ export class IscsiTask implements ScsiTask {
     this.phase = TaskPhase.ended;
     this.dataOut = NO_DATA;
     this.gathered = null;
-    this.connection.session?.taskEnded(this);
+    this.session.taskEnded(this);
   }
 }

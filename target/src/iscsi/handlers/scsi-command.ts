@@ -57,8 +57,7 @@ export const handleScsiCommand = (
     return;
   }
   const cdb = pdu.copy(CDB, 16);
-  const task = new IscsiTask(connection, {
-    nexus: session.nexus,
+  const task = new IscsiTask(connection, session, {
     lun: connection.lun(pdu, LUN),
     cdb: additional.cdb === null ? cdb : joined(cdb, additional.cdb),
     attribute: ATTRIBUTES[flags & ATTRIBUTE_MASK] as TaskAttribute,
