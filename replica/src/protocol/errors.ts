@@ -10,6 +10,7 @@ export type ProtocolErrorCode =
   | 'PAYLOAD_CHECKSUM'
   | 'MALFORMED_JSON'
   | 'UNEXPECTED_KIND' // a frame that its sender may not send, or not now
+  | 'OUT_OF_RANGE' // beyond the volume's end, or no multiple of 512
   | 'UNEXPECTED_SEQ'; // the stream of writes went backwards
 
 export class ProtocolError extends Error {

@@ -68,6 +68,26 @@ describe('Receiver', () => {
     expect(frames.map((each) => each.length)).to.deep.equal([10, 20, 30]);
   });
 
+  it('goes on when it is resumed from inside of consume', () => {
+    const lengths: number[] = [];
+    const receiver: Receiver = new Receiver((buffer, start, end) => {
+      let at = start;
+      while (end - at >= 4 && !receiver.paused) {
+        const length = buffer.readUInt32LE(at);
+        if (end - at < 4 + length) break;
+        lengths.push(length);
+        at += 4 + length;
+        receiver.pause();
+      }
+      if (lengths.length < 3) receiver.resume();
+      return at;
+    });
+    receiver.feed(Buffer.concat([frame(1, 1), frame(2, 2), frame(3, 3), frame(4, 4)]));
+    expect(lengths).to.deep.equal([1, 2, 3]);
+    receiver.resume();
+    expect(lengths).to.deep.equal([1, 2, 3, 4]);
+  });
+
   for (const side of ['accepted', 'dialled'] as const) {
     it(`receives frames larger than its buffer from a real socket that was ${side}, and sees its end`, async () => {
       const { receiver, frames } = make();

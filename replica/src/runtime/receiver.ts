@@ -19,6 +19,9 @@ export class Receiver {
   #reserved = 0;
   #paused = false;
   #consuming = false;
+  /** resume() was called from inside of consume, after a pause() there. */
+  #resumedInside = false;
+  #socketPaused = false;
   readonly #consume: (buffer: Buffer, start: number, end: number) => number;
   #socket: Socket | null = null;
 
@@ -39,6 +42,7 @@ export class Receiver {
   /** Stops after the frame in hand; consume returns as soon as it sees `paused`. */
   pause(): void {
     this.#paused = true;
+    this.#socketPaused = true;
     this.#socket?.pause();
   }
 
@@ -50,10 +54,8 @@ export class Receiver {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#consuming) return;
-    this.#run();
-    // consume may have paused again: the getter is asked anew.
-    if (!this.paused) this.#socket?.resume();
+    if (this.#consuming) this.#resumedInside = true;
+    else this.#run();
   }
 
   /** Options for net.connect: the socket's reads go here. Call `attach` with the socket. */
@@ -106,15 +108,28 @@ export class Receiver {
     return !this.#paused;
   }
 
+  /** Asked anew after consume. */
+  #isResumedInside(): boolean {
+    return this.#resumedInside;
+  }
+
   #run(): void {
-    this.#consuming = true;
-    const start = this.#consume(this.#buffer, this.#start, this.#end);
-    this.#consuming = false;
-    assert(start >= this.#start && start <= this.#end, 'consume returned an offset out of range');
-    this.#start = start;
-    if (start === this.#end) {
-      this.#start = 0;
-      this.#end = 0;
+    do {
+      this.#resumedInside = false;
+      this.#consuming = true;
+      const start = this.#consume(this.#buffer, this.#start, this.#end);
+      this.#consuming = false;
+      assert(start >= this.#start && start <= this.#end, 'consume returned an offset out of range');
+      this.#start = start;
+      if (start === this.#end) {
+        this.#start = 0;
+        this.#end = 0;
+      }
+      // Frames that the pause has held back are complete: no further read would bring them up.
+    } while (this.#isResumedInside() && !this.paused);
+    if (this.#socketPaused && !this.paused) {
+      this.#socketPaused = false;
+      this.#socket?.resume();
     }
   }
 

@@ -35,3 +35,12 @@ export class StoreError extends Error {
     this.offsetBytes = options.offsetBytes ?? null;
   }
 }
+
+const CURABLE: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
+  'NO_SPACE',
+  'CHECKSUM_MISMATCH',
+  'OUT_OF_RANGE',
+]);
+
+/** Failures of one session: with the next promise the store tries again. After any other it has to be opened anew. */
+export const isCurable = (error: StoreError): boolean => CURABLE.has(error.code);

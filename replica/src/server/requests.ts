@@ -1,0 +1,171 @@
+import type { Frame, Message, WelcomeState } from '../protocol/index.ts';
+import { EXTENT_BYTES, ProtocolError } from '../protocol/index.ts';
+import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
+import { StoreError } from '../store/errors.ts';
+import type { Store } from '../store/types.ts';
+import type { Replies } from './replies.ts';
+import type { Stream } from './stream.ts';
+import { rangeProblem } from './stream.ts';
+
+/** Everything that is asked for but reads: flushes, metadata, documents, the record. Each request is answered exactly once. */
+export class Requests {
+  readonly #store: Store;
+  readonly #stream: Stream;
+  readonly #replies: Replies;
+  /** An answer that took its time is ready to be sent. */
+  readonly #late: () => void;
+  readonly #flushed: (seconds: number) => void;
+  #waiting = 0;
+
+  constructor(options: {
+    readonly store: Store;
+    readonly stream: Stream;
+    readonly replies: Replies;
+    readonly late: () => void;
+    readonly flushed: (seconds: number) => void;
+  }) {
+    this.#store = options.store;
+    this.#stream = options.stream;
+    this.#replies = options.replies;
+    this.#late = options.late;
+    this.#flushed = options.flushed;
+  }
+
+  /** Requests without an answer. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  flush({ requestId }: Frame): void {
+    const startMs = performance.now();
+    this.#waiting++;
+    this.#store.flush((error) => {
+      this.#waiting--;
+      this.#flushed((performance.now() - startMs) / 1000);
+      if (error === null) this.#replies.done(requestId);
+      else this.#replies.failedRequest(requestId, error);
+      this.#late();
+    });
+  }
+
+  message(message: Message, requestId: number): void {
+    switch (message.kind) {
+      case 'record':
+        this.#later(requestId, this.#store.putRecord(message.record));
+        return;
+      case 'document-put':
+        this.#later(requestId, this.#store.putDocument(message.name, message.content));
+        return;
+      case 'document-get':
+        this.#attempt(requestId, () => {
+          const content = this.#store.getDocument(message.name);
+          this.#replies.message({ kind: 'document', name: message.name, content }, requestId);
+        });
+        return;
+      default:
+        throw new ProtocolError('UNEXPECTED_KIND', `a target does not send ${message.kind}`);
+    }
+  }
+
+  status(requestId: number): void {
+    this.#replies.message(
+      {
+        kind: 'status',
+        state: welcomeState(this.#store),
+        appliedSeq: this.#stream.appliedSeq,
+        counters: { ...this.#store.counters() },
+      },
+      requestId,
+    );
+  }
+
+  /** Bitmap, checksums and versions are what they are after all operations given before. */
+  metadata(frame: Frame): void {
+    const { kind, requestId, offsetBytes, lengthBytes } = frame;
+    this.#waiting++;
+    this.#stream.whenIdle(() => {
+      this.#waiting--;
+      this.#attempt(requestId, () => {
+        switch (kind) {
+          case 'allocation': {
+            this.#checkRange(offsetBytes, lengthBytes);
+            const bitmap = this.#store.allocation(offsetBytes, lengthBytes);
+            this.#replies.bytes('bitmap', { requestId, offsetBytes, lengthBytes }, bitmap);
+            return;
+          }
+          case 'extent-checksums': {
+            const payload = this.#checksums(offsetBytes, lengthBytes);
+            this.#replies.bytes('checksums', { requestId, offsetBytes, lengthBytes }, payload);
+            return;
+          }
+          case 'extent-versions': {
+            this.#checkExtents(offsetBytes, lengthBytes);
+            const first = offsetBytes / EXTENT_BYTES;
+            const count = Math.ceil(lengthBytes / EXTENT_BYTES);
+            const payload = this.#store.extentVersions(first, count);
+            this.#replies.bytes('versions', { requestId, offsetBytes, lengthBytes }, payload);
+            return;
+          }
+          default:
+            throw new ProtocolError('UNEXPECTED_KIND', `${kind} asks for no metadata`);
+        }
+      });
+      this.#late();
+    });
+  }
+
+  #checksums(offsetBytes: number, lengthBytes: number): Uint8Array {
+    this.#checkExtents(offsetBytes, lengthBytes);
+    const first = offsetBytes / EXTENT_BYTES;
+    const count = Math.ceil(lengthBytes / EXTENT_BYTES);
+    if (count > MAX_CHECKSUM_EXTENTS) {
+      throw new StoreError(
+        'TOO_LARGE',
+        `checksums of ${count} extents; at most ${MAX_CHECKSUM_EXTENTS} are allowed`,
+      );
+    }
+    return Buffer.concat(
+      Array.from({ length: count }, (_, index) => this.#store.extentChecksums(first + index)),
+    );
+  }
+
+  #checkExtents(offsetBytes: number, lengthBytes: number): void {
+    this.#checkRange(offsetBytes, lengthBytes);
+    if (offsetBytes % EXTENT_BYTES !== 0) {
+      throw new StoreError('OUT_OF_RANGE', `no extent begins at ${offsetBytes}`);
+    }
+  }
+
+  #checkRange(offsetBytes: number, lengthBytes: number): void {
+    const problem = rangeProblem(offsetBytes, lengthBytes, this.#store.identity.sizeBytes);
+    if (problem !== null) throw new StoreError('OUT_OF_RANGE', problem);
+  }
+
+  #attempt(requestId: number, answer: () => void): void {
+    try {
+      answer();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#replies.failedRequest(requestId, error);
+    }
+  }
+
+  #later(requestId: number, work: Promise<void>): void {
+    this.#waiting++;
+    work.then(
+      () => {
+        this.#waiting--;
+        this.#replies.done(requestId);
+        this.#late();
+      },
+      (error: unknown) => {
+        if (!(error instanceof StoreError)) throw error;
+        this.#waiting--;
+        this.#replies.failedRequest(requestId, error);
+        this.#late();
+      },
+    );
+  }
+}
+
+export const welcomeState = (store: Store): WelcomeState => store.state();

@@ -1,0 +1,192 @@
+import type { Server, Socket } from 'node:net';
+import type { Epoch, Session } from '../protocol/index.ts';
+import { VolumeKey } from '../protocol/index.ts';
+import { MAX_CONNECTIONS, STOP_TIMEOUT_MS } from '../limits.ts';
+import type { Address, Logger } from '../runtime/index.ts';
+import { formatAddress, listen, net } from '../runtime/index.ts';
+import { isCurable, StoreError } from '../store/errors.ts';
+import type { Store } from '../store/types.ts';
+import type { ReplicaMetrics } from './metrics.ts';
+import type { SessionHost } from './session.ts';
+import { ReplicaSession } from './session.ts';
+import { Stream } from './stream.ts';
+
+/** Serves one store to the one target that holds the highest promise. */
+export class ReplicaServer implements SessionHost {
+  readonly store: Store;
+  readonly stream: Stream;
+  readonly volume: VolumeKey;
+  readonly logger: Logger;
+  readonly #metrics: ReplicaMetrics;
+  readonly #failed: (error: StoreError) => void;
+  readonly #sessions = new Set<ReplicaSession>();
+  #owner: ReplicaSession | null = null;
+  #highestEpoch: Epoch;
+  #server: Server | null = null;
+  #stopping = false;
+  #gaveUp = false;
+  #ended: (() => void) | null = null;
+
+  /** `failed` is called once, when nothing but opening the store anew can help and no session needs it for reads. */
+  constructor(options: {
+    readonly store: Store;
+    readonly logger: Logger;
+    readonly metrics: ReplicaMetrics;
+    readonly failed: (error: StoreError) => void;
+  }) {
+    this.store = options.store;
+    this.logger = options.logger;
+    this.#metrics = options.metrics;
+    this.#failed = options.failed;
+    this.volume = new VolumeKey(options.store.identity.volumeId);
+    this.#highestEpoch = options.store.state().promisedEpoch;
+    this.stream = new Stream(options.store, (error) => this.#streamFailed(error));
+  }
+
+  get highestEpoch(): Epoch {
+    return this.#highestEpoch;
+  }
+
+  /** Whom the replica serves now. */
+  get owner(): ReplicaSession | null {
+    return this.#owner;
+  }
+
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  async listen(address: Address): Promise<Address> {
+    const server = net.createServer((socket) => this.#accept(socket));
+    server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
+    this.#server = server;
+    return listen(server, address);
+  }
+
+  /** Takes nothing more, answers and flushes what arrived, says bye. The store stays open. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#server?.close();
+    await within(STOP_TIMEOUT_MS, Promise.all([...this.#sessions].map((each) => each.drain())));
+    if (this.store.identity.role === 'data' && this.stream.failure === null) {
+      await within(STOP_TIMEOUT_MS, this.#flush());
+    }
+    for (const session of this.#sessions) session.event({ kind: 'stopped' });
+    // Each socket is closed by its peer, or by the session's own time limit.
+    while (this.#sessions.size > 0) await new Promise<void>((resolve) => (this.#ended = resolve));
+  }
+
+  makePromise(session: ReplicaSession, epoch: Epoch, sessionId: Session): void {
+    if (epoch > this.#highestEpoch) {
+      this.#highestEpoch = epoch;
+      // Before it is durable: from here on nothing of a lower epoch is applied or acknowledged.
+      this.#fenceOthers(session);
+    }
+    this.#promise(session, epoch, sessionId).catch((error: unknown) => {
+      if (!(error instanceof StoreError)) throw error;
+      if (error.code === 'EPOCH_STALE') {
+        session.event({ kind: 'fenced', highestEpoch: this.#highestEpoch });
+      } else {
+        session.event({ kind: 'store-failed', code: error.code, message: error.message });
+      }
+    });
+  }
+
+  flushed(seconds: number): void {
+    this.#metrics.flushSeconds.observe(seconds);
+  }
+
+  protocolError(code: string): void {
+    this.#metrics.protocolError(code);
+  }
+
+  ended(session: ReplicaSession): void {
+    this.#sessions.delete(session);
+    this.stream.end(session);
+    if (this.#owner === session) {
+      this.#owner = null;
+      const { failure } = this.stream;
+      if (failure !== null) this.#giveUp(failure);
+    }
+    this.#ended?.();
+  }
+
+  async #promise(session: ReplicaSession, epoch: Epoch, sessionId: Session): Promise<void> {
+    await this.store.promise(epoch, sessionId);
+    const { state } = session;
+    if (state.kind !== 'promising' || state.epoch !== epoch) return;
+    // The same session on a new connection: the old one is dead, whether it knows it or not.
+    this.#fenceOthers(session);
+    this.#owner = session;
+    const failure = this.stream.begin(session);
+    this.#metrics.storeFailed(failure?.code ?? null);
+    session.event({ kind: 'promise-durable' });
+    this.logger.info({ peer: session.peer, target: state.targetName, epoch }, 'serving');
+    if (failure !== null) session.streamFailed(failure);
+  }
+
+  #fenceOthers(session: ReplicaSession): void {
+    for (const other of this.#sessions) {
+      if (other === session) continue;
+      const { kind } = other.state;
+      if (kind !== 'promising' && kind !== 'serving') continue;
+      this.stream.end(other);
+      other.event({ kind: 'fenced', highestEpoch: this.#highestEpoch });
+    }
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#stopping) {
+      socket.destroy();
+      return;
+    }
+    if (this.#sessions.size >= MAX_CONNECTIONS) this.#displaceOldest();
+    const peer =
+      socket.remoteAddress === undefined
+        ? 'unix'
+        : formatAddress({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 });
+    this.#sessions.add(new ReplicaSession(socket, peer, this));
+  }
+
+  /** A target must get in however many idle connections there are. A Set keeps the order in which they came. */
+  #displaceOldest(): void {
+    for (const session of this.#sessions) {
+      if (session.state.kind === 'serving' || session.state.kind === 'promising') continue;
+      session.event({ kind: 'displaced' });
+      session.destroy();
+      this.#sessions.delete(session);
+      return;
+    }
+  }
+
+  #streamFailed(error: StoreError): void {
+    this.logger.error({ err: error, code: error.code }, 'the store failed');
+    this.#metrics.storeFailed(error.code);
+    // A session that goes on reading is not cut off; its end is the time to open the store anew.
+    if (this.#owner === null || this.#owner.state.kind === 'over') this.#giveUp(error);
+  }
+
+  #giveUp(error: StoreError): void {
+    if (this.#stopping || this.#gaveUp || isCurable(error)) return;
+    this.#gaveUp = true;
+    this.#failed(error);
+  }
+
+  #flush(): Promise<void> {
+    return new Promise((resolve) => {
+      this.store.flush((error) => {
+        if (error !== null) this.logger.error({ err: error, code: error.code }, 'flush failed');
+        resolve();
+      });
+    });
+  }
+}
+
+const within = async (limitMs: number, work: Promise<unknown>): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([work, limit]);
+  clearTimeout(timer);
+};
