@@ -83,15 +83,16 @@ function start(command: Command, options: RunOptions, ipc: boolean): ChildProces
 
 async function finish(child: ChildProcess, limitMs: number, stuck: () => void): Promise<Ended> {
   const group = child.pid!;
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
+  const limit = AbortSignal.timeout(limitMs);
+  const end = (): void => {
     stuck();
     signalGroup(group, 'SIGTERM');
     setTimeout(() => signalGroup(group, 'SIGKILL'), KILL_AFTER_MS).unref();
-  }, limitMs);
+  };
+  limit.addEventListener('abort', end);
   const [code] = (await once(child, 'exit')) as [number | null];
-  clearTimeout(timer);
+  limit.removeEventListener('abort', end);
+  const timedOut = limit.aborted;
   const leftovers = timedOut ? [] : membersOf(group);
   signalGroup(group, 'SIGKILL');
   groups.delete(group);

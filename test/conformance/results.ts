@@ -1,0 +1,62 @@
+/** What `iscsi-test-cu` prints, as data. */
+
+export interface ConformanceResult {
+  /** SUITE.TEST */
+  readonly name: string;
+  readonly outcome: 'passed' | 'failed';
+  /** Why it or a part of it did not run: the texts behind [SKIPPED]. */
+  readonly skipped: readonly string[];
+  /** All that it said. */
+  readonly output: string;
+}
+
+const SUITE = /^Suite: (\S+)/;
+const TEST = /^ {2}Test: (\S+) \.\.\.(.*)$/;
+const SKIPPED = /\[SKIPPED\]\s*(.*?)\s*$/;
+
+/**
+ * CUnit's verbose mode: `  Test: NAME ...`, then what the test prints, then `passed` or `FAILED`, each of which may
+ * stand at the end of a line of the test's own.
+ */
+export function parseConformance(text: string): ConformanceResult[] {
+  const results: ConformanceResult[] = [];
+  let suite = '';
+  let test: { name: string; lines: string[] } | null = null;
+  const finish = (): void => {
+    if (test !== null) results.push(resultOf(test.name, test.lines));
+    test = null;
+  };
+  for (const line of text.split('\n')) {
+    const suiteName = SUITE.exec(line)?.[1];
+    const [, testName, rest = ''] = TEST.exec(line) ?? [];
+    if (suiteName !== undefined || line.startsWith('Run Summary:')) finish();
+    if (suiteName !== undefined) {
+      suite = suiteName;
+    } else if (testName !== undefined) {
+      finish();
+      test = { name: `${suite}.${testName}`, lines: [rest] };
+    } else {
+      test?.lines.push(line);
+    }
+  }
+  finish();
+  return results;
+}
+
+function resultOf(name: string, lines: readonly string[]): ConformanceResult {
+  // A test that ended in neither way took the whole run with it.
+  const ended = (word: string): boolean => lines.some((line) => line.endsWith(word));
+  const outcome = ended('passed') && !ended('FAILED') ? 'passed' : 'failed';
+  const skipped = lines
+    .map((line) => SKIPPED.exec(line)?.[1])
+    .filter((reason) => reason !== undefined);
+  return { name, outcome, skipped, output: lines.join('\n').trimEnd() };
+}
+
+/** The names that `--list` gives for one family, without the family. */
+export function parseList(text: string, family: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith(`${family}.`) && line.split('.').length === 3)
+    .map((line) => line.slice(family.length + 1));
+}
