@@ -1,0 +1,215 @@
+import assert from 'node:assert';
+import { zlib } from '../runtime/builtin.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, epoch, seq } from '../protocol/types.ts';
+import type { Version } from '../protocol/types.ts';
+
+/**
+ * One extent's metadata, 2 KiB in `000001.meta` at extent x 2 KiB. Little endian. A page of zeroes is an extent that was
+ * never written: version (0, 0), nothing allocated.
+ *
+ * Format 1: the first.
+ */
+export const PAGE_LAYOUT = {
+  magic: { offset: 0, bytes: 4 },
+  format: { offset: 4, bytes: 2 },
+  flags: { offset: 6, bytes: 2 },
+  /** crc32 of the page without these four bytes. */
+  pageChecksum: { offset: 8, bytes: 4 },
+  /** crc32 of the replica's id: a page of another store is not taken for one of this. */
+  storeTag: { offset: 12, bytes: 4 },
+  /** Which extent: a page that landed in the wrong place is not taken for another's. */
+  extent: { offset: 16, bytes: 8 },
+  /** All ones: unknown. */
+  epoch: { offset: 24, bytes: 8 },
+  seq: { offset: 32, bytes: 8 },
+  reserved1: { offset: 40, bytes: 24 },
+  /** One bit per block, least significant first. */
+  allocated: { offset: 64, bytes: 32 },
+  /** Blocks that read zero although an older layer has data; for layers, none yet. */
+  allocatedZero: { offset: 96, bytes: 32 },
+  reserved2: { offset: 128, bytes: 896 },
+  /** crc32 of each block; 0 where not allocated. */
+  checksums: { offset: 1024, bytes: 1024 },
+} as const;
+
+export const PAGE_BYTES = 2048;
+export const PAGE_FORMAT = 1;
+export const BLOCKS_PER_EXTENT = EXTENT_BYTES / BLOCK_BYTES;
+const PAGE_MAGIC = 0x5045424f; // "OBEP"
+const U32 = 0x1_0000_0000;
+
+/** The version was given while the store may have missed writes; a membership record can confirm it. */
+const FLAG_PROVISIONAL = 1;
+/** The page that was here did not pass its checksum: nothing is read until the extent is stamped. */
+const FLAG_UNVERIFIED = 2;
+
+const W_EPOCH = PAGE_LAYOUT.epoch.offset / 4;
+const W_SEQ = PAGE_LAYOUT.seq.offset / 4;
+const W_ALLOCATED = PAGE_LAYOUT.allocated.offset / 4;
+const W_CHECKSUMS = PAGE_LAYOUT.checksums.offset / 4;
+
+assert(
+  new Uint8Array(Uint32Array.of(1).buffer)[0] === 1,
+  'OpenEBS stores words in the order of the processor, which must be little endian (x64, arm64).',
+);
+
+/** What a stored page turned out to be. */
+export type PageState = 'empty' | 'valid' | 'damaged' | 'too-new';
+
+export class ExtentPage {
+  extent = -1;
+  /** Changed since it was last written to the file. */
+  dirty = false;
+  readonly bytes: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #flags: Uint16Array;
+
+  constructor() {
+    this.bytes = new Uint8Array(PAGE_BYTES);
+    this.#words = new Uint32Array(this.bytes.buffer);
+    this.#flags = new Uint16Array(this.bytes.buffer, PAGE_LAYOUT.flags.offset, 1);
+  }
+
+  /** Takes the page that was read into `bytes` as that of `extent`. */
+  accept(extent: number, storeTag: number): PageState {
+    this.extent = extent;
+    this.dirty = false;
+    const words = this.#words;
+    if (words[0] === 0) {
+      let any = 0;
+      for (let index = 0; index < words.length; index += 1) any |= words[index] ?? 0;
+      if (any === 0) {
+        this.reset(extent, storeTag);
+        return 'empty';
+      }
+    }
+    if (words[0] !== PAGE_MAGIC || words[2] !== pageChecksum(this.bytes)) return 'damaged';
+    if (((words[1] ?? 0) & 0xffff) > PAGE_FORMAT) return 'too-new';
+    const stored = readU64(words, PAGE_LAYOUT.extent.offset / 4);
+    return words[3] === storeTag && stored === extent ? 'valid' : 'damaged';
+  }
+
+  /** Never written. */
+  reset(extent: number, storeTag: number): void {
+    const words = this.#words;
+    words.fill(0);
+    words[0] = PAGE_MAGIC;
+    words[1] = PAGE_FORMAT;
+    words[3] = storeTag;
+    writeU64(words, PAGE_LAYOUT.extent.offset / 4, extent);
+    this.extent = extent;
+    this.dirty = false;
+  }
+
+  /** To be called before the page is written to the file. */
+  seal(): void {
+    this.#words[2] = pageChecksum(this.bytes);
+  }
+
+  get unknown(): boolean {
+    return this.#words[W_EPOCH] === 0xffffffff && this.#words[W_EPOCH + 1] === 0xffffffff;
+  }
+
+  get provisional(): boolean {
+    return ((this.#flags[0] ?? 0) & FLAG_PROVISIONAL) !== 0;
+  }
+
+  get unverified(): boolean {
+    return ((this.#flags[0] ?? 0) & FLAG_UNVERIFIED) !== 0;
+  }
+
+  get version(): Version {
+    return {
+      epoch: epoch(readU64(this.#words, W_EPOCH)),
+      seq: seq(readU64(this.#words, W_SEQ)),
+    };
+  }
+
+  setVersion(version: Version, provisional: boolean): void {
+    const words = this.#words;
+    words[W_EPOCH] = version.epoch >>> 0;
+    words[W_EPOCH + 1] = version.epoch / U32;
+    words[W_SEQ] = version.seq >>> 0;
+    words[W_SEQ + 1] = version.seq / U32;
+    const flags = this.#flags[0] ?? 0;
+    this.#flags[0] = provisional ? flags | FLAG_PROVISIONAL : flags & ~FLAG_PROVISIONAL;
+    this.dirty = true;
+  }
+
+  /** 16 bytes: epoch, sequence number. */
+  copyVersion(into: Uint8Array, at: number): void {
+    into.set(this.bytes.subarray(PAGE_LAYOUT.epoch.offset, PAGE_LAYOUT.epoch.offset + 16), at);
+  }
+
+  /** Of the first blocks of the extent, four bytes each; 0 where not allocated. */
+  copyChecksums(blocks: number): Uint8Array {
+    const { offset } = PAGE_LAYOUT.checksums;
+    return this.bytes.slice(offset, offset + 4 * blocks);
+  }
+
+  /** The version is as good as one that was not provisional. */
+  confirm(): void {
+    this.#flags[0] = (this.#flags[0] ?? 0) & ~FLAG_PROVISIONAL;
+    this.dirty = true;
+  }
+
+  setUnknown(): void {
+    this.#words.fill(0xffffffff, W_EPOCH, W_SEQ + 2);
+    this.#flags[0] = (this.#flags[0] ?? 0) & ~FLAG_PROVISIONAL;
+    this.dirty = true;
+  }
+
+  setUnverified(unverified: boolean): void {
+    const flags = this.#flags[0] ?? 0;
+    this.#flags[0] = unverified ? flags | FLAG_UNVERIFIED : flags & ~FLAG_UNVERIFIED;
+    this.dirty = true;
+  }
+
+  isAllocated(block: number): boolean {
+    return ((this.#words[W_ALLOCATED + (block >>> 5)] ?? 0) & (1 << (block & 31))) !== 0;
+  }
+
+  /** First block at or after `from` and below `end` whose allocation is (or is not) as asked; `end` if none. */
+  next(allocated: boolean, from: number, end: number): number {
+    let block = from;
+    while (block < end && this.isAllocated(block) !== allocated) block += 1;
+    return block;
+  }
+
+  checksum(block: number): number {
+    return this.#words[W_CHECKSUMS + block] ?? 0;
+  }
+
+  /** True when the block was not allocated before. */
+  allocate(block: number, checksum: number): boolean {
+    const word = W_ALLOCATED + (block >>> 5);
+    const bit = 1 << (block & 31);
+    const before = this.#words[word] ?? 0;
+    this.#words[W_CHECKSUMS + block] = checksum;
+    this.dirty = true;
+    if ((before & bit) !== 0) return false;
+    this.#words[word] = before | bit;
+    return true;
+  }
+
+  deallocate(block: number): void {
+    const word = W_ALLOCATED + (block >>> 5);
+    this.#words[word] = (this.#words[word] ?? 0) & ~(1 << (block & 31));
+    this.#words[W_CHECKSUMS + block] = 0;
+    this.dirty = true;
+  }
+}
+
+function pageChecksum(page: Uint8Array): number {
+  const { offset, bytes } = PAGE_LAYOUT.pageChecksum;
+  return zlib.crc32(page.subarray(offset + bytes), zlib.crc32(page.subarray(0, offset)));
+}
+
+function readU64(words: Uint32Array, index: number): number {
+  return (words[index] ?? 0) + (words[index + 1] ?? 0) * U32;
+}
+
+function writeU64(words: Uint32Array, index: number, value: number): void {
+  words[index] = value >>> 0;
+  words[index + 1] = value / U32;
+}

@@ -1,0 +1,15 @@
+export { StoreError } from './errors.ts';
+export type { StoreErrorCode } from './errors.ts';
+export { openStore, openStoreOn } from './open.ts';
+export type { StoreEnvironment } from './open.ts';
+export type { Disk, DiskFile } from './disk.ts';
+export type {
+  ReadDone,
+  Store,
+  StoreCounters,
+  StoreEvents,
+  StoreIdentity,
+  StoreOperation,
+  StoreOptions,
+  StoreState,
+} from './types.ts';

@@ -1,0 +1,138 @@
+import type { StoreError } from './errors.ts';
+import type { ReadDone, StoreOperation } from './types.ts';
+
+export interface QueuedRead {
+  readonly offsetBytes: number;
+  readonly into: Uint8Array;
+  readonly checksums: Uint8Array;
+  readonly done: ReadDone;
+}
+
+type Entry =
+  | { readonly kind: 'operation'; readonly operation: StoreOperation; reached: number }
+  | { readonly kind: 'read'; readonly read: QueuedRead }
+  | { readonly kind: 'flush'; readonly done: ReadDone };
+
+export interface OperationQueueHandlers {
+  /** Applies from a byte on and returns up to where it came. */
+  advance(operation: StoreOperation, from: number): number;
+  read(read: QueuedRead): void;
+  flush(done: ReadDone): void;
+}
+
+/** What waits for a mark in the activity log, in order. Empty nearly always. */
+export class OperationQueue {
+  readonly #handlers: OperationQueueHandlers;
+  #entries: Entry[] = [];
+  #head = 0;
+  #operations = 0;
+  #later = false;
+  #emptied: (() => void)[] = [];
+
+  constructor(handlers: OperationQueueHandlers) {
+    this.#handlers = handlers;
+  }
+
+  get empty(): boolean {
+    return this.#head === this.#entries.length;
+  }
+
+  /** Copies the operation: what was given is only lent. */
+  pushOperation(operation: StoreOperation, reached: number): void {
+    this.#operations += 1;
+    this.#entries.push({ kind: 'operation', operation: copyOperation(operation), reached });
+  }
+
+  pushRead(read: QueuedRead): void {
+    this.#entries.push({ kind: 'read', read });
+  }
+
+  pushFlush(done: ReadDone): void {
+    this.#entries.push({ kind: 'flush', done });
+  }
+
+  /** Whether an operation that waits changes bytes of the range. */
+  overlaps(offsetBytes: number, lengthBytes: number): boolean {
+    if (this.#operations === 0) return false;
+    for (let index = this.#head; index < this.#entries.length; index += 1) {
+      const entry = this.#entries[index];
+      if (entry?.kind !== 'operation' || entry.operation.kind === 'stamp') continue;
+      const { operation } = entry;
+      if (
+        operation.offsetBytes < offsetBytes + lengthBytes &&
+        offsetBytes < operation.offsetBytes + operation.lengthBytes
+      )
+        return true;
+    }
+    return false;
+  }
+
+  /** Handles what it can, up to the first operation that has to wait again. */
+  run(): void {
+    for (;;) {
+      const entry = this.#entries[this.#head];
+      if (entry === undefined) break;
+      if (entry.kind === 'operation') {
+        const { operation } = entry;
+        entry.reached = this.#handlers.advance(operation, entry.reached);
+        // A failure in advance() has emptied the queue.
+        if (this.#entries[this.#head] !== entry) continue;
+        if (entry.reached < operation.lengthBytes) return;
+        this.#operations -= 1;
+      }
+      this.#head += 1;
+      if (entry.kind === 'read') this.#handlers.read(entry.read);
+      else if (entry.kind === 'flush') this.#handlers.flush(entry.done);
+    }
+    this.#reset();
+  }
+
+  /** Calls `run` in a later turn of the event loop, so that a long unmap does not keep everything else waiting. */
+  continueLater(run: () => void): void {
+    if (this.#later || this.empty) return;
+    this.#later = true;
+    setImmediate(() => {
+      this.#later = false;
+      run();
+    });
+  }
+
+  /** Forgets the operations; flushes that wait for them fail, reads see what there is. */
+  drop(error: StoreError): void {
+    const entries = this.#entries.slice(this.#head);
+    this.#reset();
+    for (const entry of entries) {
+      if (entry.kind === 'read') this.#handlers.read(entry.read);
+      else if (entry.kind === 'flush') entry.done(error);
+    }
+  }
+
+  whenEmpty(done: () => void): void {
+    if (this.empty) done();
+    else this.#emptied.push(done);
+  }
+
+  #reset(): void {
+    this.#entries = [];
+    this.#head = 0;
+    this.#operations = 0;
+    const emptied = this.#emptied;
+    this.#emptied = [];
+    for (const done of emptied) done();
+  }
+}
+
+function copyOperation(operation: StoreOperation): StoreOperation {
+  const { offsetBytes, lengthBytes } = operation;
+  const version = { epoch: operation.version.epoch, seq: operation.version.seq };
+  if (operation.kind !== 'write')
+    return { kind: operation.kind, version, offsetBytes, lengthBytes };
+  const payload = Buffer.allocUnsafeSlow(lengthBytes);
+  let at = 0;
+  for (const chunk of operation.chunks) {
+    payload.set(chunk, at);
+    at += chunk.length;
+  }
+  const checksums = Uint8Array.from(operation.checksums);
+  return { kind: 'write', version, offsetBytes, lengthBytes, chunks: [payload], checksums };
+}

@@ -1,0 +1,195 @@
+import { zlib } from '../runtime/builtin.ts';
+import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
+import { readU32, writeU32, ZERO_BLOCK_CHECKSUM } from './block-checksums.ts';
+import type { DiskFile } from './disk.ts';
+import { StoreError } from './errors.ts';
+import type { ExtentPages } from './extent-pages.ts';
+import { BLOCKS_PER_EXTENT } from './extent-page.ts';
+import { failureOf } from './failure.ts';
+import type { ReadDone } from './types.ts';
+
+/** A read that has to wait for the disk. */
+interface Waiting {
+  readonly offsetBytes: number;
+  readonly into: Uint8Array;
+  readonly checksums: Uint8Array;
+  readonly done: ReadDone;
+}
+
+/**
+ * Reads blocks and compares each with its checksum. What the page cache holds is read at once; while a read waits for
+ * the disk, later writes may overtake it, so it is compared with the checksums of the time when it ends, and what does
+ * not fit is read again without letting anything in between.
+ */
+export class Reader {
+  readonly #data: DiskFile;
+  readonly #pages: ExtentPages;
+  /** Where the fast pass of the read stopped because the disk has to be waited for, and up to where. */
+  #blockedFrom = 0;
+  #blockedTo = 0;
+  #pending = 0;
+  #drained: (() => void)[] = [];
+  #checksumErrors = 0;
+
+  constructor(data: DiskFile, pages: ExtentPages) {
+    this.#data = data;
+    this.#pages = pages;
+  }
+
+  get checksumErrors(): number {
+    return this.#checksumErrors;
+  }
+
+  /** Calls back when no read waits for the disk. */
+  drained(done: () => void): void {
+    if (this.#pending === 0) done();
+    else this.#drained.push(done);
+  }
+
+  read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void {
+    if (offsetBytes % BLOCK_BYTES !== 0 || into.length % BLOCK_BYTES !== 0) {
+      this.#readUnaligned(offsetBytes, into, checksums, done);
+      return;
+    }
+    let error: StoreError | null;
+    try {
+      if (!this.#fill(offsetBytes, into, 0)) {
+        this.#pending += 1;
+        this.#wait({ offsetBytes, into, checksums, done });
+        return;
+      }
+      error = this.#verify(offsetBytes, into, checksums, false);
+    } catch (cause) {
+      error = failureOf('reading', cause, offsetBytes);
+    }
+    done(error);
+  }
+
+  /** Whole blocks around the range are read and verified, because checksums are of whole blocks. */
+  #readUnaligned(
+    offsetBytes: number,
+    into: Uint8Array,
+    checksums: Uint8Array,
+    done: ReadDone,
+  ): void {
+    const start = Math.floor(offsetBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    const end = Math.ceil((offsetBytes + into.length) / BLOCK_BYTES) * BLOCK_BYTES;
+    const whole = Buffer.allocUnsafe(end - start);
+    const wholeChecksums = Buffer.allocUnsafe(((end - start) / BLOCK_BYTES) * 4);
+    this.read(start, whole, wholeChecksums, (error) => {
+      if (error === null) {
+        into.set(whole.subarray(offsetBytes - start, offsetBytes - start + into.length));
+        let position = 0;
+        let index = 0;
+        while (position < into.length) {
+          const inBlock = (offsetBytes + position) % BLOCK_BYTES;
+          const bytes = Math.min(BLOCK_BYTES - inBlock, into.length - position);
+          const checksum =
+            bytes === BLOCK_BYTES
+              ? readU32(wholeChecksums, index)
+              : zlib.crc32(into.subarray(position, position + bytes));
+          writeU32(checksums, index, checksum);
+          position += bytes;
+          index += 4;
+        }
+      }
+      done(error);
+    });
+  }
+
+  /** False when the disk has to be waited for: see #blockedFrom. */
+  #fill(offsetBytes: number, into: Uint8Array, from: number): boolean {
+    const lengthBytes = into.length;
+    let position = from;
+    while (position < lengthBytes) {
+      const at = offsetBytes + position;
+      const extent = Math.floor(at / EXTENT_BYTES);
+      const page = this.#pages.get(extent);
+      if (page.unverified) throw unverified(at);
+      const block = (at - extent * EXTENT_BYTES) / BLOCK_BYTES;
+      const last = Math.min(BLOCKS_PER_EXTENT, block + (lengthBytes - position) / BLOCK_BYTES);
+      const allocated = page.isAllocated(block);
+      const bytes = (page.next(!allocated, block + 1, last) - block) * BLOCK_BYTES;
+      if (allocated) {
+        const count = this.#data.readCached(into, position, bytes, at);
+        if (count < bytes) {
+          this.#blockedFrom = position + count;
+          this.#blockedTo = position + bytes;
+          return false;
+        }
+      } else into.fill(0, position, position + bytes);
+      position += bytes;
+    }
+    return true;
+  }
+
+  #wait(read: Waiting): void {
+    const from = this.#blockedFrom;
+    const to = this.#blockedTo;
+    this.#data.readAsync(read.into, from, to - from, read.offsetBytes + from, (cause) => {
+      let error: StoreError | null;
+      try {
+        if (cause !== null) throw cause;
+        if (!this.#fill(read.offsetBytes, read.into, to)) {
+          this.#wait(read);
+          return;
+        }
+        error = this.#verify(read.offsetBytes, read.into, read.checksums, true);
+      } catch (thrown) {
+        error = failureOf('reading', thrown, read.offsetBytes);
+      }
+      this.#pending -= 1;
+      read.done(error);
+      if (this.#pending > 0) return;
+      const drained = this.#drained;
+      this.#drained = [];
+      for (const done of drained) done();
+    });
+  }
+
+  /** `raced`: writes and unmaps may have come between the reading and this. */
+  #verify(
+    offsetBytes: number,
+    into: Uint8Array,
+    checksums: Uint8Array,
+    raced: boolean,
+  ): StoreError | null {
+    const lengthBytes = into.length;
+    for (let position = 0; position < lengthBytes; position += BLOCK_BYTES) {
+      const at = offsetBytes + position;
+      const extent = Math.floor(at / EXTENT_BYTES);
+      const page = this.#pages.get(extent);
+      if (page.unverified) throw unverified(at);
+      const block = (at - extent * EXTENT_BYTES) / BLOCK_BYTES;
+      let checksum = ZERO_BLOCK_CHECKSUM;
+      if (page.isAllocated(block)) {
+        const bytes = into.subarray(position, position + BLOCK_BYTES);
+        checksum = page.checksum(block);
+        if (zlib.crc32(bytes) !== checksum) {
+          this.#data.read(into, position, BLOCK_BYTES, at);
+          if (zlib.crc32(bytes) !== checksum) return this.#rot(at);
+        }
+      } else if (raced) into.fill(0, position, position + BLOCK_BYTES);
+      writeU32(checksums, (position / BLOCK_BYTES) * 4, checksum);
+    }
+    return null;
+  }
+
+  #rot(offsetBytes: number): StoreError {
+    this.#checksumErrors += 1;
+    return new StoreError(
+      'CHECKSUM_MISMATCH',
+      `The block at byte ${offsetBytes} does not have the checksum that it was written with. Read it from another replica and write it again; check the disk (smartctl -a) when this repeats.`,
+      { offsetBytes },
+    );
+  }
+}
+
+function unverified(offsetBytes: number): StoreError {
+  const extent = Math.floor(offsetBytes / EXTENT_BYTES);
+  return new StoreError(
+    'CHECKSUM_MISMATCH',
+    `The checksums of extent ${extent} are damaged, so nothing in it can be verified until it was compared with another replica.`,
+    { offsetBytes },
+  );
+}

@@ -1,0 +1,131 @@
+import { seq } from '../protocol/types.ts';
+import type { Epoch, MembershipRecord, Seq, Session } from '../protocol/types.ts';
+import { NO_VERSION } from './data-store.ts';
+import type { DurableState } from './durable-state.ts';
+import { StoreError } from './errors.ts';
+import type {
+  ReadDone,
+  Store,
+  StoreCounters,
+  StoreEvents,
+  StoreIdentity,
+  StoreOperation,
+  StoreState,
+} from './types.ts';
+
+export interface WitnessStoreParts {
+  readonly durable: DurableState;
+  readonly start: { readonly cleanStart: boolean; readonly sameBoot: boolean };
+  readonly damagedSlots: number;
+  readonly release: () => Promise<void>;
+}
+
+/** A voter without data: it keeps the promise, the record and the documents. */
+export class WitnessStore implements Store {
+  readonly identity: StoreIdentity;
+  readonly appliedSeq: Seq = seq(0);
+  readonly #parts: WitnessStoreParts;
+  #failed: (error: StoreError) => void = () => undefined;
+  #closed = false;
+
+  constructor(parts: WitnessStoreParts) {
+    this.#parts = parts;
+    this.identity = parts.durable.superblock.identity;
+  }
+
+  state(): StoreState {
+    const { promised, record, layers } = this.#parts.durable.superblock;
+    return {
+      promisedEpoch: promised.epoch,
+      record,
+      layers,
+      ...this.#parts.start,
+      lastVersion: NO_VERSION,
+    };
+  }
+
+  counters(): StoreCounters {
+    return {
+      readOps: 0,
+      readBytes: 0,
+      writeOps: 0,
+      writeBytes: 0,
+      unmapOps: 0,
+      flushes: 0,
+      fdatasyncs: 0,
+      regionMarks: 0,
+      checksumErrors: 0,
+      allocatedBytes: 0,
+      markedRegions: 0,
+      metadataCacheBytes: 0,
+      damagedSlots: this.#parts.damagedSlots,
+      damagedPages: 0,
+    };
+  }
+
+  setEvents(events: StoreEvents): void {
+    this.#failed = (error) => events.failed(error);
+  }
+
+  promise(epoch: Epoch, session: Session): Promise<void> {
+    return this.#parts.durable.promise(epoch, session);
+  }
+
+  putRecord(record: MembershipRecord): Promise<void> {
+    return this.#parts.durable.putRecord(record, null);
+  }
+
+  getDocument(name: string): Uint8Array | null {
+    return this.#parts.durable.getDocument(name);
+  }
+
+  putDocument(name: string, content: Uint8Array): Promise<void> {
+    return this.#parts.durable.putDocument(name, content);
+  }
+
+  apply(operation: StoreOperation): void {
+    this.#failed(noData(`an operation of kind ${operation.kind}`));
+  }
+
+  settle(): void {
+    // Nothing is ever applied.
+  }
+
+  read(_offsetBytes: number, _into: Uint8Array, _checksums: Uint8Array, done: ReadDone): void {
+    done(noData('a read'));
+  }
+
+  /** Everything that a witness keeps is durable already. */
+  flush(done: ReadDone): void {
+    done(null);
+  }
+
+  allocation(): Uint8Array {
+    throw noData('a question about allocation');
+  }
+
+  extentChecksums(): Uint8Array {
+    throw noData('a question about checksums');
+  }
+
+  extentVersions(): Uint8Array {
+    throw noData('a question about versions');
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      await this.#parts.durable.closed(NO_VERSION);
+    } finally {
+      await this.#parts.release();
+    }
+  }
+}
+
+function noData(what: string): StoreError {
+  return new StoreError(
+    'WITNESS_HAS_NO_DATA',
+    `This replica is a witness, it votes and holds no blocks; ${what} goes to a data replica.`,
+  );
+}
