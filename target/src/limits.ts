@@ -42,21 +42,42 @@ export const SCSI_LIMITS = {
   transferBlocks: 16 * 1024,
   optimalTransferBlocks: 2048,
   compareAndWriteBlocks: 255,
-  /** All descriptors of one UNMAP together: 4 GiB. */
-  unmapBlocks: 8 * 1024 * 1024,
+  /** All descriptors of one UNMAP together: 512 MiB. */
+  unmapBlocks: 1024 * 1024,
   unmapDescriptors: 256,
   /** 4 GiB; the pattern is written in pieces. */
   writeSameBlocks: 8 * 1024 * 1024,
   /** UNMAP, WRITE SAME and EXTENDED COPY go through the volume in pieces, so that nothing else waits long for its range. */
   unmapPieceBytes: 256 * 1024 * 1024,
   copyPieceBytes: 1024 * 1024,
-  /** A sector is what survives whole on every disk, so an atomic write is one block. */
-  atomicWriteBlocks: 1,
   copyTargetDescriptors: 8,
   copySegmentDescriptors: 32,
   copyDescriptorBytes: 8 * 32 + 32 * 28,
-  /** Of one EXTENDED COPY. 16 MiB in each segment. */
-  copySegmentBytes: 16 * 1024 * 1024,
+  /** What the 16 bits of a segment's length can say. */
+  copySegmentBytes: 0xffff * 512,
+  concurrentCopies: 128,
   /** Persistent reservation keys: bounded so that all of them fit into a document of the replicas. */
   registrations: 64,
+} as const;
+
+/** What the replicator allows itself towards its replicas. */
+export const REPLICATOR_LIMITS = {
+  /** The largest write of one frame, as in the replica's own limits. Bytes. */
+  writeBytes: 8 * 1024 * 1024,
+  /** Unmaps are cut by the SCSI layer; a frame's length is a u32. Bytes. */
+  unmapBytes: 1024 * 1024 * 1024,
+  /** Of one allocation request to a replica. Bytes. */
+  allocationBytes: 1024 * 1024 * 1024,
+  /** A member that is being resynchronised may fall behind by this much before initiators wait for it. Bytes. */
+  followerBufferBytes: 32 * 1024 * 1024,
+  /** Versions asked for at a time: their range must fit a u32. */
+  versionExtents: 2048,
+  /** Differing blocks are copied in pieces of at most this. Bytes. */
+  copyBytes: 256 * 1024,
+  /** Extents that are reconciled at a time before the first login. */
+  reconcileWidth: 4,
+  /** The contents of one document. Bytes. */
+  documentBytes: 48 * 1024,
+  /** Attempts of a new target to win an epoch against another one that starts at the same time. */
+  promiseAttempts: 5,
 } as const;

@@ -19,7 +19,10 @@ export class ScsiDeviceServer implements DeviceServer {
   #abortWaiters: (() => boolean)[] = [];
 
   constructor(options: UnitOptions) {
-    this.unit = new LogicalUnit(options, (command) => this.#ended(command));
+    this.unit = new LogicalUnit(options, {
+      ended: (command) => this.#ended(command),
+      abort: (wanted, done) => this.#abortAll(this.#tasks.select(wanted), done),
+    });
     this.#tasks = new TaskSet((command) => this.#start(command));
   }
 
@@ -108,7 +111,7 @@ export class ScsiDeviceServer implements DeviceServer {
       return;
     }
     // SAM-5 5.3.1: RESERVATION CONFLICT takes precedence over a unit attention condition.
-    if (conflicts(this.unit, nexus, operation)) {
+    if (conflicts(this.unit, nexus, operation, task.cdb)) {
       command.status(ScsiStatus.reservationConflict);
       return;
     }

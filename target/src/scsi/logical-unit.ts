@@ -4,6 +4,7 @@ import type { Command } from './command.ts';
 import { BLOCK_BYTES } from './geometry.ts';
 import { defaultModeParameters, type ModeParameters } from './mode-parameters.ts';
 import type { NexusState } from './nexus.ts';
+import { ReservationKeeper } from './reservation-keeper.ts';
 import { Asc, buildSense, type FieldPointer, type SenseKey } from './sense.ts';
 
 /** What of a logger is used; pino's fits. */
@@ -23,6 +24,13 @@ export interface UnitOptions {
   readonly log: UnitLog;
 }
 
+/** What the unit's commands need of the task set that they are in. */
+export interface TaskControl {
+  ended(command: Command): void;
+  /** Aborts the tasks that `wanted` names and calls back when the last has ended. */
+  abort(wanted: (command: Command) => boolean, done: () => void): void;
+}
+
 export class LogicalUnit {
   readonly volume: Volume;
   readonly iqn: string;
@@ -35,16 +43,18 @@ export class LogicalUnit {
   stopped = false;
   /** RESERVE (6): the nexus that holds the unit. SPC-2 7.21 */
   reserve6Holder: NexusState | null = null;
+  readonly reservations: ReservationKeeper;
   readonly nexuses = new Map<number, NexusState>();
-  readonly #taskEnded: (command: Command) => void;
+  readonly #tasks: TaskControl;
 
-  constructor(options: UnitOptions, taskEnded: (command: Command) => void) {
+  constructor(options: UnitOptions, tasks: TaskControl) {
+    this.#tasks = tasks;
+    this.reservations = new ReservationKeeper(options.volume);
     this.volume = options.volume;
     this.iqn = options.iqn;
     this.productRevision = options.productRevision;
     this.log = options.log;
     this.blocks = Math.floor(options.volume.sizeBytes / BLOCK_BYTES);
-    this.#taskEnded = taskEnded;
     options.volume.onChange((change) => {
       if (change === 'size') this.#resized();
     });
@@ -52,7 +62,7 @@ export class LogicalUnit {
 
   /** Takes over what the volume's documents keep for this unit. */
   async restore(): Promise<void> {
-    await this.volume.readDocument('reservations');
+    await this.reservations.restore();
   }
 
   /** In the format that the control mode page asks for. */
@@ -66,7 +76,7 @@ export class LogicalUnit {
   }
 
   taskEnded(command: Command): void {
-    this.#taskEnded(command);
+    this.#tasks.ended(command);
   }
 
   /** Establishes a unit attention condition for every nexus but one. */
@@ -74,6 +84,20 @@ export class LogicalUnit {
     for (const nexus of this.nexuses.values()) {
       if (nexus !== except) nexus.addAttention(asc);
     }
+  }
+
+  /** Establishes a unit attention condition for the sessions of one I_T nexus; none may be there. */
+  attendPort(portKey: string, asc: number): void {
+    for (const nexus of this.nexuses.values()) {
+      if (nexus.portKey === portKey) nexus.addAttention(asc);
+    }
+  }
+
+  abortTasksOf(portKeys: readonly string[], except: Command, done: () => void): void {
+    this.#tasks.abort(
+      (command) => command !== except && portKeys.includes(command.nexus.portKey),
+      done,
+    );
   }
 
   /** SAM-5 6.3.3: what a logical unit reset puts back; persistent reservations stay. */

@@ -1,4 +1,5 @@
 /** What the logical unit keeps for one I_T nexus. */
+import type { CopyResult } from './copy-results.ts';
 import type { Nexus } from './task.ts';
 import { Asc } from './sense.ts';
 
@@ -11,6 +12,8 @@ export class NexusState {
   readonly portKey: string;
   /** Pending unit attention conditions, oldest first. SAM-5 5.14 */
   readonly attentions: number[] = [];
+  /** By list identifier: copies whose result the initiator may ask for. */
+  readonly copyResults = new Map<number, CopyResult>();
 
   constructor(nexus: Nexus) {
     this.nexus = nexus;

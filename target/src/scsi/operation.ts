@@ -6,9 +6,8 @@ import type { Command } from './command.ts';
  * - always: allowed whatever is reserved.
  * - read: allowed under Write Exclusive types.
  * - write: conflicts with every type.
- * - own: the command looks itself (PERSISTENT RESERVE OUT, START STOP UNIT, ...).
  */
-export type ReservationClass = 'always' | 'read' | 'write' | 'own';
+export type ReservationClass = 'always' | 'read' | 'write';
 
 export interface Operation {
   readonly name: string;
@@ -18,6 +17,8 @@ export interface Operation {
   /** CDB usage data: every bit that is evaluated or ignored; a bit outside of it is refused. SPC-4 6.35.3 */
   readonly usage: Uint8Array;
   readonly reservation: ReservationClass;
+  /** Fields that make the command allowed in spite of its class. */
+  readonly admitted: ((cdb: Uint8Array) => boolean) | null;
   /** Allowed while another nexus holds the unit by RESERVE(6). SPC-2 table 10 */
   readonly allowedUnderReserve6: boolean;
   /** Does not report a unit attention condition. SPC-4 5.14.1 */
@@ -33,6 +34,7 @@ export interface Operation {
 
 export interface OperationTraits {
   readonly reservation?: ReservationClass;
+  readonly admitted?: (cdb: Uint8Array) => boolean;
   readonly allowedUnderReserve6?: boolean;
   readonly sparesAttention?: boolean;
   readonly accessesMedium?: boolean;
@@ -55,6 +57,7 @@ export function defineOperation(
     serviceAction,
     usage: mask,
     reservation: traits.reservation ?? 'always',
+    admitted: traits.admitted ?? null,
     allowedUnderReserve6: traits.allowedUnderReserve6 ?? false,
     sparesAttention: traits.sparesAttention ?? false,
     accessesMedium: traits.accessesMedium ?? false,

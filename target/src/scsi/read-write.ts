@@ -1,6 +1,5 @@
-/** READ and WRITE of every CDB length, WRITE ATOMIC. SBC-3 5.7 to 5.11, 5.29 to 5.33; SBC-4 5.48 */
-import { SCSI_LIMITS } from '../limits.ts';
-import { readU16, takeChunks } from './cdb.ts';
+/** READ and WRITE of every CDB length. SBC-3 5.7 to 5.11, 5.29 to 5.33 */
+import { takeChunks } from './cdb.ts';
 import { finishGood, type Command } from './command.ts';
 import { BLOCK_BYTES } from './geometry.ts';
 import { blocksOf, checkRange, checkTransferLength, lbaOf } from './media-range.ts';
@@ -48,11 +47,12 @@ export function writeRange(
   const lengthBytes = blocks * BLOCK_BYTES;
   command.transferBytes = lengthBytes;
   const { task } = command;
-  // The initiator's expected length was smaller than the CDB's: whole blocks that came are written. SAM-5 5.4.2
-  const arrived = Math.min(
-    lengthBytes,
-    Math.floor(task.dataOutLengthBytes / BLOCK_BYTES) * BLOCK_BYTES,
-  );
+  const arrived = Math.min(lengthBytes, task.dataOutLengthBytes);
+  // The initiator's expected length was smaller than the CDB's: what came is written and the residual tells the rest. SAM-5 5.4.2
+  if (arrived % BLOCK_BYTES !== 0) {
+    command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
+    return;
+  }
   if (arrived === 0) {
     next(command);
     return;
@@ -60,6 +60,22 @@ export function writeRange(
   const chunks =
     task.dataOutLengthBytes === arrived ? task.dataOut : takeChunks(task.dataOut, 0, arrived);
   command.submit('write', lba * BLOCK_BYTES, arrived, chunks, next);
+}
+
+/** Answers the command and gives false when less Data-Out came than it needs. */
+export function checkDataOutComplete(command: Command, neededBytes: number): boolean {
+  command.transferBytes = neededBytes;
+  if (command.task.dataOutLengthBytes >= neededBytes) return true;
+  command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
+  return false;
+}
+
+/** Likewise, and also when the initiator meant to send more: then it means another command than this. */
+export function checkDataOutExact(command: Command, neededBytes: number): boolean {
+  if (!checkDataOutComplete(command, neededBytes)) return false;
+  if (command.task.expectedBytes <= neededBytes) return true;
+  command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
+  return false;
 }
 
 /** The end of every command that wrote: stable first where FUA or a disabled write cache asks for it. */
@@ -71,31 +87,4 @@ export function finishWrite(command: Command): void {
 function forcesUnitAccess(cdb: Uint8Array): boolean {
   // READ (6) and WRITE (6) have LBA bits there.
   return (cdb[0] ?? 0) >>> 5 !== 0 && ((cdb[1] ?? 0) & FUA) !== 0;
-}
-
-/** SBC-4 5.48: whole or not at all, also over a loss of power; that holds for one block. */
-export function writeAtomic16(command: Command): void {
-  const { cdb } = command;
-  const lba = lbaOf(cdb);
-  const blocks = readU16(cdb, 12);
-  // SBC-4 5.48: MAXIMUM ATOMIC BOUNDARY SIZE is zero, so a boundary other than zero is refused.
-  if (readU16(cdb, 10) !== 0) {
-    command.invalidCdbField(10);
-    return;
-  }
-  if (!checkRange(command, lba, blocks)) return;
-  if (blocks > SCSI_LIMITS.atomicWriteBlocks) {
-    command.check(SenseKey.illegalRequest, Asc.invalidFieldInCdb, null, {
-      inCdb: true,
-      byte: 12,
-      bit: null,
-    });
-    return;
-  }
-  writeRange(command, lba, blocks, finishWrite);
-}
-
-export function writeAtomicBytes(cdb: Uint8Array): number {
-  const blocks = readU16(cdb, 12);
-  return blocks > SCSI_LIMITS.atomicWriteBlocks ? 0 : blocks * BLOCK_BYTES;
 }

@@ -2,9 +2,10 @@
 import { SCSI_LIMITS } from '../limits.ts';
 import { writeAscii, writeU16, writeU32, writeU64 } from './cdb.ts';
 import { PHYSICAL_BLOCK_BLOCKS } from './geometry.ts';
-import { localNaa, VENDOR, volumeIdBytes } from './identity.ts';
+import { portDesignators, unitDesignators } from './designators.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { NexusState } from './nexus.ts';
+import { thirdPartyCopyDescriptors } from './third-party-copy-page.ts';
 
 type PageBuilder = (unit: LogicalUnit, nexus: NexusState) => Uint8Array;
 
@@ -12,8 +13,9 @@ type PageBuilder = (unit: LogicalUnit, nexus: NexusState) => Uint8Array;
 const PAGES: ReadonlyMap<number, PageBuilder> = new Map<number, PageBuilder>([
   [0x00, () => page(0x00, Uint8Array.from(PAGES.keys()))],
   [0x80, (unit) => page(0x80, ascii(unit.volume.volumeId))],
-  [0x83, (unit, nexus) => page(0x83, concatenate(designators(unit, nexus)))],
+  [0x83, (unit, nexus) => page(0x83, deviceIdentification(unit, nexus))],
   [0x86, () => extendedInquiry()],
+  [0x8f, () => page(0x8f, concatenate(thirdPartyCopyDescriptors()))],
   [0xb0, () => blockLimits()],
   [0xb1, () => blockDeviceCharacteristics()],
   [0xb2, () => logicalBlockProvisioning()],
@@ -26,6 +28,13 @@ export function buildVpdPage(
   nexus: NexusState,
 ): Uint8Array | null {
   return PAGES.get(code)?.(unit, nexus) ?? null;
+}
+
+function deviceIdentification(unit: LogicalUnit, nexus: NexusState): Uint8Array {
+  return concatenate([
+    ...unitDesignators(unit.volume.volumeId),
+    ...portDesignators(unit.iqn, nexus.nexus.portalGroupTag),
+  ]);
 }
 
 function page(code: number, content: Uint8Array): Uint8Array {
@@ -50,90 +59,6 @@ function concatenate(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return whole;
-}
-
-/** SPC-4 7.8.6.1, tables 599 to 602 */
-const CodeSet = { binary: 0x1, ascii: 0x2, utf8: 0x3 } as const;
-const Association = { logicalUnit: 0x00, targetPort: 0x10, targetDevice: 0x20 } as const;
-const DesignatorType = {
-  t10VendorId: 0x1,
-  naa: 0x3,
-  relativeTargetPort: 0x4,
-  targetPortGroup: 0x5,
-  scsiNameString: 0x8,
-  uuid: 0xa,
-} as const;
-/** SPC-4 7.6.1: PROTOCOL IDENTIFIER iSCSI; PIV says that it is valid. */
-const PROTOCOL_ISCSI = 0x50;
-const PIV = 0x80;
-
-function designator(
-  association: number,
-  type: number,
-  codeSet: number,
-  content: Uint8Array,
-): Uint8Array {
-  const bytes = new Uint8Array(4 + content.length);
-  const ofUnit = association === Association.logicalUnit;
-  bytes[0] = (ofUnit ? 0x00 : PROTOCOL_ISCSI) | codeSet;
-  bytes[1] = (ofUnit ? 0x00 : PIV) | association | type;
-  bytes[3] = content.length;
-  bytes.set(content, 4);
-  return bytes;
-}
-
-/** SPC-4 7.8.6.11: UTF-8, null-terminated, padded to a multiple of four. */
-function nameString(name: string): Uint8Array {
-  const text = new TextEncoder().encode(name);
-  const bytes = new Uint8Array(Math.ceil((text.length + 1) / 4) * 4);
-  bytes.set(text);
-  return bytes;
-}
-
-function designators(unit: LogicalUnit, nexus: NexusState): Uint8Array[] {
-  const { volumeId } = unit.volume;
-  const tag = nexus.nexus.portalGroupTag;
-  const uuid = new Uint8Array(18);
-  // SPC-5 7.7.6.13: a locally assigned UUID.
-  uuid[0] = 0x10;
-  uuid.set(volumeIdBytes(volumeId), 2);
-  const portIdentifier = new Uint8Array(4);
-  writeU16(portIdentifier, 2, tag);
-  const portName = `${unit.iqn},t,0x${tag.toString(16).padStart(4, '0')}`;
-  return [
-    designator(Association.logicalUnit, DesignatorType.naa, CodeSet.binary, localNaa(volumeId)),
-    designator(
-      Association.logicalUnit,
-      DesignatorType.t10VendorId,
-      CodeSet.ascii,
-      ascii(VENDOR.padEnd(8) + volumeId),
-    ),
-    designator(Association.logicalUnit, DesignatorType.uuid, CodeSet.binary, uuid),
-    designator(
-      Association.targetPort,
-      DesignatorType.relativeTargetPort,
-      CodeSet.binary,
-      portIdentifier,
-    ),
-    designator(
-      Association.targetPort,
-      DesignatorType.targetPortGroup,
-      CodeSet.binary,
-      portIdentifier,
-    ),
-    designator(
-      Association.targetPort,
-      DesignatorType.scsiNameString,
-      CodeSet.utf8,
-      nameString(portName),
-    ),
-    designator(
-      Association.targetDevice,
-      DesignatorType.scsiNameString,
-      CodeSet.utf8,
-      nameString(unit.iqn),
-    ),
-  ];
 }
 
 /** SPC-4 7.8.7 */
@@ -165,8 +90,7 @@ function blockLimits(): Uint8Array {
   // UGAVALID: the alignment, zero, is meant.
   data[32] = 0x80;
   writeU64(data, 36, SCSI_LIMITS.writeSameBlocks);
-  writeU32(data, 44, SCSI_LIMITS.atomicWriteBlocks);
-  writeU32(data, 52, 1);
+  // No atomic writes: a loss of power may leave part of a write of several sectors, so WRITE ATOMIC is not offered.
   return data;
 }
 
