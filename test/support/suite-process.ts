@@ -5,9 +5,12 @@
  */
 import Mocha from 'mocha';
 
+/** `dot` where tests are many and small; `silent` where a test looks at the results. */
+export type Reporter = 'dot' | 'spec' | 'silent';
+
 export interface SuiteRequest {
   readonly files: readonly string[];
-  readonly reporter: 'dot' | 'spec';
+  readonly reporter: Reporter;
   readonly testTimeoutMs: number;
   readonly grep: string | null;
 }
@@ -27,9 +30,12 @@ function tell(event: SuiteEvent): void {
   process.send?.(event);
 }
 
+// The parent is gone: nobody would hear the results.
+process.once('disconnect', () => process.exit(1));
+
 const request = JSON.parse(process.argv[2] ?? '') as SuiteRequest;
 const mocha = new Mocha({
-  reporter: request.reporter,
+  reporter: request.reporter === 'silent' ? Mocha.reporters.Base : request.reporter,
   timeout: request.testTimeoutMs,
   slow: request.testTimeoutMs / 2,
   forbidOnly: true,

@@ -1,6 +1,7 @@
 /** Runs one suite in a process group of its own, watches the clock, and leaves nothing of it behind. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 
 import type { SuiteEvent, SuiteRequest } from './suite-process.ts';
 import { filesOf, type Command, type CommandSuite, type MochaSuite, type Suite } from './suites.ts';
@@ -40,6 +41,7 @@ interface Heard {
   readonly failures: string[];
 }
 
+const SUITE_PROCESS = join(import.meta.dirname, 'suite-process.ts');
 const KILL_AFTER_MS = 5_000;
 
 /** The groups that live now, so that an interrupt of the parent ends them too. */
@@ -143,7 +145,7 @@ async function runMocha(suite: MochaSuite, options: RunOptions): Promise<SuiteRe
     testTimeoutMs: suite.testTimeoutMs,
     grep: options.grep,
   };
-  const args = ['test/support/suite-process.ts', JSON.stringify(request)];
+  const args = [SUITE_PROCESS, JSON.stringify(request)];
   const child = start({ name: suite.name, file: process.execPath, args }, options, true);
   const heard: Heard = { running: null, total: null, failures: [] };
   child.on('message', (message) => hear(heard, message as SuiteEvent));

@@ -2,6 +2,7 @@
 import { globSync } from 'node:fs';
 
 import type { Requirement } from './debian.ts';
+import type { Reporter } from './suite-process.ts';
 
 export interface Command {
   readonly name: string;
@@ -26,8 +27,7 @@ export interface CommandSuite extends CommonSuite {
 export interface MochaSuite extends CommonSuite {
   readonly kind: 'mocha';
   readonly files: string;
-  /** `dot` where tests are many and small. */
-  readonly reporter: 'dot' | 'spec';
+  readonly reporter: Reporter;
   /** Of one test, unless it asks for another. */
   readonly testTimeoutMs: number;
 }
@@ -110,7 +110,7 @@ export const SUITES: readonly Suite[] = [
     about: 'codecs and state machines, beside their sources, and the tests of the test tools',
     limitSeconds: 300,
     needs: [],
-    files: '{replica,target,provisioner}/src/**/*.test.ts',
+    files: '{{replica,target,provisioner}/src/**,test/{support,initiator,bench}}/*.test.ts',
     reporter: 'dot',
     testTimeoutMs: 20_000,
   },
