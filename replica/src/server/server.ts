@@ -56,6 +56,10 @@ export class ReplicaServer implements SessionHost {
     return this.#sessions.size;
   }
 
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   async listen(address: Address): Promise<Address> {
     const server = net.createServer((socket) => this.#accept(socket));
     server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
@@ -72,8 +76,16 @@ export class ReplicaServer implements SessionHost {
       await within(STOP_TIMEOUT_MS, this.#flush());
     }
     for (const session of this.#sessions) session.event({ kind: 'stopped' });
-    // Each socket is closed by its peer, or by the session's own time limit.
-    while (this.#sessions.size > 0) await new Promise<void>((resolve) => (this.#ended = resolve));
+    await this.#allEnded();
+  }
+
+  /** After a failure that only a new start can cure: tells the sessions and closes them. */
+  async abandon(error: StoreError): Promise<void> {
+    this.#stopping = true;
+    this.#server?.close();
+    const { code, message } = error;
+    for (const session of this.#sessions) session.event({ kind: 'store-failed', code, message });
+    await this.#allEnded();
   }
 
   makePromise(session: ReplicaSession, epoch: Epoch, sessionId: Session): void {
@@ -109,6 +121,11 @@ export class ReplicaServer implements SessionHost {
       if (failure !== null) this.#giveUp(failure);
     }
     this.#ended?.();
+  }
+
+  /** Each socket is closed by its peer, or by the session's own time limit. */
+  async #allEnded(): Promise<void> {
+    while (this.#sessions.size > 0) await new Promise<void>((resolve) => (this.#ended = resolve));
   }
 
   async #promise(session: ReplicaSession, epoch: Epoch, sessionId: Session): Promise<void> {

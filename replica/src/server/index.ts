@@ -1,0 +1,2 @@
+export { ReplicaMetrics } from './metrics.ts';
+export { ReplicaServer } from './server.ts';
