@@ -202,10 +202,7 @@ static void flush(struct session *s) {
 
 static void finish(struct session *s, uint32_t tag, uint8_t status) {
   if (tag >= (uint32_t)depth) fail("answer to an unknown task");
-  if (status) {
-    fprintf(stderr, "client: status %02x for offset %llu\n", status, (unsigned long long)s->tasks[tag].offset);
-    exit(1);
-  }
+  if (status) fail("a command ended with another status than GOOD");
   record(now() - s->tasks[tag].started);
   operations++; bytes += s->tasks[tag].length;
   s->idle[s->idle_count++] = tag; s->inflight--;
@@ -214,7 +211,7 @@ static void handle(struct session *s, const uint8_t *h) {
   uint32_t tag = get32(h + 16);
   if (h[0] != 0x31) s->maxcmdsn = get32(h + 32);
   switch (h[0]) {
-    case 0x21: s->statsn = get32(h + 24) + 1; finish(s, tag, h[3]); break;        /* SCSI response */
+    case 0x21: s->statsn = get32(h + 24) + 1; finish(s, tag, h[3]); break; /* SCSI response */
     case 0x25: if (h[1] & 1) { s->statsn = get32(h + 24) + 1; finish(s, tag, h[3]); } break; /* Data-In with status */
     case 0x31: s->maxcmdsn = get32(h + 32); data_out(s, tag, get32(h + 20), get32(h + 40), get32(h + 44)); break;
     case 0x20:                                                                     /* NOP-In, maybe a ping */
@@ -225,7 +222,7 @@ static void handle(struct session *s, const uint8_t *h) {
         put32(p->header + 24, s->cmdsn); put32(p->header + 28, s->statsn);
       }
       break;
-    default: fprintf(stderr, "client: unexpected PDU %02x\n", h[0]); exit(1);
+    default: fail("unexpected PDU");
   }
 }
 static void receive(struct session *s) {
@@ -271,9 +268,9 @@ int main(int argc, char **argv) {
     else if (!strcmp(key, "--seed")) seed = strtoull(value, NULL, 0) * 0x9e3779b97f4a7c15ull | 1;
     else if (!strcmp(key, "--working-set")) working_set = strtoull(value, NULL, 0);
     else if (!strcmp(key, "--mode")) mode = !strcmp(value, "read") ? READ : !strcmp(value, "write") ? WRITE : !strcmp(value, "mix") ? MIX : FILL;
-    else { fprintf(stderr, "client: unknown option %s\n", key); return 2; }
+    else fail("unknown option");
   }
-  if (depth > MAX_DEPTH || session_count > MAX_SESSIONS) { fprintf(stderr, "client: depth <= 128, sessions <= 16\n"); return 2; }
+  if (depth > MAX_DEPTH || session_count > MAX_SESSIONS) fail("depth is at most 128, sessions 16");
   payload = malloc(1 << 20);
   for (size_t i = 0; i < 1 << 20; i += 8) { uint64_t v = rnd(); memcpy(payload + i, &v, 8); }
   int poll = epoll_create1(0);
