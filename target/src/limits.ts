@@ -45,8 +45,8 @@ export const SCSI_LIMITS = {
   /** All descriptors of one UNMAP together: 512 MiB. */
   unmapBlocks: 1024 * 1024,
   unmapDescriptors: 256,
-  /** 4 GiB; the pattern is written in pieces. */
-  writeSameBlocks: 8 * 1024 * 1024,
+  /** Just below 32 MiB, in whole blocks of the replicas; the pattern is written in pieces. */
+  writeSameBlocks: 64 * 1024 - 8,
   /** UNMAP, WRITE SAME and EXTENDED COPY go through the volume in pieces, so that nothing else waits long for its range. */
   unmapPieceBytes: 256 * 1024 * 1024,
   copyPieceBytes: 1024 * 1024,

@@ -5,7 +5,7 @@ import type { Command } from './command.ts';
 import { firstDifference } from './compare.ts';
 import { BLOCK_BYTES } from './geometry.ts';
 import { blocksOf, checkRange, checkTransferLength, lbaOf } from './media-range.ts';
-import { checkDataOutExact, checkDataOutComplete, finishWrite } from './read-write.ts';
+import { checkDataOutComplete, finishWrite } from './read-write.ts';
 import { Asc, SenseKey } from './sense.ts';
 
 function compareBlocks(cdb: Uint8Array): number {
@@ -18,7 +18,7 @@ export function compareAndWriteBytes(cdb: Uint8Array): number {
 }
 
 export function compareAndWrite(command: Command): void {
-  const { cdb } = command;
+  const { cdb, task } = command;
   const lba = lbaOf(cdb);
   const blocks = compareBlocks(cdb);
   if (!checkRange(command, lba, blocks)) return;
@@ -27,8 +27,13 @@ export function compareAndWrite(command: Command): void {
     command.invalidCdbField(13);
     return;
   }
-  // The data to compare and the data to write are two halves: a list of another length has no such halves.
-  if (!checkDataOutExact(command, compareAndWriteBytes(cdb))) return;
+  const neededBytes = compareAndWriteBytes(cdb);
+  command.transferBytes = neededBytes;
+  // The data to compare and the data to write are two halves: Data-Out of another length has no such halves.
+  if (task.dataOutLengthBytes < neededBytes || task.expectedBytes > neededBytes) {
+    command.invalidCdbField(13);
+    return;
+  }
   if (blocks === 0) {
     command.good();
     return;

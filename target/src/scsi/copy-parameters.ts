@@ -89,16 +89,10 @@ export function parseCopyList(list: Uint8Array, unit: CopyUnit): CopyList {
   });
 }
 
-/** Null when the descriptor names this unit. SPC-4 6.4.5.4, SBC-3 7.1 */
+/** Null when the descriptor names this unit. LU ID TYPE and NUL are obsolete and ignored. SPC-4 6.4.5, SBC-3 7.1 */
 function checkTarget(list: Uint8Array, at: number, unit: CopyUnit): CopyList | null {
   if (list[at] !== IDENTIFICATION_TARGET) return illegal(Asc.unsupportedTargetDescriptorType);
   const second = list[at + 1] ?? 0;
-  // LU ID TYPE: only a logical unit. The conformance suite wants this very code.
-  if (second >>> 6 !== 0) return illegal(Asc.invalidFieldInCdb);
-  // NUL: a null device is no place to copy to or from here. SPC-4 6.4.5.1
-  if ((second & 0x20) !== 0) {
-    return refuse(SenseKey.copyAborted, Asc.copyTargetDeviceNotReachable);
-  }
   if ((second & 0x1f) !== 0) return refuse(SenseKey.copyAborted, Asc.incorrectCopyTargetDeviceType);
   const designatorBytes = list[at + 7] ?? 0;
   if (designatorBytes > 20) return badField(at + 7);

@@ -105,6 +105,7 @@ export class LogicalUnit {
     this.mode = defaultModeParameters();
     this.stopped = false;
     this.reserve6Holder = null;
+    for (const nexus of this.nexuses.values()) nexus.copyResults.clear();
   }
 
   /** SAM-5 6.3.4: what the nexus held goes with it; persistent reservations stay. */

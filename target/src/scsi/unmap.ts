@@ -63,9 +63,10 @@ function parseRuns(command: Command, list: Uint8Array): Run[] | null {
       command.invalidParameter(at + 8);
       return null;
     }
+    // SBC-3 5.28.2: no blocks, nothing to do, wherever it points.
+    if (blocks === 0) continue;
     if (!checkRange(command, lba, blocks)) return null;
-    if (blocks > 0)
-      runs.push({ offsetBytes: lba * BLOCK_BYTES, lengthBytes: blocks * BLOCK_BYTES });
+    runs.push({ offsetBytes: lba * BLOCK_BYTES, lengthBytes: blocks * BLOCK_BYTES });
   }
   return runs;
 }

@@ -78,7 +78,8 @@ function blockLimits(): Uint8Array {
   const data = new Uint8Array(64);
   data[1] = 0xb0;
   data[3] = 60;
-  // WSNZ zero: WRITE SAME of 0 blocks goes to the end of the medium.
+  // WSNZ: WRITE SAME of 0 blocks, which would be to the end of the medium, is refused.
+  data[4] = 0x01;
   data[5] = SCSI_LIMITS.compareAndWriteBlocks;
   writeU16(data, 6, PHYSICAL_BLOCK_BLOCKS);
   writeU32(data, 8, SCSI_LIMITS.transferBlocks);

@@ -21,15 +21,15 @@ function hasNoBuffer(cdb: Uint8Array): boolean {
 }
 
 export function writeSame(command: Command): void {
-  const { cdb, task, unit } = command;
+  const { cdb, task } = command;
   const lba = lbaOf(cdb);
-  if (!checkRange(command, lba, blocksOf(cdb))) return;
-  // WSNZ is zero: no blocks means to the end of the medium.
-  const blocks = blocksOf(cdb) === 0 ? unit.blocks - lba : blocksOf(cdb);
-  if (blocks > SCSI_LIMITS.writeSameBlocks) {
+  const blocks = blocksOf(cdb);
+  // WSNZ: the number of blocks must not be zero. SBC-3 6.6.3, and MAXIMUM WRITE SAME LENGTH
+  if (blocks === 0 || blocks > SCSI_LIMITS.writeSameBlocks) {
     command.invalidCdbField(lengthFieldAt(cdb[0] ?? 0));
     return;
   }
+  if (!checkRange(command, lba, blocks)) return;
   if (!checkDataOutExact(command, writeSameBytes(cdb))) return;
   const block = hasNoBuffer(cdb) ? null : gather(task.dataOut, BLOCK_BYTES);
   const offsetBytes = lba * BLOCK_BYTES;
