@@ -68,17 +68,28 @@ function readOptions(): Options | null {
   return { suites: chosenSuites(values.suite, grep), grep };
 }
 
+/** A suite that did not run: `problems` make it a failure, none of them a skip. */
+function notRun(suite: Suite, problems: readonly string[]): SuiteResult {
+  const failed = problems.length > 0 ? 1 : 0;
+  const { name } = suite;
+  return { name, seconds: 0, passed: 0, failed, skipped: 1 - failed, failures: problems };
+}
+
 function withoutTools(suite: Suite, missing: readonly Missing[]): SuiteResult {
   const lines = missing.map(({ what, why, remedy }) => `needs ${what} (${why}): ${remedy}`);
   write(`${isCi ? 'failed' : 'skipped'}: ${lines.join('\n         ')}\n`);
-  return {
-    name: suite.name,
-    seconds: 0,
-    passed: 0,
-    failed: isCi ? 1 : 0,
-    skipped: isCi ? 0 : 1,
-    failures: isCi ? lines : [],
-  };
+  return notRun(suite, isCi ? lines : []);
+}
+
+async function run(suite: Suite, debian: Debian, grep: string | null): Promise<SuiteResult> {
+  write(`\n== ${suite.name}: ${suite.about}\n`);
+  if ((suite.architecture ?? process.arch) !== process.arch) {
+    write(`skipped: it runs on ${suite.architecture ?? ''} only, and this is ${process.arch}\n`);
+    return notRun(suite, []);
+  }
+  const missing = debian.provide(suite.needs);
+  if (missing.length > 0) return withoutTools(suite, missing);
+  return await runSuite(suite, { root, grep, write });
 }
 
 function summarise(results: readonly SuiteResult[]): void {
@@ -103,15 +114,7 @@ async function main(): Promise<void> {
   process.env['PATH'] = path.join(delimiter);
   const debian = new Debian(root, (line) => write(`${line}\n`));
   const results: SuiteResult[] = [];
-  for (const suite of options.suites) {
-    write(`\n== ${suite.name}: ${suite.about}\n`);
-    const missing = debian.provide(suite.needs);
-    results.push(
-      missing.length > 0
-        ? withoutTools(suite, missing)
-        : await runSuite(suite, { root, grep: options.grep, write }),
-    );
-  }
+  for (const suite of options.suites) results.push(await run(suite, debian, options.grep));
   summarise(results);
 }
 

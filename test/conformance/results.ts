@@ -12,11 +12,11 @@ export interface ConformanceResult {
 
 const SUITE = /^Suite: (\S+)/;
 const TEST = /^ {2}Test: (\S+) \.\.\.(.*)$/;
+const VERDICT = /^(passed|FAILED)/;
 const SKIPPED = /\[SKIPPED\]\s*(.*?)\s*$/;
 
 /**
- * CUnit's verbose mode: `  Test: NAME ...`, then what the test prints, then `passed` or `FAILED`, each of which may
- * stand at the end of a line of the test's own.
+ * CUnit's verbose mode: `  Test: NAME ...`, then what the test prints, then `passed` or `FAILED`.
  */
 export function parseConformance(text: string): ConformanceResult[] {
   const results: ConformanceResult[] = [];
@@ -44,9 +44,10 @@ export function parseConformance(text: string): ConformanceResult[] {
 }
 
 function resultOf(name: string, lines: readonly string[]): ConformanceResult {
-  // A test that ended in neither way took the whole run with it.
-  const ended = (word: string): boolean => lines.some((line) => line.endsWith(word));
-  const outcome = ended('passed') && !ended('FAILED') ? 'passed' : 'failed';
+  // The verdict begins a line; what the next suite's preparation prints may follow on it. Without one the test took
+  // the whole run with it.
+  const verdict = lines.map((line) => VERDICT.exec(line)?.[1]).find((word) => word !== undefined);
+  const outcome = verdict === 'passed' ? 'passed' : 'failed';
   const skipped = lines
     .map((line) => SKIPPED.exec(line)?.[1])
     .filter((reason) => reason !== undefined);

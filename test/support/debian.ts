@@ -12,7 +12,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { arch, homedir } from 'node:os';
+import { homedir } from 'node:os';
 import { basename, delimiter, join } from 'node:path';
 
 export type Requirement =
@@ -157,7 +157,6 @@ export class Debian {
 
   /** `apt-get download` needs no root; what it brings is put where only the tests look. */
   private unpackKernel(metaPackage: string): void {
-    if (arch() !== 'x64') return;
     this.updateLists();
     const depends = spawnSync('apt-cache', ['depends', metaPackage], { encoding: 'utf8' }).stdout;
     const image = /Depends: (linux-image-\S+)/.exec(depends)?.[1];

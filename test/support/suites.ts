@@ -16,6 +16,8 @@ interface CommonSuite {
   /** After this long the suite is stuck, whatever the machine: what runs is said, and it is killed. */
   readonly limitSeconds: number;
   readonly needs: readonly Requirement[];
+  /** Where it can run, when not everywhere. */
+  readonly architecture?: NodeJS.Architecture;
 }
 
 /** Commands that pass or fail as a whole, and count as one test together. */
@@ -125,7 +127,11 @@ export const SUITES: readonly Suite[] = [
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 420),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 300),
-  crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
+  {
+    ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
+    // The machine's programs are copied from this host.
+    architecture: 'x64',
+  },
 ];
 
 export function filesOf(suite: MochaSuite, root: string): string[] {
