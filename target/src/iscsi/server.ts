@@ -193,7 +193,7 @@ class IscsiTarget implements IscsiServer {
   }
 
   async #waitForClose(graceMs: number): Promise<void> {
-    if (this.#context.connections.size === 0) return;
+    if (graceMs <= 0 || this.#context.connections.size === 0) return;
     const deadline = this.#clock.nowMs() + graceMs;
     await new Promise<void>((resolve) => {
       const stop = this.#clock.every(20, () => {
