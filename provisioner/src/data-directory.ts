@@ -1,7 +1,8 @@
-import { access, constants, mkdir, readFile, realpath, rm, statfs } from 'node:fs/promises';
+import { access, constants, readFile, realpath, rm, statfs } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { MIN_FREE_BYTES } from './limits.ts';
+import { makeDirectory } from './make-directory.ts';
 import { replaceFile } from './orchestrator/local/atomic-file.ts';
 import { DataDirectoryBusyError, lockDataDirectory } from './orchestrator/local/data-lock.ts';
 import { Problem, fileProblem } from './problem.ts';
@@ -29,7 +30,7 @@ export class DataDirectory {
   static async open(given: string): Promise<DataDirectory> {
     const wanted = resolve(given);
     try {
-      await mkdir(wanted, { recursive: true, mode: 0o700 });
+      await makeDirectory(wanted);
       const path = await realpath(wanted);
       await access(path, constants.W_OK | constants.X_OK);
       const lock = await lockDataDirectory(path);
@@ -65,7 +66,7 @@ const SYSTEM_FORMAT = 1;
 
 async function prepare(path: string): Promise<boolean> {
   for (const name of ['volumes', 'logs', 'run', 'cache']) {
-    await mkdir(join(path, name), { recursive: true, mode: 0o700 });
+    await makeDirectory(join(path, name));
   }
   const file = join(path, SYSTEM_FILE);
   let found: string;
@@ -121,6 +122,16 @@ async function busyProblem(path: string, cause: Error): Promise<Problem> {
 function problemOf(error: unknown, path: string): unknown {
   if (error instanceof Problem) return error;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT') {
+    return new Problem(
+      'bad-request',
+      `${path} cannot be made: its file system has no room for directories`,
+      {
+        next: 'use another data directory (--data-dir)',
+        cause: error,
+      },
+    );
+  }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
     return new Problem('bad-request', `${path} is no directory`, {
       next: 'name a directory with --data-dir; it is made where it is missing',

@@ -22,7 +22,7 @@ libiscsi
 QEMU
   qemu-img info ${url}
   qemu-system-x86_64 -drive \\
-    file=${url},format=raw,if=virtio
+file=${url},format=raw,if=virtio
   qemu-system-x86_64 -device virtio-blk-pci,drive=${nodeName(name)} \\
     -blockdev driver=iscsi,node-name=${nodeName(name)},\\
 transport=tcp,portal=${portal},\\

@@ -22,9 +22,9 @@ export function openRuntimeDirectory(
     const path = join(parent, name);
     if (Buffer.byteLength(path) + SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES) continue;
     try {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
-    } catch {
-      continue;
+      mkdirSync(path, { mode: 0o700 });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) continue;
     }
     assertPrivate(path);
     return path;

@@ -1,0 +1,138 @@
+import { expect } from 'chai';
+import type { ReplicaView, VolumeView } from '../orchestrator/orchestrator.ts';
+import { startScreen } from '../start-screen.ts';
+import { connectText } from './commands/connect-text.ts';
+import { volumeTable, volumeText } from './commands/volume-text.ts';
+import { findingsText } from './doctor/doctor.ts';
+import { failure, ok } from './doctor/finding.ts';
+import { paintStatus, structured, table } from './output.ts';
+import { wrap } from './wrap.ts';
+
+const replica: ReplicaView = {
+  id: '00000000-0000-0000-0000-000000000001',
+  index: 1,
+  role: 'data',
+  mode: 'in-sync',
+  status: 'running',
+  node: 'laptop',
+  address: 'unix:/run/a',
+  directory: '/data/volumes/demo/replica-1',
+  lastError: null,
+  resync: null,
+};
+
+const volume: VolumeView = {
+  name: 'demo',
+  id: '00000000-0000-0000-0000-000000000000',
+  iqn: 'iqn.2016-09.com.openebs:demo',
+  portal: '127.0.0.1:3260',
+  lun: 0,
+  size: 1024 ** 3,
+  sizeText: '1 GiB',
+  status: 'healthy',
+  reason: null,
+  controller: { status: 'running', node: 'laptop' },
+  replicaCount: 3,
+  inSyncCount: 3,
+  replicas: [replica, { ...replica, index: 2 }, { ...replica, index: 3 }],
+  sessions: [],
+  createdAt: '2026-01-01T00:00:00.000Z',
+  generation: 1,
+};
+const plain = { wide: false, color: false };
+
+function widest(text: string): number {
+  return Math.max(...text.split('\n').map((line) => line.length));
+}
+
+describe('what people read', () => {
+  it('lists volumes in the columns of the original', () => {
+    expect(volumeTable([volume], plain)).to.equal(
+      'Namespace  Name  Status   Type        Capacity  StorageClass  Access Mode\n' +
+        '-          demo  healthy  replicated  1GiB      -             RWO\n',
+    );
+    expect(volumeTable([], plain)).to.include('mayactl volume create');
+  });
+
+  it('shows one volume within 80 columns, with its reason and its rebuild', () => {
+    const text = volumeText(
+      {
+        ...volume,
+        status: 'degraded',
+        reason: `replica-2 is offline (${'words '.repeat(30).trim()}); replica-3 is syncing, 40%`,
+        replicas: [
+          replica,
+          { ...replica, index: 2, mode: 'offline', status: 'restarting', lastError: 'disk gone' },
+          {
+            ...replica,
+            index: 3,
+            mode: 'syncing',
+            resync: { percent: 40.9, bytesPerSecond: 1024 ** 2, etaSeconds: 7.2 },
+          },
+        ],
+      },
+      plain,
+    );
+    expect(widest(text)).to.be.at.most(80);
+    expect(text).to.match(/replica-3 +WO +running +local +laptop +40%, 1 MiB\/s, 8 s left/);
+    expect(text).to.match(/replica-1 +RW +running/);
+    expect(text).to.include('replica-2: disk gone');
+  });
+
+  it('prints commands to connect within 80 columns', () => {
+    const text = connectText({ ...volume, portal: '127.0.0.1:65535' });
+    expect(widest(text)).to.be.at.most(80);
+    expect(text).to.include('iscsiadm -m discovery -t sendtargets -p 127.0.0.1:65535');
+    expect(text).to.include('iscsi-inq iscsi://127.0.0.1:65535/iqn.2016-09.com.openebs:demo/0');
+  });
+
+  it('begins with one screen, at most 80 columns and 24 lines', () => {
+    const text = startScreen({
+      apiUrl: 'http://127.0.0.1:5657',
+      wantedApiPort: 5656,
+      wantedIscsiPort: 3260,
+      dataDirectory: '/home/somebody/.local/share/openebs',
+      isDefaultDirectory: true,
+      volumes: Array.from({ length: 30 }, (_, i) => ({ ...volume, name: `demo-${i}` })),
+      damaged: [],
+    });
+    expect(widest(text)).to.be.at.most(80);
+    expect(text.split('\n').length).to.be.at.most(30);
+    expect(text).to.include('port 5656 is busy').and.to.include('and 22 more');
+    expect(text).to.not.include('dashboard');
+  });
+
+  it('gives each finding with its fix on a line of its own', () => {
+    const text = findingsText([ok('a', 'fine'), failure('bb', 'not fine', 'do it')], false);
+    expect(text).to.equal(
+      'ok       a   fine\nerror    bb  not fine\n         fix: do it\n\n1 error, 0 warnings.\n',
+    );
+  });
+
+  it('keeps columns straight when words are coloured', () => {
+    const text = table(
+      ['A', 'B'],
+      [
+        [paintStatus('healthy', true), 'x'],
+        ['unavailable', 'y'],
+      ],
+    );
+    const rows = text
+      .replace(new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g'), '')
+      .split('\n');
+    expect(rows[1]!.indexOf('x')).to.equal(rows[2]!.indexOf('y'));
+    expect(paintStatus('healthy', false)).to.equal('healthy');
+  });
+
+  it('gives scripts JSON, YAML and names', async () => {
+    expect(await structured('json', { a: 1 }, [])).to.equal('{\n  "a": 1\n}\n');
+    expect(await structured('yaml', { a: 1 }, [])).to.equal('a: 1\n');
+    expect(await structured('name', {}, ['x', 'y'])).to.equal('x\ny\n');
+    expect(await structured('table', {}, [])).to.equal(null);
+  });
+
+  it('breaks lines at spaces only', () => {
+    expect(wrap('aa bb cc', { width: 7, indent: '  ' })).to.equal('  aa bb\n  cc');
+    expect(wrap('aaaaaaaaaaaa b', { width: 5, indent: '' })).to.equal('aaaaaaaaaaaa\nb');
+  });
+});

@@ -1,0 +1,141 @@
+import { expect } from 'chai';
+import { newRecord } from './record.ts';
+import { parseTargetStatus, type TargetStatus } from './target-status.ts';
+import { viewOf, type ProcessFacts, type VolumeFacts } from './volume-view.ts';
+
+const up: ProcessFacts = { status: 'running', failures: 0, lastFailure: null };
+const failing: ProcessFacts = {
+  status: 'restarting',
+  failures: 3,
+  lastFailure: 'no space is left',
+};
+const record = newRecord(
+  { name: 'db', sizeBytes: 1024 ** 3, replicas: 3 },
+  { portalPort: 3260, idempotencyKey: null, createdAt: new Date(0) },
+);
+
+function facts(change: Partial<VolumeFacts> = {}, replicaFacts = [up, up, up]): VolumeFacts {
+  return {
+    record,
+    isDeleting: false,
+    node: 'host',
+    portal: '127.0.0.1:3260',
+    target: up,
+    targetStatus: statusOf('healthy', ['in-sync', 'in-sync', 'in-sync']),
+    members: record.members.map((member, i) => ({
+      member,
+      facts: replicaFacts[i] ?? up,
+      directory: `/data/replica-${i + 1}`,
+      address: `unix:/run/${i + 1}`,
+    })),
+    ...change,
+  };
+}
+
+function statusOf(
+  state: TargetStatus['state'],
+  modes: readonly TargetStatus['replicas'][number]['mode'][],
+): TargetStatus {
+  return {
+    state,
+    reason: null,
+    sessions: [],
+    replicas: modes.map((mode, i) => ({
+      id: record.members[i]?.id ?? null,
+      address: null,
+      mode,
+      lastError: mode === 'offline' ? 'connection lost' : null,
+      resync: mode === 'syncing' ? { percent: 40.6, bytesPerSecond: 1, etaSeconds: 2 } : null,
+    })),
+  };
+}
+
+describe('what is told of a volume', () => {
+  it('is healthy without a reason only when the target says so', () => {
+    const view = viewOf(facts());
+    expect(view).to.include({ status: 'healthy', reason: null, inSyncCount: 3, replicaCount: 3 });
+    expect(view).to.include({ iqn: 'iqn.2016-09.com.openebs:db', sizeText: '1 GiB' });
+  });
+
+  it('names who is missing, why, and who is on the way back', () => {
+    const targetStatus = statusOf('degraded', ['in-sync', 'offline', 'syncing']);
+    expect(viewOf(facts({ targetStatus }))).to.include({
+      status: 'degraded',
+      reason: 'replica-2 is offline (connection lost); replica-3 is syncing, 40%',
+      inSyncCount: 1,
+    });
+  });
+
+  it("gives a failing process's own words", () => {
+    const targetStatus = statusOf('unavailable', ['offline', 'offline', 'in-sync']);
+    const view = viewOf(facts({ targetStatus }, [failing, failing, up]));
+    expect(view.reason).to.include('replica-1 is offline (no space is left)');
+    const starting = viewOf(facts({ targetStatus: statusOf('starting', []) }, [up, failing, up]));
+    expect(starting).to.include({ status: 'unavailable', reason: 'replica-2: no space is left' });
+  });
+
+  it('is starting while nothing has failed, unavailable when the target does not stay up', () => {
+    const target: ProcessFacts = { ...up, status: 'starting' };
+    expect(viewOf(facts({ target, targetStatus: null })).status).to.equal('starting');
+    const view = viewOf(facts({ target: failing, targetStatus: null }));
+    expect(view).to.include({ status: 'unavailable', reason: 'target: no space is left' });
+  });
+
+  it('is being deleted whatever its processes do', () => {
+    expect(viewOf(facts({ isDeleting: true, targetStatus: null })).status).to.equal('deleting');
+  });
+
+  it('does not count the witness as a copy', () => {
+    const two = newRecord(
+      { name: 'db', sizeBytes: 1024 ** 3, replicas: 2 },
+      { portalPort: 1, idempotencyKey: null, createdAt: new Date(0) },
+    );
+    const members = two.members.map((member) => ({
+      member,
+      facts: up,
+      directory: '',
+      address: '',
+    }));
+    const targetStatus: TargetStatus = {
+      state: 'healthy',
+      reason: null,
+      sessions: [],
+      replicas: two.members.map(({ id }) => ({
+        id,
+        address: null,
+        mode: 'in-sync',
+        lastError: null,
+        resync: null,
+      })),
+    };
+    const view = viewOf(facts({ record: two, members, targetStatus }));
+    expect(view.replicas).to.have.length(3);
+    expect(view).to.include({ replicaCount: 2, inSyncCount: 2 });
+  });
+});
+
+describe("a target's status", () => {
+  it('is null where the answer is none', () => {
+    for (const body of ['', '[]', '{}', '{"state":"odd"}', 'null', '{"state":"healthy"']) {
+      expect(parseTargetStatus(body), body).to.equal(null);
+    }
+  });
+
+  it('survives fields that are missing or wrong', () => {
+    const body = '{"state":"degraded","replicas":[{"mode":"?","resync":{}},7],"sessions":[{}]}';
+    expect(parseTargetStatus(body)).to.deep.equal({
+      state: 'degraded',
+      reason: null,
+      replicas: [
+        {
+          id: null,
+          address: null,
+          mode: 'offline',
+          lastError: null,
+          resync: { percent: 0, bytesPerSecond: null, etaSeconds: null },
+        },
+      ],
+      sessions: [{ initiator: 'unknown', address: null }],
+    });
+  });
+});
