@@ -68,18 +68,16 @@ export class MemoryVolume implements Volume {
   submit(io: VolumeIo): void {
     assert(io.offsetBytes % SECTOR_BYTES === 0 && io.lengthBytes % SECTOR_BYTES === 0);
     assert(io.offsetBytes >= 0 && io.offsetBytes + io.lengthBytes <= this.sizeBytes);
-    if (io.kind === 'flush') {
-      this.#later(() => this.#perform(io, null));
-      return;
-    }
-    if (io.lock !== null) {
-      assert(overlap(io.lock, io), 'an operation under a lock stays inside of it');
-      this.#later(() => this.#perform(io, null));
+    // The chunks of a write are lent until this returns.
+    const payload = io.kind === 'write' ? Buffer.concat(io.chunks) : null;
+    if (io.kind === 'flush' || io.lock !== null) {
+      assert(io.lock === null || overlap(io.lock, io) || io.kind === 'flush');
+      this.#later(() => this.#perform(io, payload, null));
       return;
     }
     const mode = io.kind === 'read' ? 'shared' : 'exclusive';
     this.acquire({ offsetBytes: io.offsetBytes, lengthBytes: io.lengthBytes, mode }, (lock) =>
-      this.#later(() => this.#perform(io, lock)),
+      this.#later(() => this.#perform(io, payload, lock)),
     );
   }
 
@@ -152,27 +150,26 @@ export class MemoryVolume implements Volume {
     }
   }
 
-  #perform(io: VolumeIo, lock: RangeLock | null): void {
+  #perform(io: VolumeIo, payload: Uint8Array | null, lock: RangeLock | null): void {
     const fault = this.#fault;
     this.#fault = null;
-    if (fault === null) this.#apply(io);
+    if (fault === null) this.#apply(io, payload);
     if (lock !== null) this.release(lock);
     io.done(fault);
   }
 
-  #apply(io: VolumeIo): void {
+  #apply(io: VolumeIo, payload: Uint8Array | null): void {
     const end = io.offsetBytes + io.lengthBytes;
     switch (io.kind) {
       case 'read':
         io.chunks = [this.#data.slice(io.offsetBytes, end)];
         return;
       case 'write': {
-        let at = io.offsetBytes;
-        for (const chunk of io.chunks) {
-          this.#data.set(chunk, at);
-          at += chunk.length;
-        }
-        assert(at === end, 'the chunks of a write are as long as the write');
+        assert(
+          payload?.length === io.lengthBytes,
+          'the chunks of a write are as long as the write',
+        );
+        this.#data.set(payload, io.offsetBytes);
         for (let b = Math.floor(io.offsetBytes / BLOCK_BYTES); b * BLOCK_BYTES < end; b += 1) {
           this.#allocated.add(b);
         }

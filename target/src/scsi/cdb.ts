@@ -54,23 +54,6 @@ export function writeAscii(bytes: Uint8Array, at: number, width: number, text: s
   }
 }
 
-/** CDB length from the operation code's group. SPC-4 4.2.5.1 */
-export function cdbLength(opcode: number): number {
-  switch (opcode >>> 5) {
-    case 0:
-      return 6;
-    case 1:
-    case 2:
-      return 10;
-    case 4:
-      return 16;
-    case 5:
-      return 12;
-    default:
-      return 16;
-  }
-}
-
 /** SAM-5 4.6.6 to 4.6.9: LUN 0 by peripheral device or flat space addressing, with no lower level. */
 export function isLunZero(lun: Uint8Array): boolean {
   const first = lun[0];
@@ -107,13 +90,8 @@ export function takeChunks(
   return taken;
 }
 
-/**
- * One contiguous copy of a parameter list. For lists of descriptors and for the small buffers of compare commands only;
- * payloads of the media stay slices.
- */
-export function gather(chunks: readonly Uint8Array[], lengthBytes: number): Uint8Array {
-  const only = chunks[0];
-  if (chunks.length === 1 && only !== undefined && only.length === lengthBytes) return only;
+/** The first `lengthBytes` in one piece that nobody else changes. */
+export function copyOf(chunks: readonly Uint8Array[], lengthBytes: number): Uint8Array {
   const whole = new Uint8Array(lengthBytes);
   let at = 0;
   for (const chunk of chunks) {
@@ -125,8 +103,9 @@ export function gather(chunks: readonly Uint8Array[], lengthBytes: number): Uint
   return whole;
 }
 
-export function totalLength(chunks: readonly Uint8Array[]): number {
-  let total = 0;
-  for (const chunk of chunks) total += chunk.length;
-  return total;
+/** A parameter list in one piece, as it is where it is one already. */
+export function gather(chunks: readonly Uint8Array[], lengthBytes: number): Uint8Array {
+  const only = chunks[0];
+  if (only !== undefined && only.length >= lengthBytes) return only.subarray(0, lengthBytes);
+  return copyOf(chunks, lengthBytes);
 }

@@ -1,6 +1,7 @@
 /** One SCSI command on its way through the device server: also the operation that it makes on the volume. */
 import { strict as assert } from 'node:assert';
 import type { RangeLock, VolumeError, VolumeIo } from '../volume.ts';
+import { copyOf } from './cdb.ts';
 import { ERROR_TREATMENT } from './errors.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { NexusState } from './nexus.ts';
@@ -24,6 +25,9 @@ export class Command implements VolumeIo {
   readonly unit: LogicalUnit;
   readonly task: ScsiTask;
   readonly nexus: NexusState;
+  /** Data-Out, borrowed from the front end until execute() returns; see keepDataOut(). */
+  dataOut: readonly Uint8Array[];
+  readonly dataOutBytes: number;
   operation: Operation | null = null;
   state: CommandState = 'waiting';
   /** By task management: sends no status any more, but ends only when its operation on the volume has. */
@@ -46,10 +50,20 @@ export class Command implements VolumeIo {
     this.unit = unit;
     this.task = task;
     this.nexus = nexus;
+    this.dataOut = task.dataOut;
+    this.dataOutBytes = task.dataOutLengthBytes;
   }
 
   get cdb(): Uint8Array {
     return this.task.cdb;
+  }
+
+  /**
+   * Copies the Data-Out: for commands that look at it after something else has happened, and for tasks that wait. A plain
+   * write hands the borrowed slices to the volume at once and needs no copy.
+   */
+  keepDataOut(): void {
+    if (this.dataOutBytes > 0) this.dataOut = [copyOf(this.dataOut, this.dataOutBytes)];
   }
 
   /** Hands this object to the volume; `next` runs when it succeeds and the task still lives. */

@@ -30,7 +30,7 @@ export function compareAndWrite(command: Command): void {
   const neededBytes = compareAndWriteBytes(cdb);
   command.transferBytes = neededBytes;
   // The data to compare and the data to write are two halves: Data-Out of another length has no such halves.
-  if (task.dataOutLengthBytes < neededBytes || task.expectedBytes > neededBytes) {
+  if (command.dataOutBytes < neededBytes || task.expectedBytes > neededBytes) {
     command.invalidCdbField(13);
     return;
   }
@@ -38,6 +38,7 @@ export function compareAndWrite(command: Command): void {
     command.good();
     return;
   }
+  command.keepDataOut();
   command.acquire(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, 'exclusive', readToCompare);
 }
 
@@ -47,14 +48,14 @@ function readToCompare(command: Command): void {
 }
 
 function compareAndContinue(command: Command): void {
-  const { task, lengthBytes, offsetBytes } = command;
-  const difference = firstDifference(task.dataOut, command.chunks, lengthBytes);
+  const { lengthBytes, offsetBytes } = command;
+  const difference = firstDifference(command.dataOut, command.chunks, lengthBytes);
   if (difference >= 0) {
     // INFORMATION: the offset of the first byte that differs. SBC-3 5.3
     command.check(SenseKey.miscompare, Asc.miscompareDuringVerify, difference);
     return;
   }
-  const second = takeChunks(task.dataOut, lengthBytes, lengthBytes);
+  const second = takeChunks(command.dataOut, lengthBytes, lengthBytes);
   command.submit('write', offsetBytes, lengthBytes, second, finishWrite);
 }
 
@@ -68,6 +69,7 @@ export function orWrite(command: Command): void {
     command.good();
     return;
   }
+  command.keepDataOut();
   command.acquire(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, 'exclusive', readToMerge);
 }
 
@@ -77,7 +79,7 @@ function readToMerge(command: Command): void {
 }
 
 function mergeAndWrite(command: Command): void {
-  const { offsetBytes, lengthBytes, task } = command;
+  const { offsetBytes, lengthBytes } = command;
   const merged = new Uint8Array(lengthBytes);
   let at = 0;
   for (const chunk of command.chunks) {
@@ -85,7 +87,7 @@ function mergeAndWrite(command: Command): void {
     at += chunk.length;
   }
   at = 0;
-  for (const chunk of task.dataOut) {
+  for (const chunk of command.dataOut) {
     const end = Math.min(chunk.length, lengthBytes - at);
     for (let i = 0; i < end; i += 1) merged[at + i] = (merged[at + i] ?? 0) | (chunk[i] ?? 0);
     at += end;

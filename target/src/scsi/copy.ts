@@ -27,7 +27,7 @@ interface Progress {
 }
 
 export function extendedCopy(command: Command): void {
-  const { cdb, task, unit } = command;
+  const { cdb, unit } = command;
   const length = readU32(cdb, 10);
   command.transferBytes = extendedCopyBytes(cdb);
   // SPC-4 6.4.2: an empty list is not an error.
@@ -35,11 +35,11 @@ export function extendedCopy(command: Command): void {
     command.good();
     return;
   }
-  if (length > MAX_LIST_BYTES || task.dataOutLengthBytes < length) {
+  if (length > MAX_LIST_BYTES || command.dataOutBytes < length) {
     command.parameterListLengthError();
     return;
   }
-  const parsed = parseCopyList(gather(task.dataOut, length), {
+  const parsed = parseCopyList(gather(command.dataOut, length), {
     blocks: unit.blocks,
     isNamedBy: (codeSet, type, designator) =>
       isUnitDesignator(unit.volume.volumeId, codeSet, type, designator),

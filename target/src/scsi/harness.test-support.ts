@@ -100,16 +100,21 @@ export class Bench {
     return nexus;
   }
 
-  /** `change` adjusts the task before it is executed. */
+  /**
+   * `change` adjusts the task before it is executed. The Data-Out is lent as a front end lends it: overwritten as soon as
+   * execute() has returned.
+   */
   run(
     nexus: Nexus,
     cdb: string | Uint8Array,
     dataOut: readonly Uint8Array[] = [],
     change: (task: TestTask) => void = () => undefined,
   ): TestTask {
-    const task = new TestTask(nexus, typeof cdb === 'string' ? hex(cdb) : cdb, dataOut);
+    const lent = dataOut.map((chunk) => chunk.slice());
+    const task = new TestTask(nexus, typeof cdb === 'string' ? hex(cdb) : cdb, lent);
     change(task);
     this.server.execute(task);
+    for (const chunk of lent) chunk.fill(0xee);
     return task;
   }
 }

@@ -114,18 +114,18 @@ export function modeSelect10(command: Command): void {
 }
 
 function modeSelect(command: Command, ten: boolean, listLength: number): void {
-  const { task, unit } = command;
+  const { unit } = command;
   command.transferBytes = listLength;
   // SPC-4 6.9.1: zero is not an error and changes nothing.
   if (listLength === 0) {
     command.good();
     return;
   }
-  if (task.dataOutLengthBytes < listLength) {
+  if (command.dataOutBytes < listLength) {
     command.parameterListLengthError();
     return;
   }
-  const list = gather(task.dataOut, listLength);
+  const list = gather(command.dataOut, listLength);
   const pagesAt = checkHeader(command, list, ten);
   if (pagesAt === null) return;
   const next = { ...unit.mode };

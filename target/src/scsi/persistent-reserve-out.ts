@@ -46,14 +46,14 @@ function readKey(bytes: Uint8Array, at: number): bigint {
 
 /** Answers the command and gives null when the list cannot be taken. SPC-4 6.16.3 */
 function basicList(command: Command, registers: boolean): BasicList | null {
-  const { task, cdb } = command;
+  const { cdb } = command;
   const length = readU32(cdb, 5);
   command.transferBytes = reserveOutBytes(cdb);
-  if (length !== BASIC_BYTES || task.dataOutLengthBytes < BASIC_BYTES) {
+  if (length !== BASIC_BYTES || command.dataOutBytes < BASIC_BYTES) {
     command.parameterListLengthError();
     return null;
   }
-  const list = gather(task.dataOut, BASIC_BYTES);
+  const list = gather(command.dataOut, BASIC_BYTES);
   const flags = list[20] ?? 0;
   if (registers && (flags & (SPEC_I_PT | ALL_TG_PT)) !== 0) {
     command.invalidParameter(20, (flags & SPEC_I_PT) !== 0 ? 3 : 2);
@@ -140,14 +140,14 @@ function preemptWith(command: Command, abort: boolean): void {
 
 /** SPC-4 6.16.4: its list names the nexus to which the reservation goes. */
 export function registerAndMoveReservation(command: Command): void {
-  const { task, cdb } = command;
+  const { cdb } = command;
   const length = readU32(cdb, 5);
   command.transferBytes = reserveOutBytes(cdb);
-  if (length <= BASIC_BYTES || length > MAX_LIST_BYTES || task.dataOutLengthBytes < length) {
+  if (length <= BASIC_BYTES || length > MAX_LIST_BYTES || command.dataOutBytes < length) {
     command.parameterListLengthError();
     return;
   }
-  const list = gather(task.dataOut, length);
+  const list = gather(command.dataOut, length);
   if (readU32(list, 20) !== length - BASIC_BYTES) {
     command.parameterListLengthError();
     return;

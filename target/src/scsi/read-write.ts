@@ -46,8 +46,7 @@ export function writeRange(
   if (!checkRange(command, lba, blocks) || !checkTransferLength(command, blocks)) return;
   const lengthBytes = blocks * BLOCK_BYTES;
   command.transferBytes = lengthBytes;
-  const { task } = command;
-  const arrived = Math.min(lengthBytes, task.dataOutLengthBytes);
+  const arrived = Math.min(lengthBytes, command.dataOutBytes);
   // The initiator's expected length was smaller than the CDB's: what came is written and the residual tells the rest. SAM-5 5.4.2
   if (arrived % BLOCK_BYTES !== 0) {
     command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
@@ -58,14 +57,14 @@ export function writeRange(
     return;
   }
   const chunks =
-    task.dataOutLengthBytes === arrived ? task.dataOut : takeChunks(task.dataOut, 0, arrived);
+    command.dataOutBytes === arrived ? command.dataOut : takeChunks(command.dataOut, 0, arrived);
   command.submit('write', lba * BLOCK_BYTES, arrived, chunks, next);
 }
 
 /** Answers the command and gives false when less Data-Out came than it needs. */
 export function checkDataOutComplete(command: Command, neededBytes: number): boolean {
   command.transferBytes = neededBytes;
-  if (command.task.dataOutLengthBytes >= neededBytes) return true;
+  if (command.dataOutBytes >= neededBytes) return true;
   command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
   return false;
 }

@@ -39,6 +39,7 @@ export class TaskSet {
     if (attribute === 'head-of-queue' || (this.#waiting === 0 && this.#mayRun(command))) {
       this.#run(command);
     } else {
+      command.keepDataOut();
       this.#waiting += 1;
     }
   }

@@ -22,7 +22,7 @@ interface Run {
 }
 
 export function unmap(command: Command): void {
-  const { cdb, task } = command;
+  const { cdb } = command;
   const length = readU16(cdb, 7);
   command.transferBytes = unmapBytes(cdb);
   // SBC-3 5.28.1: an empty list is not an error.
@@ -30,11 +30,11 @@ export function unmap(command: Command): void {
     command.good();
     return;
   }
-  if (length < HEADER_BYTES || task.dataOutLengthBytes < command.transferBytes) {
+  if (length < HEADER_BYTES || command.dataOutBytes < command.transferBytes) {
     command.parameterListLengthError();
     return;
   }
-  const runs = parseRuns(command, gather(task.dataOut, command.transferBytes));
+  const runs = parseRuns(command, gather(command.dataOut, command.transferBytes));
   if (runs !== null) unmapRuns(command, runs);
 }
 

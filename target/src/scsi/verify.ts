@@ -48,22 +48,23 @@ export function verify(command: Command): void {
     command.good();
     return;
   }
+  command.keepDataOut();
   // Reading checks every block against its checksum, which is the medium verification asked for.
   command.read(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, compareRead);
 }
 
 function compareRead(command: Command): void {
-  const { cdb, task } = command;
+  const { cdb } = command;
   const lengthBytes = command.lengthBytes;
   let difference = -1;
   switch (byteCheck(cdb)) {
     case ByteCheck.compare:
-      difference = firstDifference(task.dataOut, command.chunks, lengthBytes);
+      difference = firstDifference(command.dataOut, command.chunks, lengthBytes);
       break;
     case ByteCheck.compareOne:
       for (let at = 0; at < lengthBytes && difference < 0; at += BLOCK_BYTES) {
         const block = takeChunks(command.chunks, at, BLOCK_BYTES);
-        difference = firstDifference(task.dataOut, block, BLOCK_BYTES);
+        difference = firstDifference(command.dataOut, block, BLOCK_BYTES);
       }
       break;
   }
@@ -89,6 +90,7 @@ export function writeAndVerify(command: Command): void {
     command.good();
     return;
   }
+  command.keepDataOut();
   command.acquire(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, 'exclusive', writeUnderLock);
 }
 
@@ -102,8 +104,8 @@ function makeStable(command: Command): void {
 }
 
 function readBack(command: Command): void {
-  const { cdb, task } = command;
-  const arrived = Math.floor(Math.min(task.dataOutLengthBytes, transferBytesOf(cdb)) / BLOCK_BYTES);
+  const { cdb } = command;
+  const arrived = Math.floor(Math.min(command.dataOutBytes, transferBytesOf(cdb)) / BLOCK_BYTES);
   if (arrived === 0) command.good();
   else command.read(lbaOf(cdb) * BLOCK_BYTES, arrived * BLOCK_BYTES, compareWritten);
 }

@@ -21,7 +21,7 @@ function hasNoBuffer(cdb: Uint8Array): boolean {
 }
 
 export function writeSame(command: Command): void {
-  const { cdb, task } = command;
+  const { cdb } = command;
   const lba = lbaOf(cdb);
   const blocks = blocksOf(cdb);
   // WSNZ: the number of blocks must not be zero. SBC-3 6.6.3, and MAXIMUM WRITE SAME LENGTH
@@ -31,7 +31,7 @@ export function writeSame(command: Command): void {
   }
   if (!checkRange(command, lba, blocks)) return;
   if (!checkDataOutExact(command, writeSameBytes(cdb))) return;
-  const block = hasNoBuffer(cdb) ? null : gather(task.dataOut, BLOCK_BYTES);
+  const block = hasNoBuffer(cdb) ? null : gather(command.dataOut, BLOCK_BYTES);
   const offsetBytes = lba * BLOCK_BYTES;
   const lengthBytes = blocks * BLOCK_BYTES;
   // Blocks of zeros read the same when they are deallocated (LBPRZ), with or without the UNMAP bit. Any other block is
