@@ -13,9 +13,11 @@ export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
     existing = dirname(existing);
   }
   for (const each of missing) {
-    await mkdir(each, { mode }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
+    try {
+      await mkdir(each, { mode });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import {
   parseSize,
   path,
   StartError,
+  stopWithParent,
 } from './runtime/index.ts';
 import { startReplicaControl } from './control.ts';
 import type { ReplicaRole } from './protocol/index.ts';
@@ -205,6 +206,11 @@ const onSignals = (stop: (signal: NodeJS.Signals) => void): void => {
       }
     });
   }
+  stopWithParent(() => {
+    if (firstMs !== null) return;
+    firstMs = performance.now();
+    stop('SIGTERM');
+  });
 };
 
 try {

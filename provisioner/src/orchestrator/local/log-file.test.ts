@@ -27,6 +27,14 @@ describe('log of a child', () => {
     expect(lastWordsOf(text)).to.equal('no such thing');
   });
 
+  it('gives what a daemon says that cannot start, without its name', () => {
+    const text = '{"level":"info","msg":"hello"}\nreplica: NO_SPACE: the disk is full\n';
+    expect(lastWordsOf(text)).to.equal('the disk is full');
+    expect(lastWordsOf('{"level":"fatal","code":"IO_ERROR","msg":"it ends"}')).to.equal(
+      'it ends (IO_ERROR)',
+    );
+  });
+
   it('gives the last line where there is no error, and null where there is nothing', () => {
     expect(lastWordsOf('one\ntwo\n')).to.equal('two');
     expect(lastWordsOf('\n\n')).to.equal(null);

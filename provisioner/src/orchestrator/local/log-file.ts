@@ -66,6 +66,8 @@ export function lastWordsOf(text: string): string | null {
   for (const line of lines.reverse()) {
     const entry = jsonLine(line);
     if (entry === null) {
+      const refusal = /^(?:replica|target): ([A-Z_]+): (.+)$/.exec(line);
+      if (refusal?.[2] !== undefined) return refusal[2];
       // A stack trace ends with Node's version; its first line is the message.
       const uncaught = /^(?:\w*Error)(?: \[\w+\])?: (.+)$/.exec(line);
       if (uncaught?.[1] !== undefined) return uncaught[1];
@@ -84,7 +86,9 @@ function jsonLine(line: string): { message: string; isError: boolean } | null {
     const level = entry['level'];
     const isError =
       typeof level === 'number' ? level >= ERROR_LEVEL : level === 'error' || level === 'fatal';
-    return { message: typeof entry['msg'] === 'string' ? entry['msg'] : line, isError };
+    const message = typeof entry['msg'] === 'string' ? entry['msg'] : line;
+    const { code } = entry;
+    return { message: typeof code === 'string' ? `${message} (${code})` : message, isError };
   } catch {
     return null;
   }
