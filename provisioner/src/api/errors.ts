@@ -60,6 +60,8 @@ function internal(error: unknown): Problem {
   });
 }
 
+const ONE_SIZE = 'exactly one of size ("1GiB") and sizeBytes is needed';
+
 function validationProblem(error: FastifyError): Problem {
   const issues = error.validation ?? [];
   if (error.validationContext === 'body') {
@@ -69,11 +71,14 @@ function validationProblem(error: FastifyError): Problem {
         'a name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with a letter or digit',
       );
     }
-    if (issues.some(({ keyword }) => keyword === 'oneOf')) {
-      return new Problem('size-invalid', 'exactly one of size ("1GiB") and sizeBytes is needed');
+    // One wrong thing and its consequences: both sizes, or none of them.
+    if (issues.every(({ schemaPath }) => schemaPath.startsWith('#/oneOf'))) {
+      return new Problem('size-invalid', ONE_SIZE);
     }
   }
-  const words = issues.map(({ instancePath, message, params }) => {
+  const told = issues.filter(({ schemaPath }) => !schemaPath.startsWith('#/oneOf/'));
+  const words = told.map(({ keyword, instancePath, message, params }) => {
+    if (keyword === 'oneOf') return ONE_SIZE;
     const extra = 'additionalProperty' in params ? `: ${String(params['additionalProperty'])}` : '';
     const where = instancePath === '' ? (error.validationContext ?? 'request') : instancePath;
     return `${where.replace(/^\//, '')} ${message ?? 'is not valid'}${extra}`;

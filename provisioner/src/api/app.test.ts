@@ -1,0 +1,297 @@
+import { expect } from 'chai';
+import type { FastifyInstance } from 'fastify';
+import pino from 'pino';
+import type { Orchestrator, VolumeSpec, VolumeView } from '../orchestrator/orchestrator.ts';
+import { newRecord } from '../orchestrator/local/record.ts';
+import { viewOf } from '../orchestrator/local/volume-view.ts';
+import { Problem } from '../problem.ts';
+import { buildApp } from './app.ts';
+import { EventLog } from './event-log.ts';
+import { Operations } from './operations.ts';
+
+const process_ = { status: 'running', failures: 0, lastFailure: null } as const;
+
+/** Volumes without processes: every one serves at once. The real orchestrator is in test/local. */
+class Shelf implements Orchestrator {
+  readonly kind = 'local';
+  readonly views = new Map<string, VolumeView>();
+  readonly keys = new Map<string, string>();
+
+  createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView> {
+    if (this.views.has(spec.name)) {
+      return Promise.reject(new Problem('volume-exists', `there is a volume ${spec.name} already`));
+    }
+    const record = newRecord(spec, { portalPort: 1, idempotencyKey: null, createdAt: new Date(0) });
+    const view = viewOf({
+      record,
+      isDeleting: false,
+      node: 'host',
+      portal: '127.0.0.1:1',
+      target: process_,
+      targetStatus: { state: 'healthy', reason: null, replicas: [], sessions: [] },
+      members: record.members.map((member) => ({
+        member,
+        facts: process_,
+        directory: '/d',
+        address: 'a',
+      })),
+    });
+    this.views.set(spec.name, view);
+    if (origin.idempotencyKey !== null) this.keys.set(origin.idempotencyKey, spec.name);
+    return Promise.resolve(view);
+  }
+  volume(name: string): Promise<VolumeView | null> {
+    if (name === 'rotten') {
+      return Promise.reject(new Problem('record-damaged', 'not JSON', { next: 'put it back' }));
+    }
+    return Promise.resolve(this.views.get(name) ?? null);
+  }
+  volumes(): readonly VolumeView[] {
+    return [...this.views.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+  damaged(): readonly [] {
+    return [];
+  }
+  volumeByIdempotencyKey(key: string): VolumeView | null {
+    return this.views.get(this.keys.get(key) ?? '') ?? null;
+  }
+  deleteVolume(name: string): Promise<{ gone: Promise<void> }> {
+    this.views.delete(name);
+    return Promise.resolve({ gone: Promise.resolve() });
+  }
+  nodes(): Promise<readonly []> {
+    return Promise.resolve([]);
+  }
+  pools(): Promise<readonly []> {
+    return Promise.resolve([]);
+  }
+  scrape(): Promise<readonly { labels: { volume: string }; text: string }[]> {
+    return Promise.resolve([{ labels: { volume: 'db' }, text: 'openebs_volume_size_bytes 7\n' }]);
+  }
+  onEvent(): () => void {
+    return () => undefined;
+  }
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+describe('API server', () => {
+  let app: FastifyInstance;
+  let shelf: Shelf;
+
+  beforeEach(async () => {
+    shelf = new Shelf();
+    app = await buildApp(
+      {
+        orchestrator: shelf,
+        operations: new Operations(),
+        events: new EventLog(shelf),
+        tokens: { admin: 'adm', readOnly: 'ro' },
+        dataDirectory: '/data',
+        startedAt: new Date(0),
+        isReady: () => false,
+      },
+      pino({ level: 'silent' }),
+    );
+  });
+  afterEach(() => app.close());
+
+  interface Call {
+    readonly token?: string | null;
+    readonly body?: unknown;
+    readonly headers?: Record<string, string>;
+  }
+
+  async function call(method: 'GET' | 'POST' | 'DELETE', url: string, options: Call = {}) {
+    const { token = 'adm', body, headers = {} } = options;
+    const answer = await app.inject({
+      method,
+      url,
+      headers: { ...headers, ...(token === null ? {} : { authorization: `Bearer ${token}` }) },
+      ...(body === undefined ? {} : { payload: body as object }),
+    });
+    const isJson = String(answer.headers['content-type']).includes('json');
+    return {
+      status: answer.statusCode,
+      type: String(answer.headers['content-type']),
+      headers: answer.headers,
+      body: (isJson ? answer.json() : { text: answer.body }) as Record<string, unknown>,
+    };
+  }
+
+  it('creates, shows, lists and deletes', async () => {
+    const created = await call('POST', '/v1/volumes', { body: { name: 'db', size: '1GiB' } });
+    expect(created.status).to.equal(202);
+    expect(created.headers.location).to.equal(`/v1/operations/${String(created.body['id'])}`);
+    await new Promise(setImmediate);
+    const operation = await call('GET', String(created.headers.location));
+    expect(operation.body).to.include({ status: 'succeeded', percent: 100, volume: 'db' });
+    const one = await call('GET', '/v1/volumes/db');
+    expect(one.body).to.include({
+      name: 'db',
+      size: 1024 ** 3,
+      status: 'healthy',
+      replicaCount: 3,
+    });
+    expect(one.body['replicas']).to.have.length(3);
+    expect(one.headers.etag).to.match(/^"[0-9a-f-]+-1"$/);
+    expect((await call('GET', '/v1/volumes')).body['items']).to.have.length(1);
+    expect((await call('DELETE', '/v1/volumes/db')).status).to.equal(202);
+    expect((await call('GET', '/v1/volumes/db')).status).to.equal(404);
+  });
+
+  it('says that a size was rounded', async () => {
+    const { body } = await call('POST', '/v1/volumes', { body: { name: 'db', size: '1000001KB' } });
+    await new Promise(setImmediate);
+    const operation = await call('GET', `/v1/operations/${String(body['id'])}`);
+    expect(operation.body['message']).to.match(/rounded up to \d+ bytes/);
+    expect(Number((await call('GET', '/v1/volumes/db')).body['size']) % 4096).to.equal(0);
+  });
+
+  it('refuses what is not valid with problem+json and a stable code', async () => {
+    const cases: readonly [Call, number, string][] = [
+      [{ body: { name: 'UPPER', size: '1GiB' } }, 400, 'name-invalid'],
+      [{ body: { name: '-a', size: '1GiB' } }, 400, 'name-invalid'],
+      [{ body: { name: 'a'.repeat(64), size: '1GiB' } }, 400, 'name-invalid'],
+      [{ body: { name: '../etc', size: '1GiB' } }, 400, 'name-invalid'],
+      [{ body: { name: 'a' } }, 400, 'size-invalid'],
+      [{ body: { name: 'a', size: '1GiB', sizeBytes: 1024 ** 3 } }, 400, 'size-invalid'],
+      [{ body: { name: 'a', size: 'big' } }, 400, 'size-invalid'],
+      [{ body: { name: 'a', size: '1KiB' } }, 400, 'size-invalid'],
+      [{ body: { name: 'a', size: '65TiB' } }, 400, 'size-invalid'],
+      [{ body: { name: 'a', size: '1GiB', replicas: 6 } }, 400, 'bad-request'],
+      [{ body: { name: 'a', size: '1GiB', replicas: 0 } }, 400, 'bad-request'],
+      [{ body: { name: 'a', size: '1GiB', colour: 'red' } }, 400, 'bad-request'],
+      [{ body: [] }, 400, 'bad-request'],
+      [{ body: {} }, 400, 'bad-request'],
+      [{ body: '{', headers: { 'content-type': 'application/json' } }, 400, 'bad-request'],
+      [{ body: 'x', headers: { 'content-type': 'text/xml' } }, 415, 'media-type'],
+      [{ body: { name: 'a'.repeat(100_000) } }, 413, 'too-large'],
+    ];
+    for (const [options, status, code] of cases) {
+      const answer = await call('POST', '/v1/volumes', options);
+      const what = JSON.stringify(options).slice(0, 100);
+      expect(answer.type, what).to.include('application/problem+json');
+      expect({ status: answer.status, code: answer.body['code'] }, what).to.deep.equal({
+        status,
+        code,
+      });
+      expect(answer.body['detail'], what).to.be.a('string').with.length.greaterThan(0);
+    }
+    expect(shelf.views.size).to.equal(0);
+  });
+
+  it('answers the same for what does not exist, in any way', async () => {
+    for (const url of [
+      '/',
+      '/v1/volumes/none',
+      '/v1/operations/none',
+      '/v1/volumes/none/events',
+      '/v1/%00',
+      '/v1/volumes/%E0%A4%A',
+    ]) {
+      const answer = await call('GET', url);
+      expect(answer.type, url).to.include('application/problem+json');
+      expect(answer.status, url).to.be.oneOf([400, 404]);
+    }
+    expect((await call('GET', '/v1/volumes/rotten')).body).to.include({
+      code: 'record-damaged',
+      next: 'put it back',
+    });
+    expect((await call('GET', '/v1/volumes?cursor=zzz')).body['code']).to.equal('cursor-invalid');
+    expect((await call('GET', '/v1/volumes?limit=0')).body['code']).to.equal('bad-request');
+  });
+
+  it('wants a token everywhere but for probes and its description', async () => {
+    for (const url of ['/v1/volumes', '/v1/status', '/metrics', '/nothing']) {
+      const answer = await call('GET', url, { token: null });
+      expect(answer.body['code'], url).to.equal('unauthorized');
+      expect(answer.headers['www-authenticate']).to.include('Bearer');
+      expect((await call('GET', url, { token: 'wrong' })).status, url).to.equal(401);
+    }
+    expect((await call('GET', '/livez', { token: null })).status).to.equal(200);
+    expect((await call('GET', '/readyz', { token: null })).status).to.equal(503);
+    expect((await call('GET', '/openapi.json', { token: null })).status).to.equal(200);
+  });
+
+  it('lets the read-only token read and nothing else', async () => {
+    expect((await call('GET', '/v1/volumes', { token: 'ro' })).status).to.equal(200);
+    const body = { name: 'db', size: '1GiB' };
+    expect((await call('POST', '/v1/volumes', { token: 'ro', body })).body['code']).to.equal(
+      'forbidden',
+    );
+    expect((await call('DELETE', '/v1/volumes/db', { token: 'ro' })).status).to.equal(403);
+    expect(shelf.views.size).to.equal(0);
+  });
+
+  it('gives pages that together are the list', async () => {
+    for (const name of ['c', 'a', 'e', 'b', 'd']) {
+      await shelf.createVolume(
+        { name, sizeBytes: 1024 ** 2, replicas: 1 },
+        { idempotencyKey: null },
+      );
+    }
+    const names: unknown[] = [];
+    let cursor: unknown = null;
+    do {
+      const query: string = cursor === null ? '' : `&cursor=${String(cursor)}`;
+      const { body } = await call('GET', `/v1/volumes?limit=2${query}`);
+      names.push(...(body['items'] as VolumeView[]).map(({ name }) => name));
+      cursor = body['nextCursor'];
+    } while (cursor !== null);
+    expect(names).to.deep.equal(['a', 'b', 'c', 'd', 'e']);
+  });
+
+  it('does a request with an Idempotency-Key once', async () => {
+    const headers = { 'idempotency-key': 'k' };
+    const body = { name: 'db', size: '1GiB' };
+    const first = await call('POST', '/v1/volumes', { body, headers });
+    const second = await call('POST', '/v1/volumes', { body, headers });
+    expect(second.body['id']).to.equal(first.body['id']);
+    const other = await call('POST', '/v1/volumes', { body: { ...body, name: 'x' }, headers });
+    expect(other.body['code']).to.equal('idempotency-conflict');
+    const again = await call('POST', '/v1/volumes', { body });
+    expect(again.body['code']).to.equal('volume-exists');
+  });
+
+  it('deletes only the volume that was meant, and none that is in use', async () => {
+    const spec = { name: 'db', sizeBytes: 1024 ** 2, replicas: 1 };
+    const view = await shelf.createVolume(spec, { idempotencyKey: null });
+    const stale = await call('DELETE', '/v1/volumes/db', { headers: { 'if-match': '"other-1"' } });
+    expect(stale.body['code']).to.equal('precondition-failed');
+    shelf.views.set('db', { ...view, sessions: [{ initiator: 'iqn.x', address: null }] });
+    const used = await call('DELETE', '/v1/volumes/db');
+    expect(used.body['code']).to.equal('volume-in-use');
+    const etag = (await call('GET', '/v1/volumes/db')).headers.etag;
+    const forced = await call('DELETE', '/v1/volumes/db?force=true', {
+      headers: { 'if-match': String(etag) },
+    });
+    expect(forced.status).to.equal(202);
+  });
+
+  it('describes itself in OpenAPI 3.1 with every route and no dangling reference', async () => {
+    const { body } = await call('GET', '/openapi.json');
+    expect(body['openapi']).to.equal('3.1.0');
+    expect(body['paths']).to.include.keys(
+      '/v1/volumes',
+      '/v1/volumes/{name}',
+      '/v1/operations/{id}',
+    );
+    const { schemas } = body['components'] as { schemas: object };
+    const references = JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g);
+    const names = [...references].map((match) => match[1]);
+    expect(names).to.include('Volume');
+    for (const name of names) expect(schemas).to.have.property(name!);
+  });
+
+  it('puts its own and the daemons metrics into one text', async () => {
+    await shelf.createVolume(
+      { name: 'db', sizeBytes: 1024 ** 2, replicas: 1 },
+      { idempotencyKey: null },
+    );
+    const { body } = await call('GET', '/metrics', { token: 'ro' });
+    expect(body['text']).to.include('openebs_volume_state{volume="db",state="healthy"} 1');
+    expect(body['text']).to.include('openebs_volume_size_bytes{volume="db"} 7');
+  });
+});
