@@ -1,4 +1,4 @@
-import { access, constants, readFile, realpath, rm, statfs } from 'node:fs/promises';
+import { access, constants, readFile, realpath, rm, stat, statfs } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { MIN_FREE_BYTES } from './limits.ts';
@@ -32,6 +32,7 @@ export class DataDirectory {
     try {
       await makeDirectory(wanted);
       const path = await realpath(wanted);
+      if (!(await stat(path)).isDirectory()) throw noDirectory(wanted);
       await access(path, constants.W_OK | constants.X_OK);
       const lock = await lockDataDirectory(path);
       await requireSpace(path);
@@ -132,11 +133,12 @@ function problemOf(error: unknown, path: string): unknown {
       },
     );
   }
-  if (code === 'ENOTDIR' || code === 'EEXIST') {
-    return new Problem('bad-request', `${path} is no directory`, {
-      next: 'name a directory with --data-dir; it is made where it is missing',
-      cause: error,
-    });
-  }
+  if (code === 'ENOTDIR') return noDirectory(path);
   return fileProblem(error, path) ?? error;
+}
+
+function noDirectory(path: string): Problem {
+  return new Problem('bad-request', `${path} is not a directory, or something above it is not`, {
+    next: 'name a directory with --data-dir; it is made where it is missing',
+  });
 }

@@ -41,7 +41,7 @@ export function parseStartOptions(argv: readonly string[]): StartOptions {
     )
     .addHelpText(
       'after',
-      '\nEach option is also an environment variable, as shown. Ctrl-C stops it and keeps the data.',
+      '\nEach option is also an environment variable, as shown.\nCtrl-C stops everything and keeps the data.',
     )
     .configureHelp({ helpWidth: Math.min(process.stdout.columns, 100) || 80 })
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))

@@ -116,7 +116,7 @@ describe('API server', () => {
       status: answer.statusCode,
       type: String(answer.headers['content-type']),
       headers: answer.headers,
-      body: (isJson ? answer.json() : { text: answer.body }) as Record<string, unknown>,
+      body: (isJson ? answer.json() : { text: answer.body }),
     };
   }
 
@@ -233,12 +233,12 @@ describe('API server', () => {
       );
     }
     const names: unknown[] = [];
-    let cursor: unknown = null;
+    let cursor: string | null = null;
     do {
-      const query: string = cursor === null ? '' : `&cursor=${String(cursor)}`;
+      const query: string = cursor === null ? '' : `&cursor=${cursor}`;
       const { body } = await call('GET', `/v1/volumes?limit=2${query}`);
       names.push(...(body['items'] as VolumeView[]).map(({ name }) => name));
-      cursor = body['nextCursor'];
+      cursor = body['nextCursor'] as string | null;
     } while (cursor !== null);
     expect(names).to.deep.equal(['a', 'b', 'c', 'd', 'e']);
   });
