@@ -10,6 +10,7 @@ import {
   parseAddress,
   parseSize,
   path,
+  releaseCodePagesWhenIdle,
   StartError,
   stopWithParent,
 } from './runtime/index.ts';
@@ -183,6 +184,10 @@ const run = async (options: ReplicaOptions): Promise<void> => {
     );
     // Now, not at the end: the next start is quick and small also after kill -9.
     process.getBuiltinModule('node:module').flushCompileCache();
+    releaseCodePagesWhenIdle(() => {
+      const { readOps, writeOps, unmapOps, flushes } = store.counters();
+      return readOps + writeOps + unmapOps + flushes;
+    });
   } catch (error) {
     await store.close();
     throw error;

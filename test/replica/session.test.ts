@@ -271,7 +271,7 @@ describe('a replica daemon', () => {
 
   it('shows over HTTP whom it serves', async () => {
     await serve();
-    const status = (await (await fetch(`http://${ready.control}/v1/status`)).json());
+    const status = await (await fetch(`http://${ready.control}/v1/status`)).json();
     expect(status).to.have.nested.property('identity.volumeId', volumeId);
     expect(status).to.have.nested.property('session.target', 'test');
     const metrics = await (await fetch(`http://${ready.control}/metrics`)).text();

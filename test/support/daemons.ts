@@ -45,6 +45,8 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Flags of Node itself, as --cpu-prof. */
   readonly nodeFlags?: readonly string[];
+  /** Run as this user, where the test is root. */
+  readonly uid?: number;
 }
 
 const running = new Set<ChildProcess>();
@@ -55,7 +57,7 @@ process.once('exit', () => {
 export const startDaemon = (
   main: string,
   flags: Flags,
-  { env = {}, nodeFlags = [] }: SpawnOptions = {},
+  { env = {}, nodeFlags = [], uid }: SpawnOptions = {},
 ): Daemon => {
   const child = spawn(
     process.execPath,
@@ -67,6 +69,7 @@ export const startDaemon = (
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
     },
   );
   running.add(child);
