@@ -53,7 +53,7 @@ export class ReplicatedVolume {
   readonly iqn = 'iqn.2016-09.com.openebs:test';
   readonly replicas: (Running | null)[];
   readonly #options: ReplicatedVolumeOptions;
-  readonly #volumeId = randomUUID();
+  readonly volumeId = randomUUID();
   #target: Running | null = null;
 
   constructor(options: ReplicatedVolumeOptions) {
@@ -105,7 +105,7 @@ export class ReplicatedVolume {
     mkdirSync(directory, { recursive: true });
     const flags: Flags = {
       dir: directory,
-      'volume-id': this.#volumeId,
+      'volume-id': this.volumeId,
       size: String(this.#options.sizeBytes),
       listen: this.#listenAddress(index),
     };
@@ -117,7 +117,7 @@ export class ReplicatedVolume {
     if (alive(this.#target)) return;
     const flags: Flags = {
       volume: 'test',
-      'volume-id': this.#volumeId,
+      'volume-id': this.volumeId,
       size: String(this.#options.sizeBytes),
       iqn: this.iqn,
       ...(this.#options.kind === 'null' ? { null: true } : { replica: this.#replicaAddresses() }),
