@@ -1,0 +1,312 @@
+import type { Disk, DiskFile } from './disk.ts';
+import { systemError } from './system-error.ts';
+
+const PAGE = 4096;
+const SECTOR = 512;
+const EIO = 5;
+const ENOENT = 2;
+
+type Content = Map<number, Uint8Array>;
+
+interface FileState {
+  sizeBytes: number;
+  /** What survives a loss of power for certain. A page that is missing is a hole. */
+  durable: Content;
+  /** What a reader sees. */
+  current: Content;
+  /** Pages whose current content may not be durable. */
+  dirty: Set<number>;
+}
+
+/** The next call of an operation on a file of this name fails with the error after `allowBytes` bytes were written. */
+export interface PlannedFailure {
+  readonly fileName: string;
+  readonly operation: 'write' | 'read' | 'sync' | 'punch';
+  readonly errno: number;
+  readonly allowBytes?: number;
+}
+
+/**
+ * A disk in memory that can lose power: each page that was not synced keeps its new content, its old content, or a mixture
+ * by sectors. All chance comes from `random` (0 <= x < 1), so that a run can be repeated.
+ */
+export class SimulatedDisk implements Disk {
+  readonly directory = 'simulated';
+  readonly #random: () => number;
+  readonly #files = new Map<string, FileState>();
+  #locked = false;
+  #boot = 1;
+  /** Handles of an earlier life are dead. */
+  #life = 1;
+  #failure: PlannedFailure | null = null;
+
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  failNext(failure: PlannedFailure): void {
+    this.#failure = failure;
+  }
+
+  /** The process dies: the page cache stays. */
+  killProcess(): void {
+    this.#life += 1;
+    this.#locked = false;
+  }
+
+  losePower(): void {
+    this.killProcess();
+    this.#boot += 1;
+    for (const file of this.#files.values()) {
+      for (const page of file.dirty) this.#tear(file, page);
+      file.dirty.clear();
+      file.current = new Map(file.durable);
+    }
+  }
+
+  /** Decides what of an unsynced page reached the disk. */
+  #tear(file: FileState, page: number): void {
+    const before = file.durable.get(page);
+    const after = file.current.get(page);
+    const choice = this.#random();
+    if (choice < 0.4) return;
+    if (choice < 0.8 || before === undefined || after === undefined) {
+      if (after === undefined) file.durable.delete(page);
+      else file.durable.set(page, after);
+      return;
+    }
+    const mixture = Uint8Array.from(before);
+    for (let at = 0; at < PAGE; at += SECTOR)
+      if (this.#random() < 0.5) mixture.set(after.subarray(at, at + SECTOR), at);
+    file.durable.set(page, mixture);
+  }
+
+  exists(name: string): boolean {
+    return this.#files.has(name);
+  }
+
+  open(name: string): DiskFile {
+    const file = this.#files.get(name);
+    if (file === undefined) throw systemError('open', ENOENT);
+    return this.#handle(name, file);
+  }
+
+  create(name: string): DiskFile {
+    const file = { sizeBytes: 0, durable: new Map(), current: new Map(), dirty: new Set<number>() };
+    this.#files.set(name, file);
+    return this.#handle(name, file);
+  }
+
+  #handle(name: string, file: FileState): DiskFile {
+    const life = this.#life;
+    return new SimulatedFile(file, {
+      random: this.#random,
+      alive: () => life === this.#life,
+      failure: (operation) => this.#takeFailure(name, operation),
+    });
+  }
+
+  #takeFailure(name: string, operation: PlannedFailure['operation']): PlannedFailure | null {
+    const failure = this.#failure;
+    if (failure?.fileName !== name || failure.operation !== operation) return null;
+    this.#failure = null;
+    return failure;
+  }
+
+  rename(from: string, to: string): void {
+    const file = this.#files.get(from);
+    if (file === undefined) throw systemError('rename', ENOENT);
+    this.#files.delete(from);
+    this.#files.set(to, file);
+  }
+
+  syncDirectory(): void {
+    // Names are durable at once here; what the store has to survive is the loss of contents.
+  }
+
+  lock(): { held: true } | { held: false; holder: string } {
+    if (this.#locked) return { held: false, holder: '1' };
+    this.#locked = true;
+    return { held: true };
+  }
+
+  unlock(): void {
+    this.#locked = false;
+  }
+
+  bootId(): string {
+    return `boot-${this.#boot}`;
+  }
+}
+
+interface FileContext {
+  readonly random: () => number;
+  readonly alive: () => boolean;
+  readonly failure: (operation: PlannedFailure['operation']) => PlannedFailure | null;
+}
+
+class SimulatedFile implements DiskFile {
+  readonly #file: FileState;
+  readonly #context: FileContext;
+
+  constructor(file: FileState, context: FileContext) {
+    this.#file = file;
+    this.#context = context;
+  }
+
+  write(chunk: Uint8Array, offsetBytes: number): void {
+    this.#checkAlive();
+    const failure = this.#context.failure('write');
+    const lengthBytes = Math.min(failure?.allowBytes ?? (failure ? 0 : Infinity), chunk.length);
+    for (let at = 0; at < lengthBytes; ) {
+      const position = offsetBytes + at;
+      const page = Math.floor(position / PAGE);
+      const inPage = position - page * PAGE;
+      const bytes = Math.min(PAGE - inPage, lengthBytes - at);
+      // Copied on write, because the durable content may be the same page.
+      const content = Uint8Array.from(this.#file.current.get(page) ?? new Uint8Array(PAGE));
+      content.set(chunk.subarray(at, at + bytes), inPage);
+      this.#file.current.set(page, content);
+      this.#file.dirty.add(page);
+      at += bytes;
+    }
+    this.#file.sizeBytes = Math.max(this.#file.sizeBytes, offsetBytes + lengthBytes);
+    if (failure !== null) throw systemError('write', failure.errno);
+  }
+
+  writeChunks(chunks: readonly Uint8Array[], _lengthBytes: number, offsetBytes: number): void {
+    let at = offsetBytes;
+    for (const chunk of chunks) {
+      this.write(chunk, at);
+      at += chunk.length;
+    }
+  }
+
+  read(into: Uint8Array, intoOffset: number, lengthBytes: number, offsetBytes: number): void {
+    this.#checkAlive();
+    const failure = this.#context.failure('read');
+    if (failure !== null) throw systemError('read', failure.errno);
+    for (let at = 0; at < lengthBytes; ) {
+      const position = offsetBytes + at;
+      const page = Math.floor(position / PAGE);
+      const inPage = position - page * PAGE;
+      const bytes = Math.min(PAGE - inPage, lengthBytes - at);
+      const content = this.#file.current.get(page);
+      const start = intoOffset + at;
+      if (content === undefined) into.fill(0, start, start + bytes);
+      else into.set(content.subarray(inPage, inPage + bytes), start);
+      at += bytes;
+    }
+  }
+
+  readCached(
+    into: Uint8Array,
+    intoOffset: number,
+    lengthBytes: number,
+    offsetBytes: number,
+  ): number {
+    const pages = Math.ceil(lengthBytes / PAGE);
+    const cached = this.#context.random() < 0.5 ? pages : Math.floor(this.#context.random() * pages);
+    const bytes = Math.min(lengthBytes, cached * PAGE);
+    if (bytes > 0) this.read(into, intoOffset, bytes, offsetBytes);
+    return bytes;
+  }
+
+  readAsync(
+    into: Uint8Array,
+    intoOffset: number,
+    lengthBytes: number,
+    offsetBytes: number,
+    done: (error: Error | null) => void,
+  ): void {
+    const early = this.#context.random() < 0.5;
+    if (early) this.read(into, intoOffset, lengthBytes, offsetBytes);
+    setImmediate(() => {
+      if (!this.#context.alive()) return;
+      let error: Error | null = null;
+      try {
+        if (!early) this.read(into, intoOffset, lengthBytes, offsetBytes);
+      } catch (thrown) {
+        error = thrown as Error;
+      }
+      done(error);
+    });
+  }
+
+  sync(done: (error: Error | null) => void): void {
+    const synced = this.#collect();
+    setImmediate(() => {
+      if (!this.#context.alive()) return;
+      const failure = this.#context.failure('sync');
+      if (failure === null) this.#settle(synced);
+      done(failure === null ? null : systemError('fdatasync', failure.errno));
+    });
+  }
+
+  syncNow(): void {
+    this.#checkAlive();
+    this.#settle(this.#collect());
+  }
+
+  #collect(): Map<number, Uint8Array | undefined> {
+    const pages = new Map<number, Uint8Array | undefined>();
+    for (const page of this.#file.dirty) pages.set(page, this.#file.current.get(page));
+    return pages;
+  }
+
+  #settle(pages: Map<number, Uint8Array | undefined>): void {
+    for (const [page, content] of pages) {
+      if (content === undefined) this.#file.durable.delete(page);
+      else this.#file.durable.set(page, content);
+      if (this.#file.current.get(page) === content) this.#file.dirty.delete(page);
+    }
+  }
+
+  punchHole(offsetBytes: number, lengthBytes: number): boolean {
+    this.#checkAlive();
+    const failure = this.#context.failure('punch');
+    if (failure !== null) throw systemError('fallocate', failure.errno);
+    for (let at = offsetBytes; at < offsetBytes + lengthBytes; at += PAGE) {
+      const page = at / PAGE;
+      if (this.#file.current.delete(page)) this.#file.dirty.add(page);
+    }
+    return true;
+  }
+
+  seekData(offsetBytes: number): number | null {
+    let found: number | null = null;
+    for (const page of this.#file.current.keys()) {
+      const start = Math.max(page * PAGE, offsetBytes);
+      if (page * PAGE + PAGE > offsetBytes && (found === null || start < found)) found = start;
+    }
+    return found !== null && found < this.#file.sizeBytes ? found : null;
+  }
+
+  seekHole(offsetBytes: number): number | null {
+    if (offsetBytes >= this.#file.sizeBytes) return null;
+    let page = Math.floor(offsetBytes / PAGE);
+    if (!this.#file.current.has(page)) return offsetBytes;
+    while (this.#file.current.has(page)) page += 1;
+    return Math.min(page * PAGE, this.#file.sizeBytes);
+  }
+
+  size(): number {
+    return this.#file.sizeBytes;
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#file.sizeBytes = sizeBytes;
+  }
+
+  allocatedBytes(): number {
+    return this.#file.current.size * PAGE;
+  }
+
+  close(): void {
+    // Nothing to give back.
+  }
+
+  #checkAlive(): void {
+    if (!this.#context.alive()) throw systemError('simulated disk', EIO);
+  }
+}
