@@ -116,7 +116,7 @@ describe('API server', () => {
       status: answer.statusCode,
       type: String(answer.headers['content-type']),
       headers: answer.headers,
-      body: (isJson ? answer.json() : { text: answer.body }),
+      body: isJson ? answer.json<Record<string, unknown>>() : { text: answer.body },
     };
   }
 
