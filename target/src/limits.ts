@@ -1,4 +1,7 @@
-/** Every cap of the target, in one place. Lengths that a peer names are compared with these before anything is allocated. */
+/**
+ * Every cap of the target, in one place. Lengths that a peer names are compared with these before
+ * anything is allocated.
+ */
 export const LIMITS = {
   /** The longest data segment that may be declared as MaxRecvDataSegmentLength. Bytes. */
   dataSegmentBytes: 1024 * 1024,
@@ -17,28 +20,46 @@ export const LIMITS = {
   connectionsBeforeLoginPerAddress: 8,
   /** Logged-in sessions of all initiators; each may hold a window of unsolicited data. */
   sessions: 64,
-  /** Commands of one session between their arrival and their response; the width of the CmdSN window. */
+  /**
+   * Commands of one session between their arrival and their response; the width of the CmdSN
+   * window.
+   */
   commandsInFlight: 128,
-  /** Immediate commands do not count in the CmdSN window, so they have a limit of their own. RFC 7143 4.2.2.1 */
+  /**
+   * Immediate commands do not count in the CmdSN window, so they have a limit of their own. RFC
+   * 7143 4.2.2.1
+   */
   immediateCommandsInFlight: 16,
-  /** Data-Out that R2Ts have asked for and data that reads will return, per session; more commands wait. Bytes. */
+  /**
+   * Data-Out that R2Ts have asked for and data that reads will return, per session; more commands
+   * wait. Bytes.
+   */
   transferBytesInFlight: 32 * 1024 * 1024,
   /** No command collects more Data-Out than this. Bytes. */
   dataOutBytes: 16 * 1024 * 1024,
+  /** Buffers that are kept to gather Data-Out in, over all sessions. Bytes. */
+  pooledBytes: 32 * 1024 * 1024,
   /** Responses that the initiator has not taken; beyond it the socket is read no further. Bytes. */
   unsentBytes: 16 * 1024 * 1024,
   /** Offered in login; what the initiator offers lower wins. Bytes. RFC 7143 13.13, 13.14 */
   maxBurstLengthBytes: 4 * 1024 * 1024,
   firstBurstLengthBytes: 256 * 1024,
   outstandingR2Ts: 8,
-  /** An initiator that sends nothing is asked for a sign of life, and dropped when it gives none. */
+  /**
+   * An initiator that sends nothing is asked for a sign of life, and dropped when it gives none.
+   */
   keepaliveIdleMs: 30_000,
   keepaliveTimeoutMs: 60_000,
 } as const;
 
-/** What the logical unit accepts; VPD page B0h and RECEIVE COPY RESULTS tell them to initiators. Blocks are of 512 bytes. */
+/**
+ * What the logical unit accepts; VPD page B0h and RECEIVE COPY RESULTS tell them to initiators.
+ * Blocks are of 512 bytes.
+ */
 export const SCSI_LIMITS = {
-  /** READ, WRITE, VERIFY and their kin. 8 MiB, the largest single write of the replication protocol. */
+  /**
+   * READ, WRITE, VERIFY and their kin. 8 MiB, the largest single write of the replication protocol.
+   */
   transferBlocks: 16 * 1024,
   optimalTransferBlocks: 2048,
   compareAndWriteBlocks: 255,
@@ -47,7 +68,10 @@ export const SCSI_LIMITS = {
   unmapDescriptors: 256,
   /** Just below 32 MiB, in whole blocks of the replicas; the pattern is written in pieces. */
   writeSameBlocks: 64 * 1024 - 8,
-  /** UNMAP, WRITE SAME and EXTENDED COPY go through the volume in pieces, so that nothing else waits long for its range. */
+  /**
+   * UNMAP, WRITE SAME and EXTENDED COPY go through the volume in pieces, so that nothing else waits
+   * long for its range.
+   */
   unmapPieceBytes: 256 * 1024 * 1024,
   copyPieceBytes: 1024 * 1024,
   copyTargetDescriptors: 8,
@@ -56,7 +80,9 @@ export const SCSI_LIMITS = {
   /** What the 16 bits of a segment's length can say. */
   copySegmentBytes: 0xffff * 512,
   concurrentCopies: 128,
-  /** Persistent reservation keys: bounded so that all of them fit into a document of the replicas. */
+  /**
+   * Persistent reservation keys: bounded so that all of them fit into a document of the replicas.
+   */
   registrations: 64,
 } as const;
 
@@ -68,7 +94,10 @@ export const REPLICATOR_LIMITS = {
   unmapBytes: 1024 * 1024 * 1024,
   /** Of one allocation request to a replica. Bytes. */
   allocationBytes: 1024 * 1024 * 1024,
-  /** A member that is being resynchronised may fall behind by this much before initiators wait for it. Bytes. */
+  /**
+   * A member that is being resynchronised may fall behind by this much before initiators wait for
+   * it. Bytes.
+   */
   followerBufferBytes: 32 * 1024 * 1024,
   /** Versions asked for at a time: their range must fit a u32. */
   versionExtents: 2048,

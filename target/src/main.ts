@@ -1,0 +1,216 @@
+import {
+  createLogger,
+  formatAddress,
+  fs,
+  path,
+  StartError,
+  stopWithParent,
+} from '@openebs/replica/runtime';
+import type { ControlServer, Logger } from '@openebs/replica/runtime';
+import { startTargetControl, type TargetFacts } from './control.ts';
+import type { IscsiServer, ListenPortal } from './iscsi/index.ts';
+import { createIscsiServer } from './iscsi/index.ts';
+import { createTargetMetrics, observeTarget } from './metrics.ts';
+import { createNullVolume } from './null-volume.ts';
+import { parseTargetOptions, type TargetOptions } from './options.ts';
+import {
+  nodeEnvironment,
+  Replicator,
+  SlabPool,
+  type VolumeStatistics,
+} from './replicator/index.ts';
+import { createDeviceServer } from './scsi/index.ts';
+import type { Volume } from './volume.ts';
+
+const EXIT_CANNOT_START = 1;
+const EXIT_FENCED = 4;
+const LOGOUT_GRACE_MS = 3_000;
+const SAME_SIGNAL_MS = 1_000;
+const POOL_BYTES = 256 * 1024;
+
+const { version } = JSON.parse(
+  fs.readFileSync(path.join(import.meta.dirname, '..', 'package.json'), 'utf8'),
+) as { readonly version: string };
+
+const openReplicator = (
+  options: TargetOptions,
+  logger: Logger,
+  statistics: VolumeStatistics,
+): Replicator | null => {
+  const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs } = options;
+  if (replicas.length === 0) return null;
+  const pool = new SlabPool();
+  const environment = nodeEnvironment({
+    volumeId,
+    targetName: volume,
+    sizeBytes,
+    pool,
+    log: (level, fields, message) => logger[level](fields, message),
+  });
+  return new Replicator({
+    volumeId,
+    sizeBytes,
+    replicas,
+    environment,
+    statistics,
+    pool,
+    holdMs,
+    graceMs,
+  });
+};
+
+/** Resolves when login may be possible; rejects never: a volume that waits says so over the control API. */
+const untilReady = (replicator: Replicator): Promise<void> =>
+  new Promise((resolve) => {
+    replicator.onChange((change) => {
+      if (change === 'ready') resolve();
+    });
+    replicator.start();
+  });
+
+const openPortals = async (
+  options: TargetOptions,
+  volume: Volume,
+  logger: Logger,
+): Promise<{ server: IscsiServer; portals: readonly ListenPortal[] }> => {
+  const { iqn, chap } = options;
+  const device = await createDeviceServer({
+    volume,
+    iqn,
+    productRevision: version.replaceAll('.', '').padEnd(4, '0').slice(0, 4),
+    log: logger,
+  });
+  const server = createIscsiServer({
+    targetName: iqn,
+    targetAlias: options.volume,
+    listen: options.listen.map(({ host, port }) => ({ host, port, portalGroupTag: 1 })),
+    portals: options.portals.map((address) => ({ address, portalGroupTag: 1 })),
+    device,
+    authentication:
+      chap === null ? { kind: 'none' } : { kind: 'chap', settings: chap, discovery: true },
+    log: logger,
+  });
+  return { server, portals: await server.listen() };
+};
+
+const formatPortal = ({ host, port }: ListenPortal): string =>
+  formatAddress({ kind: 'tcp', host, port });
+
+const run = async (options: TargetOptions): Promise<void> => {
+  // Reads get their buffers from pools of this size: one allocation for many commands.
+  Buffer.poolSize = POOL_BYTES;
+  const logger = createLogger({ name: 'target', level: options.logLevel });
+  const { registry, statistics } = createTargetMetrics(options.volume);
+  const replicator = openReplicator(options, logger, statistics);
+  let server: IscsiServer | null = null;
+  let portals: readonly ListenPortal[] = [];
+  let stopping = false;
+  const facts: TargetFacts = {
+    volume: options.volume,
+    volumeId: options.volumeId,
+    iqn: options.iqn,
+    sizeBytes: options.sizeBytes,
+    version,
+    statistics,
+    replicator,
+    portals: () => portals.map(formatPortal),
+    server: () => server,
+    stopping: () => stopping,
+  };
+  observeTarget(registry, facts);
+  const control = await startTargetControl({
+    address: options.control,
+    logger,
+    metrics: registry,
+    facts,
+  });
+  const stop = async (reason: string): Promise<void> => {
+    stopping = true;
+    logger.info({ reason }, 'stopping');
+    await server?.close(LOGOUT_GRACE_MS);
+    await replicator?.close();
+    await control.close();
+    logger.info('stopped');
+  };
+  onStop((reason) => {
+    stop(reason).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.fatal({ err: error }, 'the target did not stop in order');
+        process.exit(EXIT_CANNOT_START);
+      },
+    );
+  });
+  replicator?.onChange((change) => {
+    if (change === 'fenced') endFenced(logger, server);
+  });
+  if (replicator !== null) await untilReady(replicator);
+  const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
+  ({ server, portals } = await openPortals(options, volume, logger));
+  sayReady(logger, facts, control);
+};
+
+/** Another target has the volume: initiators must find it, and not an answer of ours. */
+const endFenced = (logger: Logger, server: IscsiServer | null): void => {
+  logger.fatal('another target serves the volume; this one drops its initiators and ends');
+  server?.dropAll('another target serves the volume');
+  setImmediate(() => process.exit(EXIT_FENCED));
+};
+
+const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): void => {
+  const portals = facts.portals();
+  logger.info(
+    {
+      portal: portals[0],
+      portals,
+      control: formatAddress(control.address),
+      iqn: facts.iqn,
+      epoch: facts.replicator?.assembly.epoch ?? 0,
+      version,
+    },
+    'ready',
+  );
+  // Now, not at the end: the next start is quick and small also after kill -9.
+  process.getBuiltinModule('node:module').flushCompileCache();
+};
+
+/** The first signal stops in order, a later one at once. Signals that come together count as one. */
+const onStop = (stop: (reason: string) => void): void => {
+  let firstMs: number | null = null;
+  const first = (reason: string): void => {
+    if (firstMs !== null) return;
+    firstMs = performance.now();
+    stop(reason);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (firstMs === null) first(signal);
+      else if (performance.now() - firstMs > SAME_SIGNAL_MS) process.exit(EXIT_CANNOT_START);
+    });
+  }
+  stopWithParent(() => first('the supervisor is gone'));
+};
+
+const describe = (error: unknown): string | null => {
+  if (error instanceof StartError) return `${error.code}: ${error.message}`;
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `ADDRESS_IN_USE: cannot open the portal: ${message}; stop the other process or choose another --listen (port 0 takes a free one)`;
+    case 'EACCES':
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `ADDRESS_UNKNOWN: cannot open the portal: ${message}; choose another --listen`;
+    default:
+      return null;
+  }
+};
+
+try {
+  await run(parseTargetOptions(version));
+} catch (error) {
+  const text = describe(error);
+  if (text === null) throw error;
+  process.stderr.write(`target: ${text}\n`);
+  process.exit(EXIT_CANNOT_START);
+}

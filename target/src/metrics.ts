@@ -1,0 +1,165 @@
+import { MetricRegistry } from '@openebs/replica/runtime';
+import { volumeState, type TargetFacts } from './control.ts';
+import type { IscsiCounters } from './iscsi/index.ts';
+import type { Replicator, VolumeStatistics } from './replicator/index.ts';
+import { createStatistics } from './replicator/index.ts';
+
+const STATES = ['healthy', 'degraded', 'unavailable', 'starting'] as const;
+const MODES = ['in-sync', 'syncing', 'offline'] as const;
+
+/** The registry of one target, and the statistics that its volume fills. */
+export const createTargetMetrics = (
+  volume: string,
+): { readonly registry: MetricRegistry; readonly statistics: VolumeStatistics } => {
+  const registry = new MetricRegistry({ volume });
+  const statistics = createStatistics((op) =>
+    registry.histogram({
+      name: 'openebs_volume_io_seconds',
+      help: 'Time from an operation of an initiator to its answer, by kind of operation.',
+      labels: { op },
+    }),
+  );
+  return { registry, statistics };
+};
+
+export const observeTarget = (registry: MetricRegistry, facts: TargetFacts): void => {
+  const { statistics, replicator } = facts;
+  registry.observed({
+    name: 'openebs_volume_size_bytes',
+    help: 'Size of the volume as initiators see it.',
+    type: 'gauge',
+    read: () => facts.sizeBytes,
+  });
+  for (const state of STATES) {
+    registry.observed({
+      name: 'openebs_volume_state',
+      help: '1 for the state that the volume is in.',
+      labels: { state },
+      type: 'gauge',
+      read: () => (volumeState(facts) === state ? 1 : 0),
+    });
+  }
+  for (const op of ['read', 'write', 'unmap'] as const) {
+    registry.observed({
+      name: 'openebs_volume_io_bytes_total',
+      help: 'Bytes that operations of initiators have moved.',
+      labels: { op },
+      type: 'counter',
+      read: () => statistics[op].bytes,
+    });
+  }
+  for (const op of ['read', 'write', 'unmap', 'flush'] as const) {
+    registry.observed({
+      name: 'openebs_volume_io_errors_total',
+      help: 'Operations of initiators that were answered with an error.',
+      labels: { op },
+      type: 'counter',
+      read: () => statistics[op].errors,
+    });
+  }
+  if (replicator !== null) observeReplicas(registry, replicator, facts);
+  observeIscsi(registry, () => facts.server()?.counters ?? null);
+};
+
+const observeReplicas = (
+  registry: MetricRegistry,
+  replicator: Replicator,
+  facts: TargetFacts,
+): void => {
+  const { statistics } = facts;
+  const { assembly } = replicator;
+  for (const member of assembly.members) {
+    const replica = member.address;
+    for (const mode of MODES) {
+      registry.observed({
+        name: 'openebs_replica_mode',
+        help: '1 for the mode that the replica is in.',
+        labels: { replica, mode },
+        type: 'gauge',
+        read: () => (assembly.modeOf(member) === mode ? 1 : 0),
+      });
+    }
+    registry.observed({
+      name: 'openebs_rebuild_progress_ratio',
+      help: 'How much of the volume the resynchronisation of a replica has compared; absent when there is none.',
+      labels: { replica },
+      type: 'gauge',
+      read: () => {
+        const progress = assembly.resyncOf(member);
+        return progress === null ? null : progress.percent / 100;
+      },
+    });
+    registry.observed({
+      name: 'openebs_rebuild_eta_seconds',
+      help: 'Estimated time to the end of a resynchronisation; absent when there is none.',
+      labels: { replica },
+      type: 'gauge',
+      read: () => assembly.resyncOf(member)?.etaSeconds(performance.now()) ?? null,
+    });
+  }
+  const counters = [
+    ['openebs_volume_checksum_errors_total', 'Bad copies met by reads.', 'checksumErrors'],
+    [
+      'openebs_volume_repaired_blocks_total',
+      'Blocks rewritten from a good copy.',
+      'repairedBlocks',
+    ],
+    ['openebs_rebuild_copied_bytes_total', 'Bytes copied between replicas.', 'resyncedBytes'],
+  ] as const;
+  for (const [name, help, field] of counters) {
+    registry.observed({ name, help, type: 'counter', read: () => statistics[field] });
+  }
+  registry.observed({
+    name: 'openebs_volume_io_in_flight_bytes',
+    help: 'Bytes of operations that were not answered yet.',
+    type: 'gauge',
+    read: () => replicator.bytesInFlight,
+  });
+  registry.observed({
+    name: 'openebs_volume_epoch',
+    help: 'How often a target was activated for this volume.',
+    type: 'gauge',
+    read: () => assembly.epoch,
+  });
+};
+
+type PlainCounter = Exclude<keyof IscsiCounters, 'loginsFailed'>;
+
+/** Metric name, type, counter, help. */
+const ISCSI: readonly (readonly [string, 'counter' | 'gauge', PlainCounter, string])[] = [
+  ['connections', 'gauge', 'connections', 'Open connections.'],
+  ['sessions', 'gauge', 'sessions', 'Logged-in sessions.'],
+  ['connections_accepted_total', 'counter', 'connectionsAccepted', 'Connections accepted.'],
+  ['connections_refused_total', 'counter', 'connectionsRefused', 'Connections over the limit.'],
+  ['logins_total', 'counter', 'loginsSucceeded', 'Logins that succeeded.'],
+  ['pdus_received_total', 'counter', 'pdusIn', 'PDUs received.'],
+  ['pdus_sent_total', 'counter', 'pdusOut', 'PDUs sent.'],
+  ['received_bytes_total', 'counter', 'bytesIn', 'Bytes received.'],
+  ['sent_bytes_total', 'counter', 'bytesOut', 'Bytes sent.'],
+  ['commands_total', 'counter', 'commands', 'SCSI commands received.'],
+  ['malformed_total', 'counter', 'malformed', 'Protocol errors that ended a connection.'],
+  ['digest_errors_total', 'counter', 'digestErrors', 'PDUs with a wrong digest.'],
+  ['rejects_total', 'counter', 'rejects', 'PDUs answered with Reject.'],
+  ['outside_window_total', 'counter', 'outsideWindow', 'Commands outside of the window.'],
+  ['stray_data_out_total', 'counter', 'strayDataOut', 'Data-Out for tasks that are gone.'],
+  ['tasks_aborted_total', 'counter', 'tasksAborted', 'Tasks ended by task management.'],
+  ['keepalive_timeouts_total', 'counter', 'keepaliveTimeouts', 'Silent initiators dropped.'],
+];
+
+const observeIscsi = (registry: MetricRegistry, counters: () => IscsiCounters | null): void => {
+  for (const [name, type, field, help] of ISCSI) {
+    registry.observed({
+      name: `openebs_iscsi_${name}`,
+      help,
+      type,
+      read: () => counters()?.[field] ?? 0,
+    });
+  }
+  registry.observed({
+    name: 'openebs_iscsi_logins_failed_total',
+    help: 'Logins that were refused or given up.',
+    type: 'counter',
+    read: () =>
+      Object.values(counters()?.loginsFailed ?? {}).reduce((sum, count) => sum + count, 0),
+  });
+};

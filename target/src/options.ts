@@ -1,0 +1,239 @@
+import type { Address, LogLevel } from '@openebs/replica/runtime';
+import {
+  DaemonOptions,
+  fs,
+  LOG_LEVELS,
+  oneOf,
+  parseAddress,
+  parseSize,
+  path,
+} from '@openebs/replica/runtime';
+import { BLOCK_BYTES, isUuid, MAX_VOLUME_BYTES } from '@openebs/replica/protocol';
+import type { ChapSettings } from './iscsi/index.ts';
+import { parseReplicaAddress } from './replicator/index.ts';
+
+export interface TargetOptions {
+  readonly volume: string;
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+  /** Empty with the null store. */
+  readonly replicas: readonly string[];
+  readonly iqn: string;
+  readonly listen: readonly HostPort[];
+  /** host:port as SendTargets tells it; null: what the initiator has connected to. */
+  readonly portals: readonly string[];
+  readonly control: Address;
+  readonly chap: ChapSettings | null;
+  readonly holdMs: number;
+  readonly graceMs: number;
+  readonly logLevel: LogLevel;
+}
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+const DEFAULT_HOLD_SECONDS = 30;
+const DEFAULT_GRACE_SECONDS = 5;
+/** RFC 3720 3.2.6.3.1: an iqn is at most 223 bytes of these characters. */
+const IQN_PATTERN = /^iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(?::[a-z0-9.:-]+)?$/;
+
+/** Reads the command line; wrong usage ends the process. */
+export const parseTargetOptions = (version: string): TargetOptions => {
+  const options = new DaemonOptions({
+    name: 'target',
+    description:
+      'Serves one volume over iSCSI and keeps all its replicas the same.\n\n' +
+      'The portal opens when the volume can be used; until then /v1/status of the control API says what it waits for.\n\n' +
+      'Exit codes: 0 stopped in order, 1 cannot start, 2 wrong command line, 4 another target serves the volume.',
+    version,
+  });
+  const volume = options.requiredFlag({
+    flags: '--volume <name>',
+    description: 'Name of the volume, for people, logs and metrics.',
+    parse: (text) => text,
+  });
+  const volumeId = options.requiredFlag({
+    flags: '--volume-id <uuid>',
+    description: 'Identity of the volume; its replicas have the same.',
+    parse: parseUuid,
+  });
+  const size = options.requiredFlag({
+    flags: '--size <size>',
+    description: 'Size of the volume, bytes or with a unit as in 1GiB; its replicas have the same.',
+    parse: parseVolumeSize,
+  });
+  const replicas = options.repeatedFlag({
+    flags: '--replica <address>',
+    description:
+      'One replica: host:port, unix:/path, or dir:/path for a store in this process (made when the directory is empty).',
+    parse: parseReplicaAddress,
+  });
+  const nullStore = options.switch({
+    flags: '--null',
+    description: 'For benchmarks only: a store that forgets everything, instead of replicas.',
+  });
+  const iqn = options.flag({
+    flags: '--iqn <name>',
+    description: 'iSCSI name of the target; iqn.2016-09.com.openebs:VOLUME when not given.',
+    parse: parseIqn,
+  });
+  const listen = options.repeatedFlag({
+    flags: '--listen <host:port>',
+    description: 'Where initiators connect; port 0 is any free one.',
+    parse: parseHostPort,
+    default: { value: { host: '127.0.0.1', port: 3260 }, text: '127.0.0.1:3260' },
+  });
+  const portals = options.repeatedFlag({
+    flags: '--portal <host:port>',
+    description: 'Address that discovery tells, where it is not the one that was dialled.',
+    parse: (text) => {
+      parseHostPort(text);
+      return text;
+    },
+  });
+  const control = options.requiredFlag({
+    flags: '--control <address>',
+    description: 'Control API and metrics over HTTP: host:port or unix:/path.',
+    parse: parseAddress,
+    default: { value: parseAddress('127.0.0.1:9501'), text: '127.0.0.1:9501' },
+  });
+  const text = (value: string): string => value;
+  const user = options.flag({
+    flags: '--chap-user <name>',
+    description: 'Initiators prove that they know this user.',
+    parse: text,
+  });
+  const secret = options.flag({
+    flags: '--chap-secret-file <path>',
+    description: 'File with the secret of --chap-user, at least 12 bytes.',
+    parse: readSecret,
+  });
+  const mutualUser = options.flag({
+    flags: '--mutual-chap-user <name>',
+    description: 'The target proves itself as this user to initiators that ask.',
+    parse: text,
+  });
+  const mutualSecret = options.flag({
+    flags: '--mutual-chap-secret-file <path>',
+    description: 'File with the secret of --mutual-chap-user, different from the other one.',
+    parse: readSecret,
+  });
+  const hold = options.flag({
+    flags: '--hold-seconds <seconds>',
+    description:
+      'How long I/O is held while no majority of the replicas is there, before it is answered NOT READY.',
+    parse: parseSeconds,
+    default: { value: DEFAULT_HOLD_SECONDS, text: String(DEFAULT_HOLD_SECONDS) },
+  });
+  const grace = options.flag({
+    flags: '--grace-seconds <seconds>',
+    description: 'How long the start waits for replicas that were in sync and are absent.',
+    parse: parseSeconds,
+    default: { value: DEFAULT_GRACE_SECONDS, text: String(DEFAULT_GRACE_SECONDS) },
+  });
+  const logLevel = options.flag<LogLevel>({
+    flags: '--log-level <level>',
+    description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
+    parse: oneOf(LOG_LEVELS),
+    default: { value: 'info', text: 'info' },
+  });
+  options.parse();
+  if (nullStore() === replicas().length > 0) {
+    options.fail(
+      nullStore()
+        ? '--null and --replica exclude each other'
+        : 'name the replicas with --replica, once for each',
+    );
+  }
+  if (new Set(replicas()).size < replicas().length) options.fail('a --replica is named twice');
+  const chap = chapSettings(user(), secret(), mutualUser(), mutualSecret());
+  if (typeof chap === 'string') return options.fail(chap);
+  return {
+    volume: volume(),
+    volumeId: volumeId(),
+    sizeBytes: size(),
+    replicas: replicas(),
+    iqn: iqn() ?? parseIqn(`iqn.2016-09.com.openebs:${volume().toLowerCase()}`),
+    listen: listen(),
+    portals: portals(),
+    control: control(),
+    chap,
+    holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
+    graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
+    logLevel: logLevel() ?? 'info',
+  };
+};
+
+/** Null: no authentication. A string: what is wrong. */
+const chapSettings = (
+  user: string | null,
+  secret: string | null,
+  mutualUser: string | null,
+  mutualSecret: string | null,
+): ChapSettings | string | null => {
+  if ((user === null) !== (secret === null)) {
+    return '--chap-user and --chap-secret-file go together';
+  }
+  if ((mutualUser === null) !== (mutualSecret === null)) {
+    return '--mutual-chap-user and --mutual-chap-secret-file go together';
+  }
+  if (user === null || secret === null) {
+    return mutualUser === null ? null : '--mutual-chap-user needs --chap-user';
+  }
+  if (mutualUser === null || mutualSecret === null) {
+    return { initiator: { user, secret }, target: null };
+  }
+  // RFC 7143 12.1.3: one secret for both directions would let an initiator answer our challenge with ours.
+  if (mutualSecret === secret) return 'the two CHAP secrets must differ';
+  return { initiator: { user, secret }, target: { user: mutualUser, secret: mutualSecret } };
+};
+
+const parseUuid = (text: string): string => {
+  const uuid = text.toLowerCase();
+  if (isUuid(uuid)) return uuid;
+  throw new RangeError(
+    `"${text}" is no UUID; write it as 8-4-4-4-12 hexadecimal digits (uuidgen makes one).`,
+  );
+};
+
+const parseVolumeSize = (text: string): number => {
+  const bytes = parseSize(text);
+  if (bytes > 0 && bytes % BLOCK_BYTES === 0 && bytes <= MAX_VOLUME_BYTES) return bytes;
+  throw new RangeError('A volume has between 4 KiB and 64 TiB, in whole blocks of 4 KiB.');
+};
+
+const parseIqn = (text: string): string => {
+  if (IQN_PATTERN.test(text) && text.length <= 223) return text;
+  throw new RangeError(
+    `"${text}" is no iSCSI name; write it as iqn.2016-09.com.openebs:NAME, in lower case.`,
+  );
+};
+
+const parseHostPort = (text: string): HostPort => {
+  const address = parseAddress(text);
+  if (address.kind === 'tcp') return { host: address.host, port: address.port };
+  throw new RangeError('Initiators connect over TCP: write host:port.');
+};
+
+const parseSeconds = (text: string): number => {
+  const seconds = Number(text);
+  if (text.trim() !== '' && Number.isFinite(seconds) && seconds >= 0 && seconds <= 86_400) {
+    return seconds;
+  }
+  throw new RangeError('Seconds from 0 to 86400.');
+};
+
+const readSecret = (file: string): string => {
+  let content: string;
+  try {
+    content = fs.readFileSync(path.resolve(file), 'utf8');
+  } catch (error) {
+    throw new RangeError(`Cannot read ${file}: ${(error as Error).message}.`, { cause: error });
+  }
+  const secret = content.replace(/\r?\n$/, '');
+  // RFC 7143 9.2.1: shorter secrets need protection by IPsec.
+  if (Buffer.byteLength(secret) >= 12) return secret;
+  throw new RangeError(`The secret in ${file} has less than 12 bytes.`);
+};

@@ -1,0 +1,218 @@
+import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
+import { session } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
+import type { Environment } from './environment.ts';
+import {
+  isMajority,
+  planPromise,
+  planSource,
+  type KnownMember,
+  type SourcePlan,
+} from './membership.ts';
+import { MemberError, type Member } from './member.ts';
+import { reconcile, type ResyncContext } from './resync.ts';
+
+/** What an activation works on. */
+export interface ActivationHost {
+  readonly environment: Environment;
+  readonly resync: ResyncContext;
+  readonly members: readonly Member[];
+  readonly graceMs: number;
+  /** The highest epoch that this target had or tried. */
+  readonly epoch: number;
+  /** The highest promise that a member has named when it fenced us; 0 if none did. */
+  readonly fencedBy: number;
+  readonly hasServed: boolean;
+  readonly stopped: boolean;
+  beginEpoch(epoch: Epoch, session: Session): void;
+  waitFor(what: string): void;
+  /** Resolves when a member's state has changed, or after the time. */
+  nextChange(timeoutMs: number | null): Promise<void>;
+  dropAll(reason: string): void;
+}
+
+export type Outcome =
+  | { readonly kind: 'stopped' | 'fenced' }
+  | {
+      readonly kind: 'serving';
+      readonly record: MembershipRecord;
+      readonly members: readonly Member[];
+    };
+
+const LOST = { code: 'LINK_CLOSED', message: 'lost before it was compared', offsetBytes: null };
+
+type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
+
+/**
+ * From any state of the members to a volume that may serve, as often as it takes:
+ *
+ * 1. wait for a majority of the voters (all replicas of a new volume)
+ * 2. choose an epoch above all promises, and have a majority promise it durably
+ * 3. from what they told after their promise: whose data the volume continues with; wait a while for in-sync members that are absent
+ * 4. make the in-sync members equal, and flush them
+ * 5. make a record of this epoch durable, which names them
+ */
+export const activate = async (host: ActivationHost): Promise<Outcome> => {
+  let attempts = 0;
+  while (!host.stopped) {
+    if (!(await gather(host))) continue;
+    try {
+      const plan = await promises(host);
+      if (plan !== null) return await settle(host, plan);
+    } catch (error) {
+      if (!(error instanceof MemberError)) throw error;
+      host.environment.log('warn', { reason: error.message }, 'activation starts over');
+      host.dropAll('the activation starts over');
+    }
+    if (host.fencedBy < host.epoch) continue;
+    // Who has served before has been replaced. Two targets that start at the same time try again, each at its own moment.
+    if (host.hasServed || ++attempts >= REPLICATOR_LIMITS.promiseAttempts) {
+      return { kind: 'fenced' };
+    }
+    host.dropAll('another target is being activated');
+    await pause(host, 200 + 1000 * host.environment.random());
+  }
+  return { kind: 'stopped' };
+};
+
+const known = (members: readonly Member[]): KnownMember[] => {
+  const result: KnownMember[] = [];
+  for (const { identity, known: state } of members) {
+    if (identity !== null && state !== null) result.push({ identity, state });
+  }
+  return result;
+};
+
+const isGreeted = (member: Member): boolean => member.state.kind === 'greeted';
+
+/** Step 1, and the choice of the epoch. */
+const gather = async (host: ActivationHost): Promise<boolean> => {
+  const plan = planPromise({
+    configured: host.members.length,
+    members: known(host.members.filter((member) => isGreeted(member) || member.voting)),
+    lowestEpoch: Math.max(host.epoch, host.fencedBy),
+  });
+  if (plan.kind === 'wait') {
+    host.waitFor(plan.waitingFor);
+    await host.nextChange(null);
+    return false;
+  }
+  const random = 1 + Math.floor(host.environment.random() * (Number.MAX_SAFE_INTEGER - 1));
+  host.beginEpoch(plan.epoch, session(random));
+  return true;
+};
+
+/** Steps 2 and 3. Null: start over. */
+const promises = async (host: ActivationHost): Promise<ReconcilePlan | null> => {
+  const { environment } = host;
+  const startedMs = environment.now();
+  for (;;) {
+    if (host.stopped || host.fencedBy >= host.epoch) return null;
+    const higher = host.members.some(
+      (member) => isGreeted(member) && (member.known?.promisedEpoch ?? 0) > host.epoch,
+    );
+    if (higher) {
+      host.dropAll('a replica has promised a higher epoch');
+      return null;
+    }
+    const plan = planSource({
+      configured: host.members.length,
+      members: known(host.members.filter((member) => member.voting)),
+      waitedMs: environment.now() - startedMs,
+      graceMs: host.graceMs,
+    });
+    switch (plan.kind) {
+      case 'reconcile':
+        return plan;
+      case 'start-over':
+        host.dropAll(plan.reason);
+        return null;
+      case 'wait':
+        host.waitFor(plan.waitingFor);
+        await host.nextChange(plan.graceMs);
+    }
+  }
+};
+
+/** Steps 4 and 5. Rejects with MemberError when a member that is needed is lost. */
+const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcome> => {
+  const { environment, resync } = host;
+  const byId = new Map(host.members.filter((each) => each.voting).map((each) => [each.id, each]));
+  const pick = (ids: readonly string[]): Member[] =>
+    ids.flatMap((id) => {
+      const member = byId.get(id);
+      return member === undefined ? [] : [member];
+    });
+  const first = (ids: readonly string[]): string[] => [
+    plan.source,
+    ...ids.filter((id) => id !== plan.source),
+  ];
+  const members = pick(first(plan.members));
+  if (members.length < plan.members.length) {
+    throw new MemberError(LOST, 'an in-sync replica');
+  }
+  host.waitFor('the in-sync replicas to be compared');
+  for (const member of members) {
+    member.become({ kind: 'syncing' });
+    resync.stream.add(member);
+  }
+  const startedMs = environment.now();
+  const compared = await reconcile(resync, members, pick(first(plan.trusted)));
+  await Promise.all(members.map((member) => member.flushed()));
+  const record: MembershipRecord = {
+    volumeId: members[0]?.identity?.volumeId ?? '',
+    epoch: host.epoch as Epoch,
+    configSeq: (plan.record?.configSeq ?? 0) + 1,
+    inSync: [...plan.members].sort(),
+    voters: plan.voters,
+  };
+  await putRecord(host, record, members);
+  environment.log(
+    'info',
+    { epoch: record.epoch, inSync: record.inSync, compared, ms: environment.now() - startedMs },
+    'activated',
+  );
+  return { kind: 'serving', record, members };
+};
+
+/** Durable on a majority of the voters and on each of these members. */
+const putRecord = async (
+  host: ActivationHost,
+  record: MembershipRecord,
+  members: readonly Member[],
+): Promise<void> => {
+  host.waitFor('the membership record to be durable at a majority');
+  const durable = new Set<string>();
+  const voters = host.members.filter(
+    (member) => member.voting && record.voters.includes(member.id),
+  );
+  const failures: MemberError[] = [];
+  await new Promise<void>((resolve, reject) => {
+    let left = voters.length;
+    for (const voter of voters) {
+      voter.putRecord(record).then(
+        () => {
+          durable.add(voter.id);
+          left--;
+          const complete = members.every((member) => durable.has(member.id));
+          if (complete && isMajority(record.voters, durable)) resolve();
+          else if (left === 0) reject(failures[0] ?? new RangeError('no majority'));
+        },
+        (error: unknown) => {
+          left--;
+          if (!(error instanceof MemberError)) {
+            reject(error as Error);
+            return;
+          }
+          failures.push(error);
+          if (left === 0 || members.includes(voter)) reject(error);
+        },
+      );
+    }
+  });
+};
+
+const pause = (host: ActivationHost, delayMs: number): Promise<void> =>
+  new Promise((resolve) => {
+    host.environment.after(delayMs, resolve);
+  });

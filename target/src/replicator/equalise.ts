@@ -1,0 +1,180 @@
+import { BLOCK_BYTES } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
+import type { ReadRequest } from './link.ts';
+import { type Member, MemberError } from './member.ts';
+import type { Stream } from './stream.ts';
+
+/**
+ * Makes a range of at most one extent the same on several members and gives it one new version on all that take the stream.
+ * Nobody else may change the range meanwhile: the caller holds an exclusive lock, or no initiator is served yet.
+ */
+
+/** crc32 and allocation of each block, as one member tells them. */
+export interface BlockSums {
+  /** Four bytes for each block. */
+  readonly sums: Uint8Array;
+  /** One bit for each block, LSB first. */
+  readonly allocated: Uint8Array;
+}
+
+export interface Run {
+  readonly firstBlock: number;
+  readonly blocks: number;
+  /** Whether the source has the blocks allocated; where not, they are unmapped on the others. */
+  readonly allocated: boolean;
+}
+
+const isAllocated = ({ allocated }: BlockSums, block: number): boolean =>
+  ((allocated[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
+
+/**
+ * A checksum alone is not enough: a block that is not allocated tells 0, and so does an allocated one whose checksum happens to be 0.
+ */
+export const sameBlock = (a: BlockSums, b: BlockSums, block: number): boolean => {
+  const at = block * 4;
+  return (
+    isAllocated(a, block) === isAllocated(b, block) &&
+    a.sums[at] === b.sums[at] &&
+    a.sums[at + 1] === b.sums[at + 1] &&
+    a.sums[at + 2] === b.sums[at + 2] &&
+    a.sums[at + 3] === b.sums[at + 3]
+  );
+};
+
+/** Blocks in which any of the others differs from the source, in runs that can be copied in one piece. */
+export const differingRuns = (
+  source: BlockSums,
+  others: readonly BlockSums[],
+  blocks: number,
+  maxRunBlocks: number,
+): Run[] => {
+  const runs: { firstBlock: number; blocks: number; allocated: boolean }[] = [];
+  for (let block = 0; block < blocks; block++) {
+    if (others.every((other) => sameBlock(source, other, block))) continue;
+    const allocated = isAllocated(source, block);
+    const last = runs.at(-1);
+    if (
+      last?.allocated === allocated &&
+      last.firstBlock + last.blocks === block &&
+      last.blocks < maxRunBlocks
+    ) {
+      last.blocks++;
+    } else {
+      runs.push({ firstBlock: block, blocks: 1, allocated });
+    }
+  }
+  return runs;
+};
+
+export interface Equalisation {
+  readonly stream: Stream;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  /** All that shall be equal, in the stream already. The first one's data win. */
+  readonly members: readonly Member[];
+  /** Whose blocks may be copied: the first of the members, then who may stand in for a damaged block. */
+  readonly sources: readonly Member[];
+}
+
+/** Returns how many bytes were copied. Rejects with MemberError when a member is lost or no source has a good copy. */
+export const equalise = async (work: Equalisation): Promise<number> => {
+  const { stream, offsetBytes, lengthBytes, members } = work;
+  stream.endTurn();
+  await Promise.all(members.map((member) => member.caughtUp()));
+  const sums = await Promise.all(members.map((member) => blockSums(member, work)));
+  const [source, ...others] = sums;
+  if (source === undefined) throw new RangeError('no member to make equal');
+  const runs = differingRuns(
+    source,
+    others,
+    Math.ceil(lengthBytes / BLOCK_BYTES),
+    REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
+  );
+  let copiedBytes = 0;
+  for (const run of runs) copiedBytes += await copyRun(work, sums, run);
+  stream.stamp(offsetBytes, lengthBytes);
+  stream.endTurn();
+  await Promise.all(members.map((member) => member.caughtUp()));
+  return copiedBytes;
+};
+
+const blockSums = async (
+  member: Member,
+  { offsetBytes, lengthBytes }: Equalisation,
+): Promise<BlockSums> => {
+  const [sums, allocated] = await Promise.all([
+    member.extentChecksums(offsetBytes, lengthBytes),
+    member.allocation(offsetBytes, lengthBytes),
+  ]);
+  return { sums, allocated };
+};
+
+const copyRun = async (
+  { stream, offsetBytes, lengthBytes, members, sources }: Equalisation,
+  sums: readonly BlockSums[],
+  run: Run,
+): Promise<number> => {
+  const at = offsetBytes + run.firstBlock * BLOCK_BYTES;
+  const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
+  const good = run.allocated ? await readVerified(sources, at, bytes) : null;
+  let copiedBytes = 0;
+  members.forEach((member, index) => {
+    if (good === null ? index === 0 : member === good.from) return;
+    // When the first source's own copy is bad, what it told of it says nothing about the others.
+    const compare = good === null || good.from === members[0];
+    const mine = sums[index];
+    const first = sums[0];
+    if (compare && mine !== undefined && first !== undefined && sameRun(first, mine, run)) return;
+    stream.sendTo(member, at, bytes, good === null ? null : good.data);
+    copiedBytes += good === null ? 0 : bytes;
+  });
+  await Promise.all(members.map((member) => member.caughtUp()));
+  return copiedBytes;
+};
+
+const sameRun = (a: BlockSums, b: BlockSums, { firstBlock, blocks }: Run): boolean => {
+  for (let block = firstBlock; block < firstBlock + blocks; block++) {
+    if (!sameBlock(a, b, block)) return false;
+  }
+  return true;
+};
+
+/** From the first source whose copy passes its checksums. */
+export const readVerified = async (
+  sources: readonly Member[],
+  offsetBytes: number,
+  lengthBytes: number,
+): Promise<{ readonly data: Buffer; readonly from: Member }> => {
+  let last: Error = new RangeError('no source');
+  for (const from of sources) {
+    try {
+      return { data: await readFrom(from, offsetBytes, lengthBytes), from };
+    } catch (error) {
+      if (!(error instanceof MemberError)) throw error;
+      last = error;
+    }
+  }
+  throw last;
+};
+
+const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Promise<Buffer> => {
+  if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
+  return new Promise((resolve, reject) => {
+    const request: ReadRequest = {
+      offsetBytes,
+      lengthBytes,
+      readDone: (data) => {
+        member.readEnded();
+        resolve(data);
+      },
+      readFailed: (failure) => {
+        member.readEnded();
+        reject(new MemberError(failure, member.address));
+      },
+    };
+    member.read(request);
+    if (member.streaming) member.link.endTurn();
+  });
+};
+
+const GONE = { code: 'LINK_CLOSED', message: 'the replica is offline', offsetBytes: null };

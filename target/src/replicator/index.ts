@@ -1,0 +1,8 @@
+/** A Volume on replicas: see replicator.ts for the way of an operation, assembly.ts for the way of a member. */
+export type { Environment } from './environment.ts';
+export type { Link, LinkEvents } from './link.ts';
+export type { Member } from './member.ts';
+export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';
+export { Replicator, type ReplicatorOptions } from './replicator.ts';
+export { SlabPool } from './slab.ts';
+export { createStatistics, type VolumeStatistics } from './statistics.ts';

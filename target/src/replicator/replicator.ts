@@ -1,0 +1,518 @@
+import assert from 'node:assert';
+import { BLOCK_BYTES, SECTOR_BYTES } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
+import { VolumeError, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
+import { Assembly, type AssemblyHost } from './assembly.ts';
+import { DocumentError, readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
+import type { Environment } from './environment.ts';
+import type { RequestFailure } from './link.ts';
+import type { Member } from './member.ts';
+import {
+  FlushOperation,
+  notReady,
+  ReadOperation,
+  WriteOperation,
+  type Operation,
+  type OperationHost,
+} from './operations.ts';
+import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
+import { Repairs } from './repair.ts';
+import type { SlabPool } from './slab.ts';
+import type { VolumeStatistics } from './statistics.ts';
+import { Stream } from './stream.ts';
+
+export interface ReplicatorOptions {
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+  /** host:port, unix:/path or dir:/path of each replica. */
+  readonly replicas: readonly string[];
+  readonly environment: Environment;
+  readonly statistics: VolumeStatistics;
+  readonly pool: SlabPool;
+  /** How long I/O is held while no majority of the voters is there. */
+  readonly holdMs?: number;
+  /** How long an activation waits for in-sync members that are absent. */
+  readonly graceMs?: number;
+}
+
+type Change = 'size' | 'ready' | 'not-ready' | 'fenced';
+
+const DEFAULT_HOLD_MS = 30_000;
+const DEFAULT_GRACE_MS = 5_000;
+const DRAIN_MS = 10_000;
+/** A read whose answer was damaged on its way is asked again this often. */
+const MAX_DAMAGED_ANSWERS = 3;
+
+/**
+ * The volume: initiators' operations on one side, the members on the other.
+ *
+ *   submit -> (held while not open) -> range lock -> begin -> (parked while not open) -> stream or one member -> done
+ */
+export class Replicator implements Volume, OperationHost, AssemblyHost {
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+  readonly locks = new RangeLocks();
+  readonly stream: Stream;
+  readonly assembly: Assembly;
+  readonly #environment: Environment;
+  readonly #statistics: VolumeStatistics;
+  readonly #repairs: Repairs;
+  readonly #holdMs: number;
+  readonly #listeners: ((change: Change) => void)[] = [];
+  /** I/O flows. */
+  #open = false;
+  /** Why I/O is answered with an error at once; null while it is held instead. */
+  #failing: VolumeError | null;
+  /** The last in-sync member takes no more writes. */
+  #full: VolumeError | null = null;
+  #cancelHold: (() => void) | null = null;
+  /** Waiting for the volume to open: without a lock, and with one. */
+  #held: Operation[] = [];
+  #parked: Operation[] = [];
+  #calls: ((error: VolumeError | null) => void)[] = [];
+  readonly #flushes = new Set<FlushOperation>();
+  #nextReader = 0;
+  #documentCount = 0;
+  #operationsInFlight = 0;
+  #bytesInFlight = 0;
+  #drained: (() => void) | null = null;
+
+  constructor(options: ReplicatorOptions) {
+    const { environment, statistics, volumeId, sizeBytes } = options;
+    assert(sizeBytes > 0 && sizeBytes % BLOCK_BYTES === 0, 'a volume is a multiple of 4 KiB');
+    this.volumeId = volumeId;
+    this.sizeBytes = sizeBytes;
+    this.#environment = environment;
+    this.#statistics = statistics;
+    this.#holdMs = options.holdMs ?? DEFAULT_HOLD_MS;
+    this.#failing = notReady('it is starting');
+    this.stream = new Stream({
+      volumeId,
+      pool: options.pool,
+      defer: (callback) => environment.defer(callback),
+      complete: (operation) => operation.finish(null),
+    });
+    const resync = {
+      environment,
+      stream: this.stream,
+      locks: this.locks,
+      sizeBytes,
+      statistics,
+    };
+    this.assembly = new Assembly(
+      {
+        volumeId,
+        sizeBytes,
+        addresses: options.replicas,
+        graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
+      },
+      resync,
+      this,
+    );
+    this.#repairs = new Repairs(resync, () => this.assembly.readers);
+  }
+
+  get ready(): boolean {
+    return this.#failing === null;
+  }
+
+  get degraded(): boolean {
+    return this.assembly.members.some(
+      (member) => !member.inSync && member.identity?.role !== 'witness',
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  get isFull(): boolean {
+    return this.#full !== null;
+  }
+
+  get operationsInFlight(): number {
+    return this.#operationsInFlight;
+  }
+
+  get bytesInFlight(): number {
+    return this.#bytesInFlight;
+  }
+
+  /** Begins to connect; `ready` and a change tell when the volume can be used. */
+  start(): void {
+    this.assembly.start();
+  }
+
+  now(): number {
+    return this.#environment.now();
+  }
+
+  submit(io: VolumeIo): void {
+    const operation = this.#operation(io);
+    this.#operationsInFlight++;
+    this.#bytesInFlight += io.lengthBytes;
+    if (!this.#open) {
+      this.#hold(operation, this.#held);
+      return;
+    }
+    this.#start(operation);
+  }
+
+  acquire(
+    range: { offsetBytes: number; lengthBytes: number; mode: 'shared' | 'exclusive' },
+    granted: (lock: RangeLock) => void,
+  ): void {
+    const lock = new CallerLock(range, granted);
+    if (this.locks.acquire(lock)) granted(lock);
+  }
+
+  release(lock: RangeLock): void {
+    assert(lock instanceof LockEntry, 'a lock of this volume');
+    this.locks.release(lock);
+  }
+
+  allocation(
+    offsetBytes: number,
+    lengthBytes: number,
+    done: (error: VolumeError | null, bitmap: Uint8Array | null) => void,
+  ): void {
+    this.#allocation(offsetBytes, lengthBytes).then(
+      (bitmap) => done(null, bitmap),
+      (error: unknown) => {
+        if (error instanceof VolumeError) done(error, null);
+        else done(notReady(error instanceof Error ? error.message : String(error)), null);
+      },
+    );
+  }
+
+  async readDocument(name: string): Promise<Uint8Array | null> {
+    await this.#whenOpen();
+    return this.#document(async (quorum) => (await readDocument(name, quorum))?.content ?? null);
+  }
+
+  async writeDocument(name: string, content: Uint8Array): Promise<void> {
+    await this.#whenOpen();
+    const document = { epoch: this.assembly.epoch, count: ++this.#documentCount, content };
+    await this.#document((quorum) => writeDocument(name, document, quorum));
+  }
+
+  onChange(listener: (change: Change) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Lets what is under way end, flushes all members and closes the connections. Nothing may be submitted any more. */
+  async close(): Promise<void> {
+    if (this.#operationsInFlight > 0 && this.#open) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+        this.#environment.after(DRAIN_MS, resolve);
+      });
+    }
+    await Promise.allSettled(this.assembly.required.map((member) => member.flushed()));
+    this.#open = false;
+    this.#fail(notReady('the target stops'));
+    await this.assembly.stop(true);
+  }
+
+  begin(operation: Operation): void {
+    if (operation.finished) return;
+    if (!this.#open) {
+      this.#hold(operation, this.#parked);
+      return;
+    }
+    switch (operation.kind) {
+      case 'read':
+        this.#read(operation);
+        return;
+      case 'write':
+        if (this.#full === null) this.stream.send(operation);
+        else operation.finish(this.#full);
+        return;
+      case 'flush':
+        this.#flush(operation);
+    }
+  }
+
+  ended(operation: Operation): void {
+    this.#operationsInFlight--;
+    this.#bytesInFlight -= operation.lengthBytes;
+    if (operation.lockState === 'held') this.locks.release(operation);
+    if (this.#operationsInFlight === 0 && this.#drained !== null) this.#drained();
+  }
+
+  readAnswered(operation: ReadOperation, data: Buffer): void {
+    operation.member?.readEnded();
+    operation.member = null;
+    // Below a majority another target may have taken over, and have written what this member does not know of.
+    if (!this.#open) {
+      this.#hold(operation, this.#parked);
+      return;
+    }
+    operation.io.chunks = [data];
+    operation.finish(null);
+  }
+
+  readFailed(operation: ReadOperation, failure: RequestFailure): void {
+    const { member } = operation;
+    member?.readEnded();
+    operation.member = null;
+    switch (failure.code) {
+      case 'LINK_CLOSED':
+      case 'CLOSED':
+        break;
+      case 'DAMAGED':
+        operation.damaged++;
+        operation.failure = failure;
+        break;
+      default:
+        operation.failure = failure;
+        if (member !== null) this.#badCopy(operation, member, failure);
+    }
+    this.begin(operation);
+  }
+
+  opened(): void {
+    if (this.#open) return;
+    this.#open = true;
+    this.#cancelHold?.();
+    this.#cancelHold = null;
+    const wasReady = this.ready;
+    this.#failing = null;
+    if (!wasReady) this.#notify('ready');
+    for (const operation of this.#parked.splice(0)) this.begin(operation);
+    for (const operation of this.#held.splice(0)) {
+      if (this.#isOpen()) this.#start(operation);
+      else this.#hold(operation, this.#held);
+    }
+    for (const call of this.#calls.splice(0)) call(null);
+  }
+
+  suspended(reason: string): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#environment.log('warn', { reason, holdMs: this.#holdMs }, 'I/O is held');
+    this.#cancelHold = this.#environment.after(this.#holdMs, () => {
+      this.#cancelHold = null;
+      this.#fail(notReady(reason));
+      this.#notify('not-ready');
+    });
+  }
+
+  requiredChanged(): void {
+    const { required } = this.assembly;
+    for (const flush of this.#flushes) {
+      for (const member of flush.waitingFor) {
+        if (!required.includes(member)) flush.waitingFor.delete(member);
+      }
+      this.#checkFlush(flush);
+    }
+  }
+
+  epochEnded(left: readonly WriteOperation[]): void {
+    this.#full = null;
+    for (const operation of left) {
+      if (operation.finished) continue;
+      // What went to a store in this process only was not kept: its end is reported, not repeated.
+      if (operation.io.kind === 'write' && operation.slab === null) {
+        operation.finish(notReady('the replica failed'));
+      } else {
+        this.#hold(operation, this.#parked);
+      }
+    }
+    for (const flush of [...this.#flushes]) {
+      this.#flushes.delete(flush);
+      flush.waitingFor.clear();
+      this.#hold(flush, this.#parked);
+    }
+  }
+
+  full(message: string): void {
+    const error = new VolumeError('NO_SPACE', message);
+    this.#full = error;
+    this.stream.forEachPending((operation) => operation.finish(error));
+  }
+
+  fenced(by: number): void {
+    const error = new VolumeError('FENCED', `another target serves the volume (epoch ${by})`);
+    this.#open = false;
+    this.#cancelHold?.();
+    this.#fail(error);
+    this.#notify('fenced');
+  }
+
+  #operation(io: VolumeIo): Operation {
+    const { kind, offsetBytes, lengthBytes } = io;
+    assert(offsetBytes % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0, 'whole sectors');
+    assert(offsetBytes >= 0 && offsetBytes + lengthBytes <= this.sizeBytes, 'inside the volume');
+    if (kind === 'flush') return new FlushOperation(io, this.#statistics.flush, this);
+    assert(lengthBytes > 0, 'an operation has a length');
+    if (kind === 'read') {
+      assert(lengthBytes <= REPLICATOR_LIMITS.writeBytes, 'a read of one frame');
+      return new ReadOperation(io, 'shared', this.#statistics.read, this);
+    }
+    assert(
+      lengthBytes <=
+        (kind === 'write' ? REPLICATOR_LIMITS.writeBytes : REPLICATOR_LIMITS.unmapBytes),
+      'a modification of one frame',
+    );
+    return new WriteOperation(io, this.#statistics[kind], this);
+  }
+
+  #start(operation: Operation): void {
+    const { lock } = operation.io;
+    if (operation.kind === 'flush' || lock !== null) {
+      assert(lock === null || covers(lock, operation), 'an operation stays inside its lock');
+      this.begin(operation);
+    } else if (this.locks.acquire(operation)) {
+      this.begin(operation);
+    } else if (operation.kind === 'write') {
+      operation.keepPayload();
+    }
+  }
+
+  #hold(operation: Operation, queue: Operation[]): void {
+    if (this.#failing !== null) {
+      operation.finish(this.#failing);
+      return;
+    }
+    if (operation.kind === 'write') operation.keepPayload();
+    queue.push(operation);
+  }
+
+  #read(operation: ReadOperation): void {
+    const member = this.#chooseReader(operation);
+    if (member === null) {
+      operation.finish(this.#readError(operation));
+      return;
+    }
+    operation.member = member;
+    member.read(operation);
+    this.stream.scheduleTurn();
+  }
+
+  /** Least outstanding reads; the turn goes round among equals. */
+  #chooseReader({ badMembers, damaged }: ReadOperation): Member | null {
+    const { readers } = this.assembly;
+    if (damaged > MAX_DAMAGED_ANSWERS) return null;
+    let best: Member | null = null;
+    const count = readers.length;
+    const first = this.#nextReader++;
+    for (let step = 0; step < count; step++) {
+      const member = readers[(first + step) % count] as Member;
+      if ((badMembers & (1 << member.index)) !== 0) continue;
+      if (best === null || member.reads < best.reads) best = member;
+    }
+    return best;
+  }
+
+  #readError({ failure, offsetBytes }: ReadOperation): VolumeError {
+    return new VolumeError('MEDIUM_ERROR', failure?.message ?? 'no replica could read the range', {
+      offsetBytes: failure?.offsetBytes ?? offsetBytes,
+    });
+  }
+
+  #badCopy(operation: ReadOperation, member: Member, failure: RequestFailure): void {
+    operation.badMembers |= 1 << member.index;
+    this.#statistics.checksumErrors++;
+    const { offsetBytes, lengthBytes } = operation;
+    this.#environment.log(
+      'error',
+      { replica: member.address, code: failure.code, offsetBytes: failure.offsetBytes },
+      `a bad copy: ${failure.message}`,
+    );
+    this.#repairs.request(member, failure.offsetBytes ?? offsetBytes, offsetBytes + lengthBytes);
+  }
+
+  #flush(operation: FlushOperation): void {
+    // What was submitted before goes out before.
+    this.stream.endTurn();
+    this.#flushes.add(operation);
+    const { required } = this.assembly;
+    for (const member of required) operation.waitingFor.add(member);
+    for (const member of required) {
+      member.flush((failure) => this.#flushed(operation, member, failure));
+    }
+    this.stream.scheduleTurn();
+    this.#checkFlush(operation);
+  }
+
+  #flushed(operation: FlushOperation, member: Member, failure: RequestFailure | null): void {
+    if (!this.#flushes.has(operation)) return;
+    if (failure === null) {
+      operation.waitingFor.delete(member);
+      this.#checkFlush(operation);
+    } else if (failure.code !== 'LINK_CLOSED') {
+      // Whether its data are durable is not known any more. It leaves the set, and the flush then waits for the others only.
+      member.drop(`flush failed: ${failure.message} (${failure.code})`);
+    }
+  }
+
+  #checkFlush(operation: FlushOperation): void {
+    if (operation.waitingFor.size > 0 || !this.stream.completes) return;
+    if (this.#flushes.delete(operation)) operation.finish(null);
+  }
+
+  /** Everything that waits is answered with this error, and what comes is, until the volume opens. */
+  #fail(error: VolumeError): void {
+    this.#failing = error;
+    for (const operation of this.#parked.splice(0)) operation.finish(error);
+    for (const operation of this.#held.splice(0)) operation.finish(error);
+    this.stream.forEachPending((operation) => operation.finish(error));
+    for (const flush of [...this.#flushes]) {
+      this.#flushes.delete(flush);
+      flush.finish(error);
+    }
+    for (const call of this.#calls.splice(0)) call(error);
+  }
+
+  #isOpen(): boolean {
+    return this.#open;
+  }
+
+  #whenOpen(): Promise<void> {
+    if (this.#open) return Promise.resolve();
+    if (this.#failing !== null) return Promise.reject(this.#failing);
+    return new Promise((resolve, reject) => {
+      this.#calls.push((error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  async #allocation(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
+    const bitmap = new Uint8Array(Math.ceil(blocks / 8));
+    const piece = REPLICATOR_LIMITS.allocationBytes;
+    for (let at = 0; at < lengthBytes; at += piece) {
+      await this.#whenOpen();
+      const { readers } = this.assembly;
+      const member = readers[this.#nextReader++ % readers.length];
+      if (member === undefined) throw notReady('no replica is in sync');
+      const part = await member.allocation(offsetBytes + at, Math.min(piece, lengthBytes - at));
+      bitmap.set(part.subarray(0, bitmap.length - at / BLOCK_BYTES / 8), at / BLOCK_BYTES / 8);
+    }
+    return bitmap;
+  }
+
+  async #document<T>(work: (quorum: DocumentQuorum) => Promise<T>): Promise<T> {
+    const { record, members } = this.assembly;
+    try {
+      return await work({
+        voters: record?.voters ?? [],
+        present: members.filter((member) => member.voting),
+      });
+    } catch (error) {
+      if (error instanceof DocumentError) throw notReady(error.message);
+      throw error;
+    }
+  }
+
+  #notify(change: Change): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+}
+
+const covers = (lock: RangeLock, { offsetBytes, lengthBytes }: Operation): boolean =>
+  offsetBytes >= lock.offsetBytes &&
+  offsetBytes + lengthBytes <= lock.offsetBytes + lock.lengthBytes;
