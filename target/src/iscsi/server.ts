@@ -3,6 +3,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { crypto, net } from '@openebs/replica/runtime';
 import { LIMITS } from '../limits.ts';
 import type { DeviceServer } from '../scsi/task.ts';
+import { BufferPool } from './buffer-pool.ts';
 import { Connection } from './connection.ts';
 import type { AdvertisedPortal, IscsiClock, IscsiContext, IscsiLog } from './context.ts';
 import { newCounters, type IscsiCounters } from './counters.ts';
@@ -108,6 +109,7 @@ class IscsiTarget implements IscsiServer {
       counters: this.counters,
       registry: new SessionRegistry(),
       connections: new Set(),
+      buffers: new BufferPool(LIMITS.pooledBytes),
       nowMs: this.#clock.nowMs(),
       nextNexusId: 1,
       flushSoon: (connection) => {
@@ -164,6 +166,7 @@ class IscsiTarget implements IscsiServer {
   #tick(): void {
     this.#context.nowMs = this.#clock.nowMs();
     for (const connection of [...this.#context.connections]) connection.tick();
+    this.#context.buffers.trim();
     this.#checkAllClosed();
   }
 

@@ -60,7 +60,7 @@ export class IscsiTask implements ScsiTask {
   unsolicitedOpen = false;
   unsolicitedDataSn = 0;
   /** Data that came in more than one PDU is gathered here. */
-  gathered: Uint8Array | null = null;
+  gathered: Buffer | null = null;
   r2ts: OutstandingR2T[] | null = null;
   /** Up to where R2Ts have been sent. */
   solicitedBytes = 0;
@@ -118,6 +118,7 @@ export class IscsiTask implements ScsiTask {
     if (this.phase === TaskPhase.ended) return;
     this.phase = TaskPhase.ended;
     this.dataOut = NO_DATA;
+    if (this.gathered !== null) this.connection.context.buffers.give(this.gathered);
     this.gathered = null;
     this.session.taskEnded(this);
   }

@@ -70,7 +70,7 @@ export const beginDataOut = (
 const gather = (task: IscsiTask, offset: number, data: Uint8Array): void => {
   const keep = Math.min(data.length, task.neededBytes - offset);
   if (keep <= 0) return;
-  task.gathered ??= Buffer.allocUnsafeSlow(task.neededBytes);
+  task.gathered ??= task.connection.context.buffers.take(task.neededBytes);
   task.gathered.set(keep === data.length ? data : data.subarray(0, keep), offset);
 };
 
@@ -132,7 +132,7 @@ const proceed = (connection: Connection, session: Session, task: IscsiTask): voi
     return;
   }
   if (task.gathered !== null) {
-    task.dataOut = [task.gathered];
+    task.dataOut = [task.gathered.subarray(0, task.neededBytes)];
     task.dataOutLengthBytes = task.neededBytes;
   }
   execute(connection, task);
@@ -140,7 +140,10 @@ const proceed = (connection: Connection, session: Session, task: IscsiTask): voi
 
 const execute = (connection: Connection, task: IscsiTask): void => {
   task.phase = TaskPhase.executing;
+  const lent = task.gathered;
+  task.gathered = null;
   connection.context.device.execute(task);
+  if (lent !== null) connection.context.buffers.give(lent);
 };
 
 /** As many R2Ts as may be outstanding. RFC 7143 11.8, 13.17 */
