@@ -1,4 +1,6 @@
-/** A Volume in this process's memory: what unit tests and the SCSI conformance suite run against. */
+/**
+ * A Volume in this process's memory: what unit tests and the SCSI conformance suite run against.
+ */
 import { strict as assert } from 'node:assert';
 import { VolumeError, type RangeLock, type Volume, type VolumeIo } from './volume.ts';
 
@@ -26,7 +28,10 @@ export class MemoryVolume implements Volume {
   /** How often the volume was flushed. */
   flushes = 0;
   readonly #pending: (() => void)[] = [];
-  /** First come, first served: a claim waits for every older one that it overlaps, unless both are shared. */
+  /**
+   * First come, first served: a claim waits for every older one that it overlaps, unless both are
+   * shared.
+   */
   readonly #claims: Claim[] = [];
   readonly #documents = new Map<string, Uint8Array>();
   readonly #listeners: ((change: 'size' | 'ready' | 'not-ready' | 'fenced') => void)[] = [];
@@ -51,6 +56,11 @@ export class MemoryVolume implements Volume {
   /** Lets everything that is pending happen, and what follows from it. */
   settle(): void {
     for (let run = this.#pending.shift(); run !== undefined; run = this.#pending.shift()) run();
+  }
+
+  /** Lets the oldest of what is pending happen. */
+  step(): void {
+    this.#pending.shift()?.();
   }
 
   /** The next operation on the medium fails so. */

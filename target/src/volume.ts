@@ -1,6 +1,6 @@
 /**
- * What the SCSI layer sees of the replicated volume. The replicator implements it; a null store and an in-memory
- * volume implement it for benchmarks and unit tests.
+ * What the SCSI layer sees of the replicated volume. The replicator implements it; a null store and
+ * an in-memory volume implement it for benchmarks and unit tests.
  */
 export type VolumeErrorCode =
   | 'MEDIUM_ERROR' // no in-sync replica has a good copy of the block: 03h/11h/00h with the LBA
@@ -26,7 +26,10 @@ export class VolumeError extends Error {
   }
 }
 
-/** Taken for the byte range of an operation; the holder passes it to the operations that it makes under it. */
+/**
+ * Taken for the byte range of an operation; the holder passes it to the operations that it makes
+ * under it.
+ */
 export interface RangeLock {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
@@ -34,23 +37,28 @@ export interface RangeLock {
 }
 
 /**
- * One operation on the volume; the SCSI layer makes one object per command and hands it over, so that the hot path
- * needs no closure and no promise. Offsets and lengths are multiples of 512 and inside the volume (asserted).
+ * One operation on the volume; the SCSI layer makes one object per command and hands it over, so
+ * that the hot path needs no closure and no promise. Offsets and lengths are multiples of 512 and
+ * inside the volume (asserted).
  */
 export interface VolumeIo {
   readonly kind: 'read' | 'write' | 'unmap' | 'flush';
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   /**
-   * write: the payload in order, together lengthBytes long (usually one slice). Borrowed: valid until submit() returns, the
-   * volume copies what it keeps. read: filled by the volume before done(null).
+   * write: the payload in order, together lengthBytes long (usually one slice). Borrowed: valid
+   * until submit() returns, the volume copies what it keeps. read: filled by the volume before
+   * done(null).
    */
   chunks: readonly Uint8Array[];
-  /** Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and releases one itself. */
+  /**
+   * Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and
+   * releases one itself.
+   */
   readonly lock: RangeLock | null;
   /**
-   * Called exactly once for each submit(), possibly before it returns. The volume has forgotten the object by then:
-   * a command of several steps submits the same one again from here.
+   * Called exactly once for each submit(), possibly before it returns. The volume has forgotten the
+   * object by then: a command of several steps submits the same one again from here.
    */
   done(error: VolumeError | null): void;
 }
@@ -58,13 +66,16 @@ export interface VolumeIo {
 export interface Volume {
   readonly volumeId: string;
   readonly sizeBytes: number;
-  /** True when no write can be acknowledged now; commands of the media fail with the error that submit() would give. */
+  /**
+   * True when no write can be acknowledged now; commands of the media fail with the error that
+   * submit() would give.
+   */
   readonly ready: boolean;
 
   submit(io: VolumeIo): void;
   /**
-   * Calls back when the range is held. I/O that overlaps an exclusive lock waits; writes and unmaps wait for shared ones.
-   * Order is first come, first served for overlapping ranges.
+   * Calls back when the range is held. I/O that overlaps an exclusive lock waits; writes and unmaps
+   * wait for shared ones. Order is first come, first served for overlapping ranges.
    */
   acquire(
     range: { offsetBytes: number; lengthBytes: number; mode: 'shared' | 'exclusive' },
@@ -72,7 +83,10 @@ export interface Volume {
   ): void;
   release(lock: RangeLock): void;
 
-  /** One bit per 4 KiB block, LSB first: allocated. `offsetBytes` is a multiple of 4096; the length is rounded up. */
+  /**
+   * One bit per 4 KiB block, LSB first: allocated. `offsetBytes` is a multiple of 4096; the length
+   * is rounded up.
+   */
   allocation(
     offsetBytes: number,
     lengthBytes: number,

@@ -27,7 +27,8 @@ export function readCapacity16(command: Command): void {
   writeU64(data, 0, command.unit.blocks - 1);
   writeU32(data, 8, BLOCK_BYTES);
   data[13] = PHYSICAL_BLOCK_EXPONENT;
-  // LBPME: thin provisioning is implemented. LBPRZ: deallocated blocks read zero. Lowest aligned LBA: 0.
+  // LBPME: thin provisioning is implemented. LBPRZ: deallocated blocks read zero. Lowest aligned
+  // LBA: 0.
   writeU16(data, 14, 0x8000 | 0x4000);
   command.goodWithData(data, readU32(cdb, 10));
 }

@@ -18,7 +18,10 @@ export function readU32(bytes: Uint8Array, at: number): number {
   );
 }
 
-/** Exact below 2^53; above it the nearest double, which is beyond the end of any volume all the same. */
+/**
+ * Exact below 2^53; above it the nearest double, which is beyond the end of any volume all the
+ * same.
+ */
 export function readU64(bytes: Uint8Array, at: number): number {
   return readU32(bytes, at) * 0x1_0000_0000 + readU32(bytes, at + 4);
 }
@@ -54,7 +57,9 @@ export function writeAscii(bytes: Uint8Array, at: number, width: number, text: s
   }
 }
 
-/** SAM-5 4.6.6 to 4.6.9: LUN 0 by peripheral device or flat space addressing, with no lower level. */
+/**
+ * SAM-5 4.6.6 to 4.6.9: LUN 0 by peripheral device or flat space addressing, with no lower level.
+ */
 export function isLunZero(lun: Uint8Array): boolean {
   const first = lun[0];
   if (first !== 0x00 && first !== 0x40) return false;

@@ -1,4 +1,7 @@
-/** One SCSI command on its way through the device server: also the operation that it makes on the volume. */
+/**
+ * One SCSI command on its way through the device server: also the operation that it makes on the
+ * volume.
+ */
 import { strict as assert } from 'node:assert';
 import type { RangeLock, VolumeError, VolumeIo } from '../volume.ts';
 import { copyOf } from './cdb.ts';
@@ -12,7 +15,9 @@ import { ScsiStatus, type ScsiTask } from './task.ts';
 
 const NO_CHUNKS: readonly Uint8Array[] = [];
 
-/** waiting: behind an ORDERED or HEAD OF QUEUE task. running: entered the enabled state. SAM-5 8.5 */
+/**
+ * waiting: behind an ORDERED or HEAD OF QUEUE task. running: entered the enabled state. SAM-5 8.5
+ */
 export type CommandState = 'waiting' | 'running' | 'ended';
 
 export class Command implements VolumeIo {
@@ -30,7 +35,10 @@ export class Command implements VolumeIo {
   readonly dataOutBytes: number;
   operation: Operation | null = null;
   state: CommandState = 'waiting';
-  /** By task management: sends no status any more, but ends only when its operation on the volume has. */
+  /**
+   * By task management: sends no status any more, but ends only when its operation on the volume
+   * has.
+   */
   aborted = false;
   /** An operation on the volume, a lock or a document is under way and will come back. */
   busy = false;
@@ -59,8 +67,9 @@ export class Command implements VolumeIo {
   }
 
   /**
-   * Copies the Data-Out: for commands that look at it after something else has happened, and for tasks that wait. A plain
-   * write hands the borrowed slices to the volume at once and needs no copy.
+   * Copies the Data-Out: for commands that look at it after something else has happened, and for
+   * tasks that wait. A plain write hands the borrowed slices to the volume at once and needs no
+   * copy.
    */
   keepDataOut(): void {
     if (this.dataOutBytes > 0) this.dataOut = [copyOf(this.dataOut, this.dataOutBytes)];

@@ -29,7 +29,8 @@ export function compareAndWrite(command: Command): void {
   }
   const neededBytes = compareAndWriteBytes(cdb);
   command.transferBytes = neededBytes;
-  // The data to compare and the data to write are two halves: Data-Out of another length has no such halves.
+  // The data to compare and the data to write are two halves: Data-Out of another length has no
+  // such halves.
   if (command.dataOutBytes < neededBytes || task.expectedBytes > neededBytes) {
     command.invalidCdbField(13);
     return;

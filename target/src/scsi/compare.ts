@@ -1,6 +1,9 @@
 /** Comparing two lists of slices without joining them. */
 
-/** Offset of the first byte that differs within `lengthBytes`, or -1. Both lists are at least that long. */
+/**
+ * Offset of the first byte that differs within `lengthBytes`, or -1. Both lists are at least that
+ * long.
+ */
 export function firstDifference(
   left: readonly Uint8Array[],
   right: readonly Uint8Array[],

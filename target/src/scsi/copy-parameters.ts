@@ -89,7 +89,10 @@ export function parseCopyList(list: Uint8Array, unit: CopyUnit): CopyList {
   });
 }
 
-/** Null when the descriptor names this unit. LU ID TYPE and NUL are obsolete and ignored. SPC-4 6.4.5, SBC-3 7.1 */
+/**
+ * Null when the descriptor names this unit. LU ID TYPE and NUL are obsolete and ignored. SPC-4
+ * 6.4.5, SBC-3 7.1
+ */
 function checkTarget(list: Uint8Array, at: number, unit: CopyUnit): CopyList | null {
   if (list[at] !== IDENTIFICATION_TARGET) return illegal(Asc.unsupportedTargetDescriptorType);
   const second = list[at + 1] ?? 0;

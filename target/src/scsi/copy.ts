@@ -68,7 +68,8 @@ export function extendedCopy(command: Command): void {
 function pieceOf(segment: CopySegment, copiedBytes: number): { at: number; lengthBytes: number } {
   const total = segment.blocks * BLOCK_BYTES;
   const lengthBytes = Math.min(total - copiedBytes, SCSI_LIMITS.copyPieceBytes);
-  // Where the destination lies behind the source the copy begins at the end, so that an overlap is not overwritten before it is read.
+  // Where the destination lies behind the source the copy begins at the end, so that an overlap is
+  // not overwritten before it is read.
   const backwards = segment.destinationLba > segment.sourceLba;
   return { at: backwards ? total - copiedBytes - lengthBytes : copiedBytes, lengthBytes };
 }

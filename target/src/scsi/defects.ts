@@ -1,8 +1,14 @@
-/** READ DEFECT DATA (10) and (12): the replicas repair what is bad, so the lists are empty. SBC-3 5.17, 5.18 */
+/**
+ * READ DEFECT DATA (10) and (12): the replicas repair what is bad, so the lists are empty. SBC-3
+ * 5.17, 5.18
+ */
 import { readU16, readU32 } from './cdb.ts';
 import type { Command } from './command.ts';
 
-/** REQ_PLIST, REQ_GLIST and the format are given back: these lists, in this format, with nothing in them. */
+/**
+ * REQ_PLIST, REQ_GLIST and the format are given back: these lists, in this format, with nothing in
+ * them.
+ */
 const LIST_FIELDS = 0x1f;
 
 export function readDefectData10(command: Command): void {

@@ -71,7 +71,10 @@ function nameString(name: string): Uint8Array {
   return bytes;
 }
 
-/** Whether a designator that came from outside is one of the unit's; a long one may be cut to `content`. */
+/**
+ * Whether a designator that came from outside is one of the unit's; a long one may be cut to
+ * `content`.
+ */
 export function isUnitDesignator(
   volumeId: string,
   codeSet: number,

@@ -1,4 +1,7 @@
-/** SAM-5's device server of logical unit 0: takes tasks of every nexus and runs them by the operation code table. */
+/**
+ * SAM-5's device server of logical unit 0: takes tasks of every nexus and runs them by the
+ * operation code table.
+ */
 import { Command } from './command.ts';
 import { isLunZero } from './cdb.ts';
 import { LogicalUnit, type UnitOptions } from './logical-unit.ts';
@@ -215,8 +218,8 @@ export class ScsiDeviceServer implements DeviceServer {
 }
 
 /**
- * The device server of one volume, ready to serve: persistent reservations that survive a loss of power (APTPL) are
- * restored from the volume's documents before the first command can come.
+ * The device server of one volume, ready to serve: persistent reservations that survive a loss of
+ * power (APTPL) are restored from the volume's documents before the first command can come.
  */
 export async function createDeviceServer(options: UnitOptions): Promise<DeviceServer> {
   const server = new ScsiDeviceServer(options);

@@ -1,4 +1,7 @@
-/** What the volume's errors become for an initiator, for the log and for the reader of the documentation. */
+/**
+ * What the volume's errors become for an initiator, for the log and for the reader of the
+ * documentation.
+ */
 import type { VolumeErrorCode } from '../volume.ts';
 import { Asc, SenseKey } from './sense.ts';
 
@@ -19,8 +22,7 @@ export const ERROR_TREATMENT: Readonly<Record<VolumeErrorCode, ErrorTreatment>> 
   MEDIUM_ERROR: {
     sense: { key: SenseKey.mediumError, asc: Asc.unrecoveredReadError, withLba: true },
     logLevel: 'error',
-    explanation:
-      'No in-sync replica has a good copy of the block. Restore it from a backup; a write to the block repairs it.',
+    explanation: 'No in-sync replica has a good copy of the block. Restore it; a write repairs it.',
   },
   WRITE_MEDIUM_ERROR: {
     sense: { key: SenseKey.mediumError, asc: Asc.writeError, withLba: true },
@@ -31,20 +33,17 @@ export const ERROR_TREATMENT: Readonly<Record<VolumeErrorCode, ErrorTreatment>> 
   NO_SPACE: {
     sense: { key: SenseKey.dataProtect, asc: Asc.spaceAllocationFailed, withLba: false },
     logLevel: 'error',
-    explanation:
-      'The file systems of the last in-sync replicas are full. Free space there or discard in the volume; reads go on.',
+    explanation: 'The last in-sync replicas are out of space. Free some there; reads go on.',
   },
   NOT_READY: {
     sense: { key: SenseKey.notReady, asc: Asc.notReadyCauseNotReportable, withLba: false },
     logLevel: 'warn',
-    explanation:
-      'Fewer than a majority of the replicas have been connected for longer than the hold time. Bring replicas back.',
+    explanation: 'No majority of the replicas for longer than the hold time. Bring replicas back.',
   },
   FENCED: {
     sense: null,
     logLevel: 'error',
-    explanation:
-      'Another target owns the volume now. This one drops its initiators and ends; they find the other through the portal.',
+    explanation: 'Another target owns the volume now. This one drops its initiators and ends.',
   },
   ABORTED: {
     sense: null,

@@ -51,7 +51,10 @@ export class TestTask implements ScsiTask {
     this.requiredBytes = requiredBytes;
   }
 
-  /** Sense key, additional sense code and qualifier in fixed format, such as '5/24/00'; 'good' or another status. */
+  /**
+   * Sense key, additional sense code and qualifier in fixed format, such as '5/24/00'; 'good' or
+   * another status.
+   */
   get outcome(): string {
     if (this.status === null) return 'none';
     if (this.status !== ScsiStatus.checkCondition || this.sense === null) {
@@ -62,7 +65,8 @@ export class TestTask implements ScsiTask {
     const descriptor = sense[0] === 0x72;
     const hex = (value: number | undefined): string => (value ?? 0).toString(16).padStart(2, '0');
     const key = ((descriptor ? sense[1] : sense[2]) ?? 0) & 0xf;
-    return `${key.toString(16)}/${hex(sense[descriptor ? 2 : 12])}/${hex(sense[descriptor ? 3 : 13])}`;
+    const [asc, ascq] = descriptor ? [sense[2], sense[3]] : [sense[12], sense[13]];
+    return `${key.toString(16)}/${hex(asc)}/${hex(ascq)}`;
   }
 }
 
@@ -101,8 +105,8 @@ export class Bench {
   }
 
   /**
-   * `change` adjusts the task before it is executed. The Data-Out is lent as a front end lends it: overwritten as soon as
-   * execute() has returned.
+   * `change` adjusts the task before it is executed. The Data-Out is lent as a front end lends it:
+   * overwritten as soon as execute() has returned.
    */
   run(
     nexus: Nexus,

@@ -3,7 +3,10 @@
 export const VENDOR = 'OpenEBS';
 export const PRODUCT = 'Volume';
 
-/** The volume id's 16 bytes; an id that is no UUID gives its first 16 characters, so that it still tells volumes apart. */
+/**
+ * The volume id's 16 bytes; an id that is no UUID gives its first 16 characters, so that it still
+ * tells volumes apart.
+ */
 export function volumeIdBytes(volumeId: string): Uint8Array {
   const hex = volumeId.replaceAll('-', '');
   const bytes = new Uint8Array(16);
@@ -14,7 +17,10 @@ export function volumeIdBytes(volumeId: string): Uint8Array {
   return bytes;
 }
 
-/** SPC-4 7.8.6.6.4: NAA 3h, locally assigned: 60 bits of the volume id. The project has no IEEE company id. */
+/**
+ * SPC-4 7.8.6.6.4: NAA 3h, locally assigned: 60 bits of the volume id. The project has no IEEE
+ * company id.
+ */
 export function localNaa(volumeId: string): Uint8Array {
   const id = volumeIdBytes(volumeId);
   const naa = new Uint8Array(8);

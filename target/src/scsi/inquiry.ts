@@ -47,7 +47,8 @@ function standardData(peripheral: number, productRevision: string): Uint8Array {
   // HISUP: hierarchical LUNs are understood; response data format 2.
   data[3] = 0x10 | 0x02;
   data[4] = STANDARD_BYTES - 5;
-  // TPGS 01b: implicit asymmetric access, one group that is always active/optimized; 3PC: EXTENDED COPY.
+  // TPGS 01b: implicit asymmetric access, one group that is always active/optimized; 3PC: EXTENDED
+  // COPY.
   data[5] = 0x10 | 0x08;
   // CMDQUE
   data[7] = 0x02;

@@ -39,7 +39,10 @@ export class LogicalUnit {
   /** Capacity in logical blocks. */
   blocks: number;
   mode: ModeParameters = defaultModeParameters();
-  /** START STOP UNIT with START zero: media commands are NOT READY until it is started again. SBC-3 5.20 */
+  /**
+   * START STOP UNIT with START zero: media commands are NOT READY until it is started again. SBC-3
+   * 5.20
+   */
   stopped = false;
   /** RESERVE (6): the nexus that holds the unit. SPC-2 7.21 */
   reserve6Holder: NexusState | null = null;
@@ -86,7 +89,9 @@ export class LogicalUnit {
     }
   }
 
-  /** Establishes a unit attention condition for the sessions of one I_T nexus; none may be there. */
+  /**
+   * Establishes a unit attention condition for the sessions of one I_T nexus; none may be there.
+   */
   attendPort(portKey: string, asc: number): void {
     for (const nexus of this.nexuses.values()) {
       if (nexus.portKey === portKey) nexus.addAttention(asc);

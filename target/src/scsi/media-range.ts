@@ -1,4 +1,6 @@
-/** LBA and length fields of the commands that address the medium, and the checks that they share. */
+/**
+ * LBA and length fields of the commands that address the medium, and the checks that they share.
+ */
 import { SCSI_LIMITS } from '../limits.ts';
 import { readU16, readU24, readU32, readU64 } from './cdb.ts';
 import type { Command } from './command.ts';

@@ -66,7 +66,8 @@ export const MODE_PAGES: readonly ModePage[] = [
     },
   },
   {
-    // Control, SPC-4 7.5.10: one task set for all nexuses (TST zero), aborted tasks get no status (TAS zero).
+    // Control, SPC-4 7.5.10: one task set for all nexuses (TST zero), aborted tasks get no status
+    // (TAS zero).
     code: 0x0a,
     build: (parameters) =>
       pageBytes(0x0a, 12, {
@@ -81,7 +82,8 @@ export const MODE_PAGES: readonly ModePage[] = [
     },
   },
   {
-    // Informational exceptions control, SPC-4 7.5.14: none are generated (DEXCPT); metrics and events tell more.
+    // Informational exceptions control, SPC-4 7.5.14: none are generated (DEXCPT); metrics and
+    // events tell more.
     code: 0x1c,
     build: () => pageBytes(0x1c, 12, { 2: DEXCPT }),
     changeable: mask(12, {}),

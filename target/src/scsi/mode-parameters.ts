@@ -1,4 +1,7 @@
-/** The mode parameters that an initiator can change; shared by all nexuses, back to default at a reset. SPC-4 5.11 */
+/**
+ * The mode parameters that an initiator can change; shared by all nexuses, back to default at a
+ * reset. SPC-4 5.11
+ */
 export interface ModeParameters {
   /** Control page, D_SENSE: sense data in descriptor format. SPC-4 7.5.10 */
   descriptorSense: boolean;

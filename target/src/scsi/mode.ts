@@ -170,7 +170,8 @@ function checkHeader(command: Command, list: Uint8Array, ten: boolean): number |
   const lengthAt = headerBytes + (longLba ? 12 : 5);
   const blockBytes = longLba ? readU32(list, lengthAt) : readU24(list, lengthAt);
   const whole = Math.min(command.unit.blocks, longLba ? Infinity : 0xffff_ffff);
-  // SBC-3 6.5.2: neither the capacity nor the block length can be changed; zero blocks means "as it is".
+  // SBC-3 6.5.2: neither the capacity nor the block length can be changed; zero blocks means "as it
+  // is".
   if (blocks !== 0 && blocks !== whole) {
     command.invalidParameter(headerBytes);
     return null;

@@ -8,7 +8,10 @@ const MAX_ATTENTIONS = 8;
 
 export class NexusState {
   readonly nexus: Nexus;
-  /** Identifies the I_T nexus across sessions: the initiator port's name and the target port. SPC-4 7.6.4.6 */
+  /**
+   * Identifies the I_T nexus across sessions: the initiator port's name and the target port. SPC-4
+   * 7.6.4.6
+   */
   readonly portKey: string;
   /** Pending unit attention conditions, oldest first. SAM-5 5.14 */
   readonly attentions: number[] = [];
@@ -21,7 +24,8 @@ export class NexusState {
   }
 
   addAttention(asc: number): void {
-    // SPC-4 5.14.1: a reset clears what was pending before; its conditions are told by the reset's own.
+    // SPC-4 5.14.1: a reset clears what was pending before; its conditions are told by the reset's
+    // own.
     if (asc >>> 8 === Asc.powerOnResetOrBusDeviceReset >>> 8) this.attentions.length = 0;
     if (this.attentions.includes(asc)) return;
     if (this.attentions.length < MAX_ATTENTIONS) this.attentions.push(asc);

@@ -14,7 +14,10 @@ export interface Operation {
   readonly opcode: number;
   /** Null where the operation code has no service actions. */
   readonly serviceAction: number | null;
-  /** CDB usage data: every bit that is evaluated or ignored; a bit outside of it is refused. SPC-4 6.35.3 */
+  /**
+   * CDB usage data: every bit that is evaluated or ignored; a bit outside of it is refused. SPC-4
+   * 6.35.3
+   */
   readonly usage: Uint8Array;
   readonly reservation: ReservationClass;
   /** Fields that make the command allowed in spite of its class. */

@@ -1,6 +1,7 @@
 /**
- * The operation code table: the one place that says which commands there are. Dispatch, the check of reserved bits,
- * REPORT SUPPORTED OPERATION CODES, reservation conflicts and the length of Data-Out all come from it.
+ * The operation code table: the one place that says which commands there are. Dispatch, the check
+ * of reserved bits, REPORT SUPPORTED OPERATION CODES, reservation conflicts and the length of
+ * Data-Out all come from it.
  */
 import { defineOperation, type Operation } from './operation.ts';
 import { SBC_OPERATIONS } from './sbc-operations.ts';

@@ -66,7 +66,10 @@ function basicList(command: Command, registers: boolean): BasicList | null {
   };
 }
 
-/** Answers the command and gives null for a scope or type that there is not. SPC-4 table 63, table 62 */
+/**
+ * Answers the command and gives null for a scope or type that there is not. SPC-4 table 63, table
+ * 62
+ */
 function reservationType(command: Command): ReservationType | null {
   const byte = command.cdb[2] ?? 0;
   if (byte >>> 4 !== 0) {

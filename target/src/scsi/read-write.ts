@@ -17,7 +17,8 @@ export function read(command: Command): void {
     command.good();
     return;
   }
-  // FUA: what a replica serves is what all replicas hold; data not yet stable is made so first. SBC-3 5.8
+  // FUA: what a replica serves is what all replicas hold; data not yet stable is made so first.
+  // SBC-3 5.8
   if (forcesUnitAccess(cdb)) command.flush(readMedium);
   else command.read(lba * BLOCK_BYTES, blocks * BLOCK_BYTES, finishRead);
 }
@@ -36,7 +37,10 @@ export function write(command: Command): void {
   writeRange(command, lbaOf(cdb), blocksOf(cdb), finishWrite);
 }
 
-/** Checks the range and the Data-Out and writes; `next` runs when it is in the page cache of all replicas. */
+/**
+ * Checks the range and the Data-Out and writes; `next` runs when it is in the page cache of all
+ * replicas.
+ */
 export function writeRange(
   command: Command,
   lba: number,
@@ -47,7 +51,8 @@ export function writeRange(
   const lengthBytes = blocks * BLOCK_BYTES;
   command.transferBytes = lengthBytes;
   const arrived = Math.min(lengthBytes, command.dataOutBytes);
-  // The initiator's expected length was smaller than the CDB's: what came is written and the residual tells the rest. SAM-5 5.4.2
+  // The initiator's expected length was smaller than the CDB's: what came is written and the
+  // residual tells the rest. SAM-5 5.4.2
   if (arrived % BLOCK_BYTES !== 0) {
     command.check(SenseKey.illegalRequest, Asc.invalidFieldInCommandInformationUnit);
     return;
@@ -69,7 +74,10 @@ export function checkDataOutComplete(command: Command, neededBytes: number): boo
   return false;
 }
 
-/** Likewise, and also when the initiator meant to send more: then it means another command than this. */
+/**
+ * Likewise, and also when the initiator meant to send more: then it means another command than
+ * this.
+ */
 export function checkDataOutExact(command: Command, neededBytes: number): boolean {
   if (!checkDataOutComplete(command, neededBytes)) return false;
   if (command.task.expectedBytes <= neededBytes) return true;
@@ -77,7 +85,10 @@ export function checkDataOutExact(command: Command, neededBytes: number): boolea
   return false;
 }
 
-/** The end of every command that wrote: stable first where FUA or a disabled write cache asks for it. */
+/**
+ * The end of every command that wrote: stable first where FUA or a disabled write cache asks for
+ * it.
+ */
 export function finishWrite(command: Command): void {
   if (command.unit.mode.writeCacheEnabled && !forcesUnitAccess(command.cdb)) command.good();
   else command.flush(finishGood);

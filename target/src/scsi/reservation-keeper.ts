@@ -1,6 +1,7 @@
 /**
- * Holds the persistent reservations of the unit. A change that must survive a loss of power is durable on the replicas
- * before it takes effect and before it is answered; changes go one after the other.
+ * Holds the persistent reservations of the unit. A change that must survive a loss of power is
+ * durable on the replicas before it takes effect and before it is answered; changes go one after
+ * the other.
  */
 import type { Volume } from '../volume.ts';
 import { decodeReservations, encodeReservations } from './reservation-document.ts';

@@ -1,8 +1,8 @@
 /**
  * Persistent reservations: a pure state machine. SPC-4 5.12
  *
- * A state is never changed: each service action gives the next one, which becomes the unit's when it is durable (or at
- * once where it need not be).
+ * A state is never changed: each service action gives the next one, which becomes the unit's when
+ * it is durable (or at once where it need not be).
  *
  *            REGISTER            RESERVE
  *   nothing ----------> registered ----------> reserved
@@ -268,7 +268,10 @@ export function preempt(
   );
 }
 
-/** The reservation is released and made again for the preempting nexus; the registrations that `goes` names are removed. */
+/**
+ * The reservation is released and made again for the preempting nexus; the registrations that
+ * `goes` names are removed.
+ */
 function takeOver(
   state: ReservationState,
   own: Registration,
@@ -279,7 +282,8 @@ function takeOver(
   const gone = state.registrations.filter(goes);
   const registrations = state.registrations.filter((other) => !goes(other));
   const attentions = tell(gone, Asc.registrationsPreempted);
-  // SPC-4 5.12.11.4.2 e): where the type changes, those that stay registered are told of the release.
+  // SPC-4 5.12.11.4.2 e): where the type changes, those that stay registered are told of the
+  // release.
   if (state.reservation?.type !== type) {
     const staying = registrations.filter((other) => other.portKey !== own.portKey);
     attentions.push(...tell(staying, Asc.reservationsReleased));
@@ -305,7 +309,8 @@ export function registerAndMove(
   if (own?.key !== key) return CONFLICT;
   const { reservation } = state;
   if (reservation === null || !holds(state, from.portKey)) return CONFLICT;
-  // SPC-4 5.12.8: an all registrants reservation has nobody to move from; the key must not be zero, nor the target oneself.
+  // SPC-4 5.12.8: an all registrants reservation has nobody to move from; the key must not be zero,
+  // nor the target oneself.
   if (isAllRegistrants(reservation.type)) return CONFLICT;
   if (serviceActionKey === 0n || to.portKey === from.portKey) {
     return { kind: 'refused', asc: Asc.invalidFieldInParameterList };

@@ -26,8 +26,9 @@ const WRITES: OperationTraits = {
 const WRITES_SAME: OperationTraits = { ...WRITES, dataOutBytes: writeSameBytes };
 
 /**
- * CDB usage of the common forms: operation code, second byte, LBA, length, group number, control. The second byte says
- * which of the protection, DPO, FUA and other bits there are; FUA_NV of SBC-2 asks for less than FUA and is ignored.
+ * CDB usage of the common forms: operation code, second byte, LBA, length, group number, control.
+ * The second byte says which of the protection, DPO, FUA and other bits there are; FUA_NV of SBC-2
+ * asks for less than FUA and is ignored.
  */
 function usage6(opcode: string): string {
   return `${opcode} 1f ff ff ff 00`;

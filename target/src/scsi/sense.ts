@@ -59,7 +59,9 @@ export const Asc = {
   insufficientRegistrationResources: 0x5504,
 } as const;
 
-/** Points at the field in error; `bit` is its leftmost bit, null for the whole byte. SPC-4 4.5.2.4.2 */
+/**
+ * Points at the field in error; `bit` is its leftmost bit, null for the whole byte. SPC-4 4.5.2.4.2
+ */
 export interface FieldPointer {
   readonly inCdb: boolean;
   readonly byte: number;

@@ -5,8 +5,9 @@
  *      |                           ^
  *      +---------------------------+   nothing that must go before it
  *
- * HEAD OF QUEUE runs at once. ORDERED waits for every task that came before. SIMPLE and untagged ones wait for HEAD OF
- * QUEUE tasks and for ORDERED tasks that came before. SIMPLE tasks run together; the volume's range lock orders overlaps.
+ * HEAD OF QUEUE runs at once. ORDERED waits for every task that came before. SIMPLE and untagged
+ * ones wait for HEAD OF QUEUE tasks and for ORDERED tasks that came before. SIMPLE tasks run
+ * together; the volume's range lock orders overlaps.
  */
 import { strict as assert } from 'node:assert';
 import type { Command } from './command.ts';
@@ -65,7 +66,10 @@ export class TaskSet {
     if (this.#waiting > 0) this.#release();
   }
 
-  /** Every task for which `wanted` says so, oldest first; a copy, so that it may be changed while looked through. */
+  /**
+   * Every task for which `wanted` says so, oldest first; a copy, so that it may be changed while
+   * looked through.
+   */
   select(wanted: (command: Command) => boolean): Command[] {
     const found: Command[] = [];
     for (let command = this.#oldest; command !== null; command = command.newer) {
@@ -75,7 +79,8 @@ export class TaskSet {
   }
 
   #mayRun(command: Command): boolean {
-    // SAM-5 8.7.4: an ORDERED task waits for all older ones; 8.7.2: a SIMPLE one for HEAD OF QUEUE and older ORDERED ones.
+    // SAM-5 8.7.4: an ORDERED task waits for all older ones; 8.7.2: a SIMPLE one for HEAD OF QUEUE
+    // and older ORDERED ones.
     if (command.task.attribute === 'ordered') return this.#running === 0;
     return this.#runningFirst === 0 && this.#runningOrdered === 0;
   }

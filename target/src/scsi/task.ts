@@ -1,4 +1,7 @@
-/** The seam between the iSCSI front end and the SCSI device server (SAM-5: the execute command procedure call). */
+/**
+ * The seam between the iSCSI front end and the SCSI device server (SAM-5: the execute command
+ * procedure call).
+ */
 
 /** An I_T nexus: one session's path to one target port. SAM-5 4.7. */
 export interface Nexus {
@@ -28,8 +31,9 @@ export const ScsiStatus = {
 export type ScsiStatus = (typeof ScsiStatus)[keyof typeof ScsiStatus];
 
 /**
- * One SCSI command. The front end makes it when the command PDU has arrived, asks `dataOutBytes` what to solicit,
- * fills `dataOut` and calls `execute`. The front end implements `complete` on its class: no closure per command.
+ * One SCSI command. The front end makes it when the command PDU has arrived, asks `dataOutBytes`
+ * what to solicit, fills `dataOut` and calls `execute`. The front end implements `complete` on its
+ * class: no closure per command.
  */
 export interface ScsiTask {
   readonly nexus: Nexus;
@@ -40,16 +44,23 @@ export interface ScsiTask {
   readonly attribute: TaskAttribute;
   /** The initiator's expected data transfer length: of the Data-Out where the command has one. */
   readonly expectedBytes: number;
-  /** Borrowed: valid until execute() returns. Data-Out in order, possibly shorter than the CDB asks for when the expected length was smaller. */
+  /**
+   * Borrowed: valid until execute() returns. Data-Out in order, possibly shorter than the CDB asks
+   * for when the expected length was smaller.
+   */
   dataOut: readonly Uint8Array[];
   dataOutLengthBytes: number;
-  /** Set by the device server for its own use (for example the operation in flight), so that abort finds it. */
+  /**
+   * Set by the device server for its own use (for example the operation in flight), so that abort
+   * finds it.
+   */
   deviceState: unknown;
 
   /**
-   * Called exactly once unless the task was aborted before. `dataIn` are slices in order, not to be changed after.
-   * `sense` (fixed or descriptor format) comes with CHECK CONDITION.
-   * `requiredBytes` is what the command would have transferred in its direction; with the initiator's expected length it gives the residual.
+   * Called exactly once unless the task was aborted before. `dataIn` are slices in order, not to be
+   * changed after. `sense` (fixed or descriptor format) comes with CHECK CONDITION. `requiredBytes`
+   * is what the command would have transferred in its direction; with the initiator's expected
+   * length it gives the residual.
    */
   complete(
     status: ScsiStatus,
@@ -70,8 +81,8 @@ export type TaskManagementFunction =
 /** The logical unit and its task set, serving every nexus. */
 export interface DeviceServer {
   /**
-   * How many bytes of Data-Out the command needs, from the CDB alone: 0 where none or where the CDB will be refused
-   * (execute then refuses it). Never more than the limits allow to buffer.
+   * How many bytes of Data-Out the command needs, from the CDB alone: 0 where none or where the CDB
+   * will be refused (execute then refuses it). Never more than the limits allow to buffer.
    */
   dataOutBytes(cdb: Uint8Array): number;
   /** Runs the command; completes through task.complete, possibly before it returns. */
@@ -79,8 +90,8 @@ export interface DeviceServer {
   /** ABORT TASK: the task completes no more. False when it is not in the task set. */
   abort(task: ScsiTask): boolean;
   /**
-   * Task set and reset functions, with unit attentions to other nexuses (SAM-5 7, SPC-4 5.14). Calls back when every
-   * affected task has ended; `aborted` tasks complete no more.
+   * Task set and reset functions, with unit attentions to other nexuses (SAM-5 7, SPC-4 5.14).
+   * Calls back when every affected task has ended; `aborted` tasks complete no more.
    */
   manage(
     fn: TaskManagementFunction,

@@ -73,8 +73,8 @@ function compareRead(command: Command): void {
 }
 
 /**
- * Written, made stable, read back and compared where BYTCHK is 1, all under one lock, so that what is verified is what
- * this command wrote.
+ * Written, made stable, read back and compared where BYTCHK is 1, all under one lock, so that what
+ * is verified is what this command wrote.
  */
 export function writeAndVerify(command: Command): void {
   const { cdb } = command;

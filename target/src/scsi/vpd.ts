@@ -73,7 +73,10 @@ function extendedInquiry(): Uint8Array {
   return data;
 }
 
-/** SBC-3 6.6.3 (SBC-4 6.6.5 for the atomic fields): the limits that commands are checked against, and no others. */
+/**
+ * SBC-3 6.6.3 (SBC-4 6.6.5 for the atomic fields): the limits that commands are checked against,
+ * and no others.
+ */
 function blockLimits(): Uint8Array {
   const data = new Uint8Array(64);
   data[1] = 0xb0;
@@ -91,7 +94,8 @@ function blockLimits(): Uint8Array {
   // UGAVALID: the alignment, zero, is meant.
   data[32] = 0x80;
   writeU64(data, 36, SCSI_LIMITS.writeSameBlocks);
-  // No atomic writes: a loss of power may leave part of a write of several sectors, so WRITE ATOMIC is not offered.
+  // No atomic writes: a loss of power may leave part of a write of several sectors, so WRITE ATOMIC
+  // is not offered.
   return data;
 }
 
@@ -110,7 +114,8 @@ function logicalBlockProvisioning(): Uint8Array {
   const data = new Uint8Array(8);
   data[1] = 0xb2;
   data[3] = 4;
-  // LBPU, LBPWS, LBPWS10: UNMAP and both WRITE SAMEs deallocate. LBPRZ: what is deallocated reads zero.
+  // LBPU, LBPWS, LBPWS10: UNMAP and both WRITE SAMEs deallocate. LBPRZ: what is deallocated reads
+  // zero.
   data[5] = 0x80 | 0x40 | 0x20 | 0x04;
   // PROVISIONING TYPE: thin.
   data[6] = 0x02;

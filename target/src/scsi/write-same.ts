@@ -34,8 +34,9 @@ export function writeSame(command: Command): void {
   const block = hasNoBuffer(cdb) ? null : gather(command.dataOut, BLOCK_BYTES);
   const offsetBytes = lba * BLOCK_BYTES;
   const lengthBytes = blocks * BLOCK_BYTES;
-  // Blocks of zeros read the same when they are deallocated (LBPRZ), with or without the UNMAP bit. Any other block is
-  // written, also with it: SBC-3 5.38 allows deallocation only where it reads back what was sent.
+  // Blocks of zeros read the same when they are deallocated (LBPRZ), with or without the UNMAP bit.
+  // Any other block is written, also with it: SBC-3 5.38 allows deallocation only where it reads
+  // back what was sent.
   if (block === null || isZero(block)) unmapRuns(command, [{ offsetBytes, lengthBytes }]);
   else writePattern(command, block, offsetBytes, lengthBytes);
 }
