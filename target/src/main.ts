@@ -146,7 +146,12 @@ const run = async (options: TargetOptions): Promise<void> => {
   });
   if (replicator !== null) await untilReady(replicator);
   const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
-  ({ server, portals } = await openPortals(options, volume, logger));
+  try {
+    ({ server, portals } = await openPortals(options, volume, logger));
+  } catch (error) {
+    await replicator?.close();
+    throw error;
+  }
   sayReady(logger, facts, control);
 };
 

@@ -124,9 +124,6 @@ const promises = async (host: ActivationHost): Promise<ReconcilePlan | null> => 
     switch (plan.kind) {
       case 'reconcile':
         return plan;
-      case 'start-over':
-        host.dropAll(plan.reason);
-        return null;
       case 'wait':
         host.waitFor(plan.waitingFor);
         await host.nextChange(plan.graceMs);

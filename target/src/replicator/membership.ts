@@ -99,7 +99,6 @@ const describeMajority = (
 
 export type SourcePlan =
   | { readonly kind: 'wait'; readonly waitingFor: string; readonly graceMs: number | null }
-  | { readonly kind: 'start-over'; readonly reason: string }
   | {
       readonly kind: 'reconcile';
       /** The record that the new one follows; null for a new volume. */
@@ -139,7 +138,7 @@ export const planSource = ({
   const present = new Map(members.map((member) => [member.identity.replicaId, member]));
   if (record === null) {
     if (members.length < configured) {
-      return { kind: 'start-over', reason: 'a replica of the new volume went away' };
+      return { kind: 'wait', waitingFor: `promises of all ${configured} replicas`, graceMs: null };
     }
     return planFirst(members);
   }
