@@ -1,7 +1,7 @@
 /** Runs single commands against a device server on a memory volume. */
 import { createMemoryVolume, type MemoryVolume } from '../memory-volume.ts';
 import { ScsiDeviceServer } from './device-server.ts';
-import type { UnitLog } from './logical-unit.ts';
+import type { UnitLog, UnitOptions } from './logical-unit.ts';
 import { ScsiStatus, type Nexus, type ScsiTask, type TaskAttribute } from './task.ts';
 
 const NO_LOG: UnitLog = {
@@ -77,17 +77,19 @@ export function hex(text: string): Uint8Array {
 
 export class Bench {
   readonly volume: MemoryVolume;
+  readonly options: UnitOptions;
   readonly server: ScsiDeviceServer;
   #nexuses = 0;
 
   constructor(sizeBytes = 1024 * 1024) {
     this.volume = createMemoryVolume(sizeBytes);
-    this.server = new ScsiDeviceServer({
+    this.options = {
       volume: this.volume,
       iqn: IQN,
       productRevision: '0.1',
       log: NO_LOG,
-    });
+    };
+    this.server = new ScsiDeviceServer(this.options);
   }
 
   /** A nexus whose power-on condition has been taken already. */
