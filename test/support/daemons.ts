@@ -49,6 +49,9 @@ export interface SpawnOptions {
   readonly uid?: number;
 }
 
+/** On a busy machine too. */
+const READY_WITHIN_MS = 30_000;
+
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -77,6 +80,9 @@ export const startDaemon = (
   const { promise: ready, resolve: isReady, reject: failed } = Promise.withResolvers<ReadyLine>();
   // A test that expects the end does not look at `ready`.
   ready.catch(() => undefined);
+  const deadline = setTimeout(() => {
+    failed(new Error(`${main} was not ready in ${READY_WITHIN_MS} ms:\n${log.join('\n')}`));
+  }, READY_WITHIN_MS).unref();
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (line) => {
     log.push(line);
@@ -88,6 +94,7 @@ export const startDaemon = (
     // 'close' comes after the last line of output.
     child.once('close', (code, signal) => {
       running.delete(child);
+      clearTimeout(deadline);
       failed(
         new Error(`${main} ended (${code ?? signal}) before it was ready:\n${log.join('\n')}`),
       );

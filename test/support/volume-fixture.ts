@@ -24,12 +24,13 @@ export function useVolume(prepare: PrepareFixture): VolumeFixture {
   let volume: ReplicatedVolume | null = null;
 
   before(async () => {
-    volume = await ReplicatedVolume.start({
+    volume = new ReplicatedVolume({
       ...(await prepare(directory.path)),
       directory: directory.path,
       replicas: 3,
       kind: 'unix',
     });
+    await volume.start();
   });
   afterEach(function () {
     if (this.currentTest?.state === 'failed' && volume !== null) printLogs(volume);
