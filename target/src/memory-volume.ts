@@ -53,6 +53,11 @@ export class MemoryVolume implements Volume {
     return this.#pending.length;
   }
 
+  /** Locks that are held or waited for. */
+  get claims(): number {
+    return this.#claims.length;
+  }
+
   /** Lets everything that is pending happen, and what follows from it. */
   settle(): void {
     for (let run = this.#pending.shift(); run !== undefined; run = this.#pending.shift()) run();

@@ -62,6 +62,20 @@ describe('READ and WRITE', () => {
     expect([...task.sense!.subarray(15, 18)]).to.deep.equal([0xc8 | 5, 0, 1]);
   });
 
+  it('write the whole blocks that came when fewer came than the CDB says', () => {
+    const bench = new Bench();
+    const nexus = bench.nexus();
+    const two = '2a 00 00 00 00 00 00 00 02 00';
+    const half = bench.run(nexus, two, [new Uint8Array(BLOCK).fill(1)]);
+    expect([half.outcome, half.requiredBytes]).to.deep.equal(['good', 2 * BLOCK]);
+    const odd = bench.run(nexus, two, [new Uint8Array(200).fill(2)]);
+    expect([odd.outcome, odd.requiredBytes]).to.deep.equal(['5/0e/03', 2 * BLOCK]);
+    const none = bench.run(nexus, two);
+    expect([none.outcome, none.requiredBytes]).to.deep.equal(['good', 2 * BLOCK]);
+    const { dataIn } = bench.run(nexus, '28 00 00 00 00 00 00 00 02 00');
+    expect(dataIn).to.deep.equal(new Uint8Array(2 * BLOCK).fill(1, 0, BLOCK));
+  });
+
   it('make a write with FUA stable before they answer', () => {
     const bench = new Bench();
     const nexus = bench.nexus();
