@@ -85,6 +85,7 @@ function statusOf(
       ({ member, facts: process }) => `${memberName(member)}: ${process.lastFailure ?? 'it ends'}`,
     );
   const { target, targetStatus } = facts;
+  const told = namedReason(facts);
   if (targetStatus === null) {
     if (target.failures >= FAILURES_BEFORE_REASON || troubled.length > 0) {
       const targetWords =
@@ -105,16 +106,22 @@ function statusOf(
         ? { status: 'unavailable', reason: troubled.join('; ') }
         : {
             status: 'starting',
-            reason: targetStatus.reason ?? 'the target waits for its replicas',
+            reason: told ?? 'the target waits for its replicas',
           };
     case 'degraded':
+      return { status: 'degraded', reason: absenceOf(replicas) || told };
     case 'unavailable':
-      return {
-        status: targetStatus.state,
-        reason:
-          targetStatus.reason ?? (absenceOf(replicas) || `the target is ${targetStatus.state}`),
-      };
+      return { status: 'unavailable', reason: told ?? absenceOf(replicas) };
   }
+}
+
+/** The target knows its replicas by address, people by name. */
+function namedReason({ targetStatus, members }: VolumeFacts): string | null {
+  let text = targetStatus?.reason ?? null;
+  for (const { member, address } of members) {
+    text = text?.replaceAll(address, memberName(member)) ?? null;
+  }
+  return text;
 }
 
 /** `replica-2 is offline (connection refused); replica-3 is syncing, 40%`. */
