@@ -1,6 +1,6 @@
 /**
- * A Volume that keeps nothing: reads give zeros, writes are forgotten. It shows what iSCSI and SCSI alone cost and
- * whether a benchmark's client is the bottleneck; it must never serve anyone's data.
+ * A Volume that keeps nothing: reads give zeros, writes are forgotten. It shows what iSCSI and SCSI
+ * alone cost and whether a benchmark's client is the bottleneck; it must never serve anyone's data.
  */
 import type { RangeLock, Volume, VolumeError, VolumeIo } from './volume.ts';
 

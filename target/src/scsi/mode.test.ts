@@ -45,7 +45,7 @@ describe('mode pages', () => {
     expect(bench.run(nexus, '1a 08 0a 01 ff 00').outcome).to.equal('5/24/00');
   });
 
-  it('give sense data in the format that D_SENSE asks for, and tell the others of the change', () => {
+  it('give sense data in the format of D_SENSE, and tell the others of the change', () => {
     const bench = new Bench();
     const nexus = bench.nexus();
     const other = bench.nexus('iqn.1994-05.com.example:b');

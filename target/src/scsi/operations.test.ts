@@ -21,7 +21,7 @@ describe('the operation code table', () => {
     }
   });
 
-  it('lets a command that writes conflict with every reservation, and be refused when protected', () => {
+  it('holds a command that writes to every reservation and to write protection', () => {
     for (const { name, writes, reservation } of OPERATIONS) {
       if (writes) expect(reservation, name).to.equal('write');
       if (/^(WRITE|UNMAP|ORWRITE|COMPARE AND WRITE)/u.test(name)) expect(writes, name).to.be.true;
@@ -58,7 +58,7 @@ describe('the operation code table', () => {
     expect([...unknown.sense!.subarray(15, 18)]).to.deep.equal([0xc8 | 4, 0, 1]);
   });
 
-  it('answers every CDB once, asks for no more Data-Out than it takes, and frees every range', () => {
+  it('answers every CDB once, asks for bounded Data-Out, and frees every range', () => {
     const operation = fc.constantFrom(...OPERATIONS);
     const cdbs = fc.tuple(operation, fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.boolean());
     const anything = cdbs.map(([{ usage, serviceAction }, bytes, masked]) => {

@@ -100,7 +100,7 @@ describe('persistent reservations', () => {
     expect(reserve(state, B, 2n, ReservationType.exclusiveAccess).kind).to.equal('conflict');
   });
 
-  it('are released by the holder with the right type, telling registrants of the types for them', () => {
+  it('are released by the holder with the right type, telling registrants where due', () => {
     for (const type of TYPES) {
       const state = reserved(type);
       const wrong = TYPES.find((other) => other !== type)!;
@@ -184,7 +184,7 @@ describe('persistent reservations', () => {
     expect(encodeReservations(state).length).to.be.below(48 * 1024);
   });
 
-  it('keep their invariants whatever is asked for, and survive a loss of power as they were', () => {
+  it('keep their invariants whatever is asked for, and survive a loss of power', () => {
     const who = fc.constantFrom(A, B, C);
     const key = fc.bigInt(0n, 3n);
     const type = fc.constantFrom(...TYPES);

@@ -75,7 +75,7 @@ describe('the task set', () => {
 });
 
 describe('task management', () => {
-  it('aborts a task: it sends no status, and what waits for it goes on when its operation ends', () => {
+  it('aborts a task: it sends no status; what waits goes on when its operation ends', () => {
     const { bench, nexus } = slowBench();
     const task = start(bench, nexus, 'simple');
     const ordered = start(bench, nexus, 'ordered');
