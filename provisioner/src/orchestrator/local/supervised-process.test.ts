@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -133,7 +133,6 @@ describe('supervised process', function () {
     markProcess(run, 'v.target', process.pid);
     const file = join(run, 'v.target.json');
     const mark = JSON.parse(readFileSync(file, 'utf8')) as { startTicks: string };
-    const { writeFileSync } = await import('node:fs');
     writeFileSync(file, JSON.stringify({ pid: process.pid, startTicks: `${mark.startTicks}0` }));
     expect(await awaitLeftovers(run, { waitMs: 50 })).to.equal(0);
     expect(existsSync(file)).to.equal(false);
