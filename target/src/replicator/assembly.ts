@@ -35,6 +35,11 @@ export interface AssemblyOptions {
 
 export type MemberMode = 'in-sync' | 'syncing' | 'offline';
 
+interface Resync {
+  readonly member: Member;
+  readonly progress: ResyncProgress;
+}
+
 type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
 const TICK_MS = 1_000;
@@ -69,7 +74,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   #records: RecordKeeper | null = null;
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];
-  #resyncing: { readonly member: Member; readonly progress: ResyncProgress } | null = null;
+  #resyncing: Resync | null = null;
   readonly #changeWaiters = new Set<() => void>();
   #cancelTick: (() => void) | null = null;
 
@@ -381,30 +386,42 @@ export class Assembly implements MemberOwner, ActivationHost {
     if (member === undefined) return;
     const extents = Math.ceil(this.#options.sizeBytes / (1024 * 1024));
     const progress = new ResyncProgress(this.environment.now(), extents);
-    this.#resyncing = { member, progress };
+    const resync = { member, progress };
+    this.#resyncing = resync;
     this.environment.log('info', { replica: member.address }, 'resynchronisation begins');
-    this.#bringBack(member, progress)
-      .catch((error: unknown) => {
-        if (!(error instanceof MemberError) && !(error instanceof RangeError)) throw error;
-        member.drop(`resynchronisation failed: ${error.message}`);
-      })
-      .then(
-        () => {
-          this.#resyncing = null;
-          this.#reconsider();
-        },
-        (error: unknown) => {
-          queueMicrotask(() => {
-            throw error;
-          });
-        },
-      );
+    this.#bringBack(resync).then(
+      () => this.#resyncEnded(resync, null),
+      (error: unknown) => {
+        if (error instanceof MemberError || error instanceof RangeError) {
+          this.#resyncEnded(resync, error.message);
+          return;
+        }
+        // A programming error: end the process rather than go on in an unknown state.
+        queueMicrotask(() => {
+          throw error;
+        });
+      },
+    );
   }
 
-  async #bringBack(member: Member, progress: ResyncProgress): Promise<void> {
+  /** One that belongs to an earlier epoch has nothing to say any more. */
+  #resyncEnded(resync: Resync, failure: string | null): void {
+    if (this.#resyncing !== resync) return;
+    this.#resyncing = null;
+    if (failure !== null) resync.member.drop(`resynchronisation failed: ${failure}`);
+    this.#reconsider();
+  }
+
+  async #bringBack(resync: Resync): Promise<void> {
+    const { member, progress } = resync;
+    const sources = (): readonly Member[] => {
+      if (this.#resyncing !== resync) throw new RangeError('the epoch has ended');
+      return this.#readers;
+    };
     member.become({ kind: 'syncing' });
     this.#stream.add(member);
-    await bringUpToDate(this.resync, member, () => this.#readers, progress);
+    await bringUpToDate(this.resync, member, sources, progress);
+    sources();
     requireState(member, 'syncing');
     // From here on writes and flushes wait for it. What was completed before it has, and has flushed, before a record names it.
     member.become({ kind: 'joining', ready: false });
@@ -426,6 +443,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.environment.log('warn', { reason }, 'the volume is activated anew');
     this.#phase = 'starting';
     this.#records = null;
+    this.#resyncing = null;
     this.#readers = [];
     this.#required = [];
     this.#full = false;

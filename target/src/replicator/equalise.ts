@@ -79,9 +79,11 @@ export interface Equalisation {
 /** Returns how many bytes were copied. Rejects with MemberError when a member is lost or no source has a good copy. */
 export const equalise = async (work: Equalisation): Promise<number> => {
   const { stream, offsetBytes, lengthBytes, members } = work;
+  const check = sameStream(members);
   stream.endTurn();
   await Promise.all(members.map((member) => member.caughtUp()));
   const sums = await Promise.all(members.map((member) => blockSums(member, work)));
+  check();
   const [source, ...others] = sums;
   if (source === undefined) throw new RangeError('no member to make equal');
   const runs = differingRuns(
@@ -91,11 +93,26 @@ export const equalise = async (work: Equalisation): Promise<number> => {
     REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   );
   let copiedBytes = 0;
-  for (const run of runs) copiedBytes += await copyRun(work, sums, run);
+  for (const run of runs) {
+    copiedBytes += await copyRun(work, sums, run, check);
+    check();
+  }
+  // Nothing was awaited since the check: whoever takes the stamp is one of those that were compared, or was in sync all the time.
   stream.stamp(offsetBytes, lengthBytes);
   stream.endTurn();
   await Promise.all(members.map((member) => member.caughtUp()));
   return copiedBytes;
+};
+
+/** Throws when one of the members has left the stream since, even if it is back. */
+const sameStream = (members: readonly Member[]): (() => void) => {
+  const incarnations = members.map(({ incarnation }) => incarnation);
+  return () => {
+    members.forEach((member, index) => {
+      if (member.streaming && member.incarnation === incarnations[index]) return;
+      throw new MemberError(GONE, member.address);
+    });
+  };
 };
 
 const blockSums = async (
@@ -113,10 +130,12 @@ const copyRun = async (
   { stream, offsetBytes, lengthBytes, members, sources }: Equalisation,
   sums: readonly BlockSums[],
   run: Run,
+  check: () => void,
 ): Promise<number> => {
   const at = offsetBytes + run.firstBlock * BLOCK_BYTES;
   const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
   const good = run.allocated ? await readVerified(sources, at, bytes) : null;
+  check();
   let copiedBytes = 0;
   members.forEach((member, index) => {
     if (good === null ? index === 0 : member === good.from) return;

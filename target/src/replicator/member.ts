@@ -67,6 +67,8 @@ export class Member {
   ackedSeq: Seq = seq(0);
   /** The last operation of the stream that went there. */
   sentSeq: Seq = seq(0);
+  /** Counts how often it has entered a stream: what was learnt of it before says nothing about it now. */
+  incarnation = 0;
   /** Requests under way, reads included. */
   requests = 0;
   reads = 0;
@@ -157,6 +159,7 @@ export class Member {
 
   /** Enters the stream: it counts as having everything up to `from`. */
   enterStream(from: Seq): void {
+    this.incarnation++;
     this.ackedSeq = from;
     this.sentSeq = from;
   }

@@ -48,17 +48,18 @@ export class Repairs {
     const { stream, locks, statistics, environment } = this.#context;
     const others = (): Member[] => this.#readers().filter((reader) => reader !== member);
     if (others().length === 0) return;
+    const { incarnation } = member;
     const lock = await lockRange(locks, start, end - start);
     try {
       const { data } = await readVerified(others(), start, end - start);
-      if (!member.inSync) return;
+      if (!member.inSync || member.incarnation !== incarnation) return;
       stream.sendTo(member, start, end - start, data);
       await member.caughtUp();
     } finally {
       locks.release(lock);
     }
     if (!member.inSync) return;
-    await bringExtent(this.#context, member, others(), extent);
+    await bringExtent(this.#context, member, others, extent);
     const blocks = (end - start) / BLOCK_BYTES;
     statistics.repairedBlocks += blocks;
     environment.log('warn', { replica: member.address, offsetBytes: start, blocks }, 'repaired');

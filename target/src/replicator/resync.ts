@@ -122,7 +122,7 @@ export const reconcile = async (
 export const bringUpToDate = async (
   context: ResyncContext,
   member: Member,
-  /** Asked for each extent anew: in-sync members come and go. */
+  /** Asked for each extent anew: in-sync members come and go. Throws when this resynchronisation is over. */
   sources: () => readonly Member[],
   progress: ResyncProgress,
 ): Promise<void> => {
@@ -134,7 +134,7 @@ export const bringUpToDate = async (
       progress.doneExtents = extent;
       const startedMs = environment.now();
       const initiatorOperations = operationsOf(statistics);
-      const copiedBytes = await bringExtent(context, member, sources(), extent);
+      const copiedBytes = await bringExtent(context, member, sources, extent);
       progress.copiedBytes += copiedBytes;
       statistics.resyncedBytes += copiedBytes;
       // Initiators come first: where they had something to do in this time, they get as much again without us.
@@ -149,7 +149,7 @@ export const bringUpToDate = async (
 export const bringExtent = async (
   context: ResyncContext,
   member: Member,
-  sources: readonly Member[],
+  sources: () => readonly Member[],
   extent: number,
 ): Promise<number> => {
   const { stream, locks, sizeBytes } = context;
@@ -157,7 +157,7 @@ export const bringExtent = async (
   const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
   const lock = await lockRange(locks, offsetBytes, lengthBytes);
   try {
-    const live = sources.filter((source) => source.inSync);
+    const live = sources().filter((source) => source.inSync);
     const first = live[0];
     if (first === undefined) throw new RangeError('no in-sync member to copy from');
     const members = [first, member];
