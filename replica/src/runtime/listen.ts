@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'node:net';
 import type { Address } from './address.ts';
 import { formatAddress } from './address.ts';
-import { fs, net } from './builtin.ts';
+import { fs, net, path } from './builtin.ts';
 import { StartError } from './start-error.ts';
 
 /**
@@ -37,27 +37,27 @@ const bind = (server: Server, address: Address): Promise<void> =>
     }
   });
 
-const removeStaleSocket = async (path: string): Promise<void> => {
-  const stat = fs.lstatSync(path, { throwIfNoEntry: false });
+const removeStaleSocket = async (socketPath: string): Promise<void> => {
+  const stat = fs.lstatSync(socketPath, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) {
     throw new StartError(
       'ADDRESS_IN_USE',
-      `cannot listen on unix:${path}: a file that is no socket is there; remove it or choose another path`,
+      `cannot listen on unix:${socketPath}: a file that is no socket is there; remove it or choose another path`,
     );
   }
-  if (await answers(path)) {
+  if (await answers(socketPath)) {
     throw new StartError(
       'ADDRESS_IN_USE',
-      `cannot listen on unix:${path}: another process listens there; stop it or choose another path`,
+      `cannot listen on unix:${socketPath}: another process listens there; stop it or choose another path`,
     );
   }
-  fs.rmSync(path, { force: true });
+  fs.rmSync(socketPath, { force: true });
 };
 
-const answers = (path: string): Promise<boolean> =>
+const answers = (socketPath: string): Promise<boolean> =>
   new Promise((resolve) => {
-    const socket: Socket = net.connect({ path });
+    const socket: Socket = net.connect({ path: socketPath });
     const finish = (answer: boolean): void => {
       socket.destroy();
       resolve(answer);
@@ -79,8 +79,17 @@ const explain = (error: NodeJS.ErrnoException, address: Address): StartError => 
         `cannot listen on ${where}: another process uses it; stop that process or choose another address (port 0 takes a free one)`,
         options,
       );
+    case 'ENOENT':
     case 'EACCES':
     case 'EPERM':
+      // libuv tells EACCES also where the directory of a unix socket is missing.
+      if (address.kind === 'unix' && !fs.existsSync(path.dirname(address.path))) {
+        return new StartError(
+          'ADDRESS_UNKNOWN',
+          `cannot listen on ${where}: its directory does not exist; make it first`,
+          options,
+        );
+      }
       return new StartError(
         'ADDRESS_FORBIDDEN',
         address.kind === 'tcp'
@@ -94,12 +103,6 @@ const explain = (error: NodeJS.ErrnoException, address: Address): StartError => 
       return new StartError(
         'ADDRESS_UNKNOWN',
         `cannot listen on ${where}: this host has no such address; use 127.0.0.1, 0.0.0.0 or an address that "ip address" shows`,
-        options,
-      );
-    case 'ENOENT':
-      return new StartError(
-        'ADDRESS_UNKNOWN',
-        `cannot listen on ${where}: the directory does not exist; make it first`,
         options,
       );
     default:
