@@ -41,6 +41,8 @@ export type Outcome =
 
 const LOST = { code: 'LINK_CLOSED', message: 'lost before it was compared', offsetBytes: null };
 
+const NO_MAJORITY = { code: 'LINK_CLOSED', message: 'no majority kept the record', offsetBytes: null };
+
 type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
 
 /**
@@ -193,7 +195,7 @@ const putRecord = async (
           left--;
           const complete = members.every((member) => durable.has(member.id));
           if (complete && isMajority(record.voters, durable)) resolve();
-          else if (left === 0) reject(failures[0] ?? new RangeError('no majority'));
+          else if (left === 0) reject(failures[0] ?? new MemberError(NO_MAJORITY, 'the voters'));
         },
         (error: unknown) => {
           left--;
