@@ -360,8 +360,11 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
 
   #start(operation: Operation): void {
     const { lock } = operation.io;
-    if (operation.kind === 'flush' || lock !== null) {
-      assert(lock === null || covers(lock, operation), 'an operation stays inside its lock');
+    if (operation.kind === 'flush') {
+      // It has no range: one that holds a lock may flush under it.
+      this.begin(operation);
+    } else if (lock !== null) {
+      assert(covers(lock, operation), 'an operation stays inside its lock');
       this.begin(operation);
     } else if (this.locks.acquire(operation)) {
       this.begin(operation);
