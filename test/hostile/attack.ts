@@ -4,9 +4,11 @@ import type { Random } from '../support/random.ts';
 /** One connection that misbehaves, from its opening to its end. */
 export interface Attack {
   readonly address: NetConnectOpts;
-  /** What comes first and is right, such as a login; resolves to false when the peer would not have it. */
-  readonly opening: ((socket: Socket) => Promise<boolean>) | null;
-  readonly messages: readonly Buffer[];
+  /**
+   * May first do what is right, such as a login. Resolves to what to send then; null when the peer would
+   * not have the opening.
+   */
+  readonly messages: (socket: Socket) => Promise<readonly Buffer[] | null>;
 }
 
 export interface Tally {
@@ -45,10 +47,11 @@ export async function runAttack(attack: Attack, tally: Tally, random: Random): P
   // Whatever the peer does to the connection is its right.
   socket.on('error', () => undefined);
   tally.connections++;
-  if (attack.opening !== null && !(await attack.opening(socket))) tally.refused++;
+  const messages = await attack.messages(socket);
+  if (messages === null) tally.refused++;
   socket.on('data', () => undefined);
-  tally.messages += attack.messages.length;
-  for (const piece of pieces(attack.messages, random)) {
+  tally.messages += messages?.length ?? 0;
+  for (const piece of pieces(messages ?? [], random)) {
     if (socket.destroyed) break;
     socket.write(piece);
     if (random.chance(0.02)) await new Promise((resolve) => setImmediate(resolve));

@@ -84,10 +84,10 @@ describe(`mutated frames, seed ${SEED}`, function () {
       const greeted = random.chance(0.6);
       return {
         address: addressOf(random.pick(running)),
-        opening: greeted
-          ? (socket: Socket) => exchange(socket, frames.hello(encoder), WELCOME)
-          : null,
-        messages: Array.from({ length: random.between(1, 9) }, () => frames.hostile(encoder)),
+        messages: async (socket: Socket) => {
+          if (greeted && !(await exchange(socket, frames.hello(encoder), WELCOME))) return null;
+          return Array.from({ length: random.between(1, 9) }, () => frames.hostile(encoder));
+        },
       };
     };
     witness.start();
@@ -118,13 +118,13 @@ describe(`mutated frames, seed ${SEED}`, function () {
     let claimed = 0;
     const next = () => {
       const encoder = frames.encoder({ epoch: ++claimed, session: claimed });
-      const opening = async (socket: Socket): Promise<boolean> =>
-        (await exchange(socket, frames.hello(encoder), WELCOME)) &&
-        (await exchange(socket, frames.promise(encoder), PROMISED));
       return {
         address: addressOf(replica),
-        opening,
-        messages: Array.from({ length: random.between(1, 9) }, () => frames.hostile(encoder)),
+        messages: async (socket: Socket) => {
+          if (!(await exchange(socket, frames.hello(encoder), WELCOME))) return null;
+          if (!(await exchange(socket, frames.promise(encoder), PROMISED))) return null;
+          return Array.from({ length: random.between(1, 9) }, () => frames.hostile(encoder));
+        },
       };
     };
     await attackFor({ messages: WARM_UP_FRAMES, width: WIDTH, random }, next);
