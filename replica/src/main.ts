@@ -173,6 +173,12 @@ const run = async (options: ReplicaOptions): Promise<void> => {
         },
       );
     });
+    // Now, not at the end: the next start is quick and small also after kill -9.
+    process.getBuiltinModule('node:module').flushCompileCache();
+    releaseCodePagesWhenIdle(() => {
+      const { readOps, writeOps, unmapOps, flushes } = store.counters();
+      return readOps + writeOps + unmapOps + flushes;
+    });
     logger.info(
       {
         listen: formatAddress(listen),
@@ -182,12 +188,6 @@ const run = async (options: ReplicaOptions): Promise<void> => {
       },
       'ready',
     );
-    // Now, not at the end: the next start is quick and small also after kill -9.
-    process.getBuiltinModule('node:module').flushCompileCache();
-    releaseCodePagesWhenIdle(() => {
-      const { readOps, writeOps, unmapOps, flushes } = store.counters();
-      return readOps + writeOps + unmapOps + flushes;
-    });
   } catch (error) {
     await store.close();
     throw error;

@@ -115,6 +115,19 @@ describe('the life of a replica daemon', () => {
     again.end();
   });
 
+  it('serves as a witness what votes need, and has no data', async () => {
+    const daemon = start({ role: 'witness' });
+    const client = await connect(daemon, 3);
+    const put = { kind: 'document-put', name: 'settings', content: Buffer.from('x') } as const;
+    expect((await client.requestMessage(put)).kind).to.equal('done');
+    const read = await client.read(0, 4096);
+    expect(read.message).to.include({ kind: 'failed-request', code: 'WITNESS_HAS_NO_DATA' });
+    client.write(1, 0, Buffer.alloc(512));
+    expect((await client.next('failed')).message).to.include({ code: 'WITNESS_HAS_NO_DATA' });
+    await client.closed;
+    expect((await daemon.stop()).code).to.equal(0);
+  });
+
   it('keeps its promise over a restart', async () => {
     const first = start();
     (await connect(first, 41)).end();
