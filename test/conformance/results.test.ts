@@ -31,6 +31,12 @@ describe('reading what the conformance suite prints', () => {
     ]);
   });
 
+  it('lists the assertions that failed', () => {
+    const [first, second] = parseConformance(PRINTED);
+    expect(first?.assertions).to.deep.equal(['test_orwrite_simple.c:42  - CU_ASSERT_EQUAL(ret,0)']);
+    expect(second?.assertions).to.deep.equal([]);
+  });
+
   it('finds what a test has skipped, whatever its verdict', () => {
     const skipped = parseConformance(PRINTED).map((result) => result.skipped);
     expect(skipped).to.deep.equal([[], [], ['ORWRITE is not implemented.', 'Really not.'], [], []]);

@@ -6,6 +6,8 @@ export interface ConformanceResult {
   readonly outcome: 'passed' | 'failed';
   /** Why it or a part of it did not run: the texts behind [SKIPPED]. */
   readonly skipped: readonly string[];
+  /** The assertions that failed, as CUnit lists them. */
+  readonly assertions: readonly string[];
   /** All that it said. */
   readonly output: string;
 }
@@ -13,6 +15,7 @@ export interface ConformanceResult {
 const SUITE = /^Suite: (\S+)/;
 const TEST = /^ {2}Test: (\S+) \.\.\.(.*)$/;
 const VERDICT = /^(passed|FAILED)/;
+const ASSERTION = /^ +\d+\. (.*)$/;
 const SKIPPED = /\[SKIPPED\]\s*(.*?)\s*$/;
 
 /**
@@ -48,10 +51,13 @@ function resultOf(name: string, lines: readonly string[]): ConformanceResult {
   // the whole run with it.
   const verdict = lines.map((line) => VERDICT.exec(line)?.[1]).find((word) => word !== undefined);
   const outcome = verdict === 'passed' ? 'passed' : 'failed';
-  const skipped = lines
-    .map((line) => SKIPPED.exec(line)?.[1])
-    .filter((reason) => reason !== undefined);
-  return { name, outcome, skipped, output: lines.join('\n').trimEnd() };
+  const skipped = matches(lines, SKIPPED);
+  const assertions = matches(lines, ASSERTION);
+  return { name, outcome, skipped, assertions, output: lines.join('\n').trimEnd() };
+}
+
+function matches(lines: readonly string[], pattern: RegExp): string[] {
+  return lines.map((line) => pattern.exec(line)?.[1]).filter((match) => match !== undefined);
 }
 
 /** The names that `--list` gives for one family, without the family. */

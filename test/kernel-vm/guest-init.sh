@@ -73,20 +73,18 @@ must iscsiadm -m discovery -t sendtargets -p "$PORTAL" | tee /tmp/discovered
 grep -qF "$PORTAL,1 $IQN" /tmp/discovered || fail 'the target is not in the answer'
 pass
 
-if [ "$(parameter openebs.chap)" = mutual ]; then
-  step wrong-secret
-  setting node.session.auth.authmethod CHAP
-  setting node.session.auth.username alice
-  setting node.session.auth.password not-the-secret
-  setting node.session.initial_login_retry_max 1
-  if iscsiadm -m node -T "$IQN" -p "$PORTAL" --login; then fail 'it let us in'; fi
-  pass
-  setting node.session.auth.password correct-horse-battery
-  setting node.session.auth.username_in openebs
-  setting node.session.auth.password_in staple-of-the-target
-fi
+step wrong-secret
+setting node.session.auth.authmethod CHAP
+setting node.session.auth.username "$(parameter openebs.user)"
+setting node.session.auth.password not-the-secret
+setting node.session.initial_login_retry_max 1
+if iscsiadm -m node -T "$IQN" -p "$PORTAL" --login; then fail 'it let us in'; fi
+pass
 
 step login
+setting node.session.auth.password "$(parameter openebs.secret)"
+setting node.session.auth.username_in "$(parameter openebs.target-user)"
+setting node.session.auth.password_in "$(parameter openebs.target-secret)"
 login
 must until_true 20 test -b /dev/sda
 blockdev --getsize64 /dev/sda

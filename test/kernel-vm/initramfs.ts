@@ -29,17 +29,20 @@ export interface InitramfsOptions {
   /** lib/modules/VERSION of the kernel. */
   readonly modules: string;
   readonly initiatorName: string;
+  /** iscsid.conf: what new discoveries and nodes begin with. */
+  readonly settings: Readonly<Record<string, string>>;
 }
 
 /** Returns the archive's path. It is not compressed: unpacking costs the emulated processor more than reading. */
 export function buildInitramfs(options: InitramfsOptions): string {
   const tree = join(options.directory, 'tree');
+  const settings = Object.entries(options.settings).map(([key, value]) => `${key} = ${value}`);
   mkdirSync(join(tree, 'bin'), { recursive: true });
   installBusybox(tree);
   for (const tool of TOOLS) installTool(tree, tool);
   installModules(tree, options.modules);
   put(tree, '/etc/iscsi/initiatorname.iscsi', `InitiatorName=${options.initiatorName}\n`);
-  put(tree, '/etc/iscsi/iscsid.conf', 'node.startup = manual\n');
+  put(tree, '/etc/iscsi/iscsid.conf', `${settings.join('\n')}\n`);
   put(tree, '/etc/passwd', 'root:x:0:0:root:/:/bin/sh\n');
   put(tree, '/etc/mtab', '');
   put(tree, '/init', readFileSync(join(import.meta.dirname, 'guest-init.sh')));

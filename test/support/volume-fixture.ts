@@ -16,12 +16,13 @@ export interface VolumeFixture {
 }
 
 /**
- * A volume with three replica processes for all tests of the `describe` that calls this. When one of them fails, the
- * last words of every daemon are printed. Read the fixture's fields in hooks and tests only.
+ * A volume with three replica processes for all tests of the `describe` that calls this. When the first of
+ * them fails, the last words of every daemon are printed. Read the fixture's fields in hooks and tests only.
  */
 export function useVolume(prepare: PrepareFixture): VolumeFixture {
   const directory = temporaryDirectory();
   let volume: ReplicatedVolume | null = null;
+  let hasPrinted = false;
 
   before(async () => {
     volume = new ReplicatedVolume({
@@ -33,7 +34,9 @@ export function useVolume(prepare: PrepareFixture): VolumeFixture {
     await volume.start();
   });
   afterEach(function () {
-    if (this.currentTest?.state === 'failed' && volume !== null) printLogs(volume);
+    if (this.currentTest?.state !== 'failed' || volume === null || hasPrinted) return;
+    hasPrinted = true;
+    printLogs(volume);
   });
   after(async () => {
     await volume?.stop();
