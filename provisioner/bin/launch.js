@@ -1,6 +1,9 @@
 // An older Node.js on the machine only starts the one that `npm ci` brought.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import module from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MIN_NODE = 24;
@@ -9,6 +12,12 @@ const bundled = fileURLToPath(new URL('../../node_modules/.bin/node', import.met
 /** Runs a TypeScript main: here where this Node.js can, else with the bundled one. */
 export async function launch(main) {
   if (Number.parseInt(process.versions.node, 10) >= MIN_NODE) {
+    // Compiled code is kept in the user's own cache; where that cannot be written nothing is lost but time.
+    if (process.env.NODE_COMPILE_CACHE === undefined) {
+      module.enableCompileCache(
+        join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openebs'),
+      );
+    }
     await import(new URL(main, import.meta.url).href);
     return;
   }

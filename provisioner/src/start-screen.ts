@@ -1,3 +1,4 @@
+import { wrap } from './wrap.ts';
 import type { DamagedVolume, VolumeView } from './orchestrator/orchestrator.ts';
 
 export interface StartFacts {
@@ -7,6 +8,8 @@ export interface StartFacts {
   readonly dataDirectory: string;
   readonly isDefaultDirectory: boolean;
   readonly volumes: readonly VolumeView[];
+  /** What is not as it was. */
+  readonly notes: readonly string[];
   readonly damaged: readonly DamagedVolume[];
 }
 
@@ -21,13 +24,15 @@ export function startScreen(facts: StartFacts): string {
   if (more > 0) lines.push(`            and ${more} more: ${mayactl(facts)} volume list`);
   if (facts.volumes.length === 0) lines.push('volumes     none yet');
   for (const damaged of facts.damaged) {
+    const words = `${damaged.reason}; ${damaged.next}`;
     lines.push(
       `damaged     volume ${damaged.name} is not served: ${damaged.file}`,
-      `            ${damaged.reason}; ${damaged.next}`,
+      wrap(words, { width: 80, indent: ' '.repeat(12) }),
     );
   }
-  const portNotes = movedPortNote(facts);
-  if (portNotes !== null) lines.push(portNotes);
+  for (const note of [...facts.notes, ...busyPortNote(facts)]) {
+    lines.push(`note        ${wrap(note, { width: 80, indent: ' '.repeat(12) }).trimStart()}`);
+  }
   lines.push('', ...nextLines(facts));
   lines.push(
     `data        ${facts.dataDirectory}`,
@@ -44,7 +49,7 @@ function volumeLines(volume: VolumeView): string[] {
     `volume      ${name}  ${sizeText}, ${inSyncCount} of ${replicaCount} replicas in sync${state}`,
     `            ${iqn} at ${portal}`,
   ];
-  if (reason !== null) lines.push(`            ${reason}`);
+  if (reason !== null) lines.push(wrap(reason, { width: 80, indent: ' '.repeat(12) }));
   return lines;
 }
 
@@ -73,11 +78,9 @@ function portNote({ apiUrl, wantedApiPort }: StartFacts): string {
   return `  (port ${wantedApiPort} is busy)`;
 }
 
-/** Said where the first volume's portal is not the port that was asked for, which initiators expect. */
-function movedPortNote({ wantedIscsiPort, volumes }: StartFacts): string | null {
-  if (wantedIscsiPort === 0 || volumes.length === 0) return null;
+/** Said where no volume has the port that was asked for, which initiators expect. */
+function busyPortNote({ wantedIscsiPort, volumes, notes }: StartFacts): string[] {
+  if (wantedIscsiPort === 0 || volumes.length === 0 || notes.length > 0) return [];
   const isThere = volumes.some(({ portal }) => portal.endsWith(`:${wantedIscsiPort}`));
-  return isThere
-    ? null
-    : `            (port ${wantedIscsiPort} was busy when the portal was chosen)`;
+  return isThere ? [] : [`port ${wantedIscsiPort} was busy when the portal was chosen`];
 }

@@ -24,6 +24,10 @@ async function main(): Promise<void> {
     onProgress: (message) => say(message),
   });
   stopOnSignals(system);
+  const notes: string[] = [];
+  const unsubscribe = system.orchestrator.onEvent(({ kind, volume, message }) => {
+    if (kind === 'portal-moved') notes.push(`${volume}: ${message}`);
+  });
   await system.startVolumes();
   if (options.demo && system.directory.isNew) await createDemo(system);
   const volumes = await untilSettled(system);
@@ -35,9 +39,11 @@ async function main(): Promise<void> {
       dataDirectory: system.directory.path,
       isDefaultDirectory: resolve(options.dataDir) === defaultDataDirectory(),
       volumes,
+      notes,
       damaged: system.orchestrator.damaged(),
     }),
   );
+  unsubscribe();
   system.orchestrator.onEvent((event) => say(eventLine(event)));
 }
 

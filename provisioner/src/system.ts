@@ -43,7 +43,9 @@ export async function openSystem(options: SystemOptions): Promise<System> {
   try {
     await awaitLeftovers(directory.markDirectory, {
       onWait: (count) =>
-        options.onProgress(`waiting for ${count} processes of the last run to flush and end`),
+        options.onProgress(
+          `waiting for ${count} ${count === 1 ? 'process' : 'processes'} of the last run to flush and end`,
+        ),
     });
     await warmUp(directory.cacheDirectory);
     return await serve(directory, options);

@@ -83,11 +83,10 @@ describe('a system that is killed', function () {
     const pids = [...system.daemons().values()];
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     await system.kill9Supervisor();
-    const starting = LocalSystem.start(root, ['--no-demo']);
-    await delay(1_000);
+    system = LocalSystem.launch(root, ['--no-demo']);
+    await system.saying(/waiting for 6 processes of the last run/);
     for (const pid of pids) process.kill(pid, 'SIGCONT');
-    system = await starting;
-    expect(system.output).to.include('waiting for 6 processes of the last run');
+    await system.started();
     await system.volumeBeing('three', 'healthy');
     const again = await system.disk('three');
     await expectAll(again, 9);

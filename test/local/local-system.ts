@@ -8,6 +8,7 @@ import { openDisk, type Disk } from '../initiator/disk.ts';
 import { REPOSITORY } from '../support/daemons.ts';
 
 const START = join(REPOSITORY, 'provisioner/bin/start.js');
+const NODE_COMPILE_CACHE = join(REPOSITORY, '.cache', 'compile');
 const MAYACTL = join(REPOSITORY, 'provisioner/bin/mayactl.js');
 
 export interface Outcome {
@@ -41,7 +42,7 @@ process.once('exit', () => {
 
 function environment(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('OPENEBS_'));
-  return { ...Object.fromEntries(inherited), NO_COLOR: '1', COLUMNS: '80' };
+  return { ...Object.fromEntries(inherited), NO_COLOR: '1', NODE_COMPILE_CACHE };
 }
 
 async function run(
@@ -88,16 +89,24 @@ export class LocalSystem {
     child.stderr?.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
   }
 
-  /** Resolves when the first screen is there. */
-  static async start(directory: string, args: readonly string[] = []): Promise<LocalSystem> {
+  static launch(directory: string, args: readonly string[] = []): LocalSystem {
     const ports = ['--api-port', '0', '--iscsi-port', '0'];
     const child = spawn(process.execPath, [START, '--data-dir', directory, ...ports, ...args], {
       env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const system = new LocalSystem(directory, child);
-    await system.saying(/Ctrl-C stops everything/);
+    return new LocalSystem(directory, child);
+  }
+
+  /** Resolves when the first screen is there. */
+  static async start(directory: string, args: readonly string[] = []): Promise<LocalSystem> {
+    const system = LocalSystem.launch(directory, args);
+    await system.started();
     return system;
+  }
+
+  started(): Promise<void> {
+    return this.saying(/Ctrl-C stops everything/);
   }
 
   /** Everything printed so far. */

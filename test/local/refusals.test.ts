@@ -112,7 +112,7 @@ describe('a start that cannot be', function () {
     const system = await LocalSystem.start(join(root, 'd'), args);
     try {
       expect(system.output).to.include(`(port ${api} is busy)`);
-      expect(system.output).to.include(`(port ${iscsi} was busy when the portal was chosen)`);
+      expect(system.output).to.include(`port ${iscsi} was busy when the portal was chosen`);
       expect((await system.volumeBeing('demo', 'healthy')).portal).to.not.include(`:${iscsi}`);
     } finally {
       await system.stop();

@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
-import type { Orchestrator, VolumeSpec, VolumeView } from '../orchestrator/orchestrator.ts';
+import type {
+  DaemonMetrics,
+  Orchestrator,
+  VolumeSpec,
+  VolumeView,
+} from '../orchestrator/orchestrator.ts';
 import { newRecord } from '../orchestrator/local/record.ts';
 import { viewOf } from '../orchestrator/local/volume-view.ts';
 import { Problem } from '../problem.ts';
@@ -65,8 +70,10 @@ class Shelf implements Orchestrator {
   pools(): Promise<readonly []> {
     return Promise.resolve([]);
   }
-  scrape(): Promise<readonly { labels: { volume: string }; text: string }[]> {
-    return Promise.resolve([{ labels: { volume: 'db' }, text: 'openebs_volume_size_bytes 7\n' }]);
+  scrape(): Promise<readonly DaemonMetrics[]> {
+    return Promise.resolve([
+      { labels: { volume: 'db' }, names: {}, text: 'openebs_volume_size_bytes 7\n' },
+    ]);
   }
   onEvent(): () => void {
     return () => undefined;

@@ -35,10 +35,18 @@ describe('merged metrics', () => {
     expect(changes).to.deep.equal(['openebs_volume_size_bytes', 'openebs_volume_io_seconds']);
   });
 
-  it('leave a label that the source has set itself, whatever its value holds', () => {
-    const own = 'x{volume="we\\"ird}, {name"} 1\ny{replica="r"} 2 1700000000000\n';
+  it('keep labels of the source, whatever their values hold', () => {
+    const own = 'x{path="we\\"ird}, {name",b="c"} 1\ny{op="r"} 2 1700000000000\n';
     expect(mergeMetrics([{ labels: { volume: 'a' }, text: own }])).to.equal(
-      'x{volume="we\\"ird}, {name"} 1\ny{volume="a",replica="r"} 2 1700000000000\n',
+      'x{volume="a",path="we\\"ird}, {name",b="c"} 1\ny{volume="a",op="r"} 2 1700000000000\n',
+    );
+  });
+
+  it('say who it is as the control plane does, not as the daemon calls itself', () => {
+    const own = 'a{volume="0-1-2",replica="unix:/run/1"} 1\n';
+    const names = { 'unix:/run/1': 'replica-1' };
+    expect(mergeMetrics([{ labels: { volume: 'db' }, names, text: own }])).to.equal(
+      'a{volume="db",replica="replica-1"} 1\n',
     );
   });
 });

@@ -1,6 +1,9 @@
 /** The Prometheus text format (0.0.4), as far as it takes to put several daemons' answers into one. */
 export interface MetricSource {
+  /** Given to every sample, instead of what the daemon calls itself. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Values of labels that have a better name here. */
+  readonly names?: Readonly<Record<string, string>>;
   readonly text: string;
 }
 
@@ -12,15 +15,15 @@ interface Family {
 
 /** `name{labels} value`; the labels may hold escaped quotes and braces inside quotes. */
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[^"{}]|"(?:[^"\\]|\\.)*")*)\})?\s+(\S+(?:\s+-?\d+)?)$/;
-const LABEL_NAME = /([a-zA-Z_]\w*)\s*=\s*"(?:[^"\\]|\\.)*"/g;
+const LABEL = /([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"/g;
 
-/** One text of all sources: each sample gets its source's labels where it lacks them, each family one HELP and TYPE. */
+/** One text of all sources: each sample gets its source's labels, each family one HELP and TYPE. */
 export function mergeMetrics(sources: readonly MetricSource[]): string {
   const families = new Map<string, Family>();
-  for (const { labels, text } of sources) {
+  for (const source of sources) {
     let current: Family | null = null;
     let currentName = '';
-    for (const line of text.split('\n')) {
+    for (const line of source.text.split('\n')) {
       const comment = /^# (HELP|TYPE) ([a-zA-Z_:][\w:]*) (.*)$/.exec(line);
       if (comment !== null) {
         const [, keyword, name = '', rest = ''] = comment;
@@ -37,7 +40,7 @@ export function mergeMetrics(sources: readonly MetricSource[]): string {
       const isSuffixed =
         current !== null && new RegExp(`^${currentName}_(bucket|sum|count|total)$`).test(name);
       const family = isSuffixed && current !== null ? current : familyOf(families, name);
-      family.samples.push(`${name}${labelsOf(own, labels)} ${value}`);
+      family.samples.push(`${name}${labelsOf(own, source)} ${value}`);
     }
   }
   return [...families].map(([name, family]) => familyText(name, family)).join('');
@@ -59,12 +62,12 @@ function familyText(name: string, family: Family): string {
   return `${help}${type}${[...new Set(family.samples)].join('\n')}\n`;
 }
 
-function labelsOf(own: string, added: Readonly<Record<string, string>>): string {
-  const present = new Set([...own.matchAll(LABEL_NAME)].map((match) => match[1]));
-  const more = Object.entries(added)
-    .filter(([name]) => !present.has(name))
-    .map(([name, value]) => `${name}="${escapeLabel(value)}"`);
-  const all = [...more, ...(own.trim() === '' ? [] : [own.trim().replace(/,$/, '')])];
+function labelsOf(own: string, { labels, names = {} }: MetricSource): string {
+  const given = Object.entries(labels).map(([name, value]) => [name, escapeLabel(value)] as const);
+  const kept = [...own.matchAll(LABEL)]
+    .map(([, name = '', value = '']) => [name, names[value] ?? value] as const)
+    .filter(([name]) => !(name in labels));
+  const all = [...given, ...kept].map(([name, value]) => `${name}="${value}"`);
   return all.length === 0 ? '' : `{${all.join(',')}}`;
 }
 

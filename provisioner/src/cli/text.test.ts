@@ -6,7 +6,7 @@ import { volumeTable, volumeText } from './commands/volume-text.ts';
 import { findingsText } from './doctor/doctor.ts';
 import { failure, ok } from './doctor/finding.ts';
 import { paintStatus, structured, table } from './output.ts';
-import { wrap } from './wrap.ts';
+import { wrap } from '../wrap.ts';
 
 const replica: ReplicaView = {
   id: '00000000-0000-0000-0000-000000000001',
@@ -94,6 +94,7 @@ describe('what people read', () => {
       dataDirectory: '/home/somebody/.local/share/openebs',
       isDefaultDirectory: true,
       volumes: Array.from({ length: 30 }, (_, i) => ({ ...volume, name: `demo-${i}` })),
+      notes: ['demo: port 3260 is busy: the portal is 127.0.0.1:3261 until the next start'],
       damaged: [],
     });
     expect(widest(text)).to.be.at.most(80);

@@ -93,6 +93,14 @@ export interface VolumeEvent {
   readonly status: VolumeStatus | null;
 }
 
+export interface DaemonMetrics {
+  /** What the daemon is: volume, and replica where it is one. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Names for label values that the daemon does not know better. */
+  readonly names: Readonly<Record<string, string>>;
+  readonly text: string;
+}
+
 export interface Orchestrator {
   readonly kind: 'local';
   /** Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ... */
@@ -109,7 +117,7 @@ export interface Orchestrator {
   nodes(): Promise<readonly NodeView[]>;
   pools(): Promise<readonly PoolView[]>;
   /** Prometheus text of each daemon. */
-  scrape(): Promise<readonly { labels: Readonly<Record<string, string>>; text: string }[]>;
+  scrape(): Promise<readonly DaemonMetrics[]>;
   onEvent(listener: (event: VolumeEvent) => void): () => void;
   stop(): Promise<void>;
 }

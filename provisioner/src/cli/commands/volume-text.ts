@@ -1,7 +1,7 @@
 import type { DamagedVolume, ReplicaView, VolumeView } from '../../orchestrator/orchestrator.ts';
 import { formatSize } from '../../size.ts';
 import { capacityOf, fields, paintStatus, table } from '../output.ts';
-import { wrap } from '../wrap.ts';
+import { wrap } from '../../wrap.ts';
 
 const WIDTH = 80;
 

@@ -3,7 +3,7 @@ import { defaultDataDirectory } from '../../server-file.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../failure.ts';
 import { paintStatus, structured } from '../output.ts';
-import { wrap } from '../wrap.ts';
+import { wrap } from '../../wrap.ts';
 import type { Finding } from './finding.ts';
 import { Host } from './host.ts';
 import { hostChecks } from './host-checks.ts';

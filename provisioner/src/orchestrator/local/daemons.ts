@@ -62,7 +62,7 @@ export function daemonEnvironment(cacheDirectory: string): Record<string, string
 }
 
 function compileCache(cacheDirectory: string): string {
-  return join(cacheDirectory, 'compiled');
+  return process.env['NODE_COMPILE_CACHE'] ?? join(cacheDirectory, 'compiled');
 }
 
 /** Fills the cache before several daemons start at once, and finds out whether they start at all. */

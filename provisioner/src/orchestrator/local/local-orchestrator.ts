@@ -6,6 +6,7 @@ import { MIN_FREE_BYTES } from '../../limits.ts';
 import { Problem, fileProblem } from '../../problem.ts';
 import { formatSize } from '../../size.ts';
 import type {
+  DaemonMetrics,
   DamagedVolume,
   NodeView,
   Orchestrator,
@@ -148,7 +149,7 @@ export class LocalOrchestrator implements Orchestrator {
     ];
   }
 
-  async scrape(): Promise<readonly { labels: Readonly<Record<string, string>>; text: string }[]> {
+  async scrape(): Promise<readonly DaemonMetrics[]> {
     const all = await Promise.all([...this.#runners.values()].map((runner) => runner.scrape()));
     return all.flat();
   }

@@ -10,7 +10,7 @@ import {
   REPLICA_STOP_MS,
   TARGET_STOP_MS,
 } from '../../limits.ts';
-import type { VolumeEvent, VolumeView } from '../orchestrator.ts';
+import type { DaemonMetrics, VolumeEvent, VolumeView } from '../orchestrator.ts';
 import { syncDirectory } from './atomic-file.ts';
 import { controlGet } from './control-client.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
@@ -181,8 +181,11 @@ export class VolumeRunner {
   }
 
   /** Prometheus text of every daemon that answers. */
-  async scrape(): Promise<{ labels: Record<string, string>; text: string }[]> {
+  async scrape(): Promise<DaemonMetrics[]> {
     const volume = this.#record.name;
+    const names = Object.fromEntries(
+      this.#members.map(({ member, dataSocket }) => [`unix:${dataSocket}`, memberName(member)]),
+    );
     const sources = [
       ...(this.#target === null ? [] : [{ labels: { volume }, process: this.#target }]),
       ...this.#members.map(({ member, process }) => ({
@@ -193,7 +196,7 @@ export class VolumeRunner {
     const answers = await Promise.allSettled(
       sources.map(async ({ labels, process }) => {
         const { status, body } = await controlGet(process.controlSocket, '/metrics');
-        return { labels, text: status === 200 ? body : '' };
+        return { labels, names, text: status === 200 ? body : '' };
       }),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
