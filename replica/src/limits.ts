@@ -9,8 +9,10 @@ export const MAX_TABLE_BYTES = 64 * 1024;
 /** Largest JSON payload of a frame. Bytes. */
 export const MAX_JSON_BYTES = 128 * 1024;
 
-/** Named documents of a store together, names included. Bytes. */
+/** Named documents of a store together, with their names and 16 bytes for each. Bytes. */
 export const MAX_DOCUMENTS_BYTES = 64 * 1024;
+/** A membership record as JSON. Bytes. */
+export const MAX_RECORD_BYTES = 16 * 1024;
 /** Regions that the activity log may name at a time. */
 export const MAX_MARKED_REGIONS = 2048;
 /** Epochs of which a store remembers which provisional versions were confirmed; older ones are compared again. */

@@ -70,6 +70,7 @@ export class DataStore implements Store {
   readonly #progress: Progress;
   #events: StoreEvents = NO_EVENTS;
   #failure: StoreError | null = null;
+  #dead = false;
   #closed = false;
   #promisedEpoch: Epoch;
   #promisedSession: Session;
@@ -99,12 +100,13 @@ export class DataStore implements Store {
   }
 
   state(): StoreState {
-    const { record, layers } = this.#parts.durable.superblock;
+    const { record, layers, intact } = this.#parts.durable.superblock;
     return {
       promisedEpoch: this.#promisedEpoch,
       record,
       layers,
       ...this.#parts.start,
+      intact,
       lastVersion: this.#progress.applied,
     };
   }
@@ -152,7 +154,8 @@ export class DataStore implements Store {
       this.#appliedSeq = toSeq(0);
       this.#settledSeq = toSeq(0);
     }
-    if (this.#failure !== null && CURABLE.has(this.#failure.code)) this.#failure = null;
+    if (!this.#dead && this.#failure !== null && CURABLE.has(this.#failure.code))
+      this.#failure = null;
     await this.#parts.durable.promise(epoch, session);
   }
 
@@ -241,7 +244,13 @@ export class DataStore implements Store {
     this.#events.applied(this.#appliedSeq);
   }
 
-  /** The store applies nothing more. */
+  /** Nothing can be marked or made durable any more: no later session may try again. */
+  die(error: StoreError): void {
+    this.#dead = true;
+    this.fail(error);
+  }
+
+  /** The store applies nothing more in this session. */
   readonly fail = (error: StoreError): void => {
     if (this.#failure !== null) return;
     this.#failure = error;
@@ -341,19 +350,22 @@ export class DataStore implements Store {
     this.#closed = true;
     const { reader, commits, regions, durable } = this.#parts;
     await new Promise<void>((resolve) => reader.drained(resolve));
-    let failure = this.#failure;
-    if (failure === null) failure = await new Promise((resolve) => commits.flush(resolve));
-    if (failure === null) {
-      await regions.cleanAll();
-      failure = this.#isFailed() ? this.#failure : null;
-    }
+    // After a failure of one operation the rest is put in order all the same: its pages say what is unknown.
+    await new Promise((resolve) => commits.flush(resolve));
+    const inOrder = !this.#isDead() && (await regions.cleanAll());
+    const failure = this.#failure;
     this.#failure ??= closed();
     try {
-      if (failure === null) await durable.closed(this.#progress.applied);
+      if (inOrder) await durable.closed(this.#progress.applied);
     } finally {
       await this.#parts.release();
     }
-    if (failure !== null && !CURABLE.has(failure.code)) throw failure;
+    if (this.#isDead() && failure !== null) throw failure;
+  }
+
+  /** Asked anew: the last flush or the last cleaning may have failed. */
+  #isDead(): boolean {
+    return this.#dead;
   }
 
   #inRange(offsetBytes: number, lengthBytes: number): boolean {

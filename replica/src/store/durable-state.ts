@@ -5,8 +5,10 @@ import { failureOf } from './failure.ts';
 import { encodeSuperblock } from './superblock.ts';
 import type { Superblock } from './superblock.ts';
 import type { TwoSlotFile } from './two-slot-file.ts';
-import { MAX_CONFIRMED_EPOCHS, MAX_DOCUMENTS_BYTES } from '../limits.ts';
+import { MAX_CONFIRMED_EPOCHS, MAX_DOCUMENTS_BYTES, MAX_RECORD_BYTES } from '../limits.ts';
 
+/** Counted for each document, so that many small ones cannot outgrow the superblock's slot either. */
+const DOCUMENT_OVERHEAD_BYTES = 16;
 const DOCUMENT_NAME = /^[a-z][a-z0-9.-]{0,63}$/;
 
 /**
@@ -56,6 +58,8 @@ export class DurableState {
     const others = known.filter((version) => version.epoch !== confirmed.epoch);
     await this.#change({
       record,
+      // Whoever wrote the record has made this copy equal to the others first.
+      intact: true,
       confirmed: [...others, confirmed].slice(-MAX_CONFIRMED_EPOCHS),
     });
   }
@@ -66,6 +70,12 @@ export class DurableState {
       throw new StoreError(
         'WRONG_VOLUME',
         `The record is of volume ${record.volumeId}, this copy is of ${identity.volumeId}.`,
+      );
+    const recordBytes = JSON.stringify(record).length;
+    if (recordBytes > MAX_RECORD_BYTES)
+      throw new StoreError(
+        'TOO_LARGE',
+        `The record has ${recordBytes} bytes, it may have ${MAX_RECORD_BYTES}.`,
       );
     if (kept === null) return;
     const older =
@@ -91,7 +101,8 @@ export class DurableState {
       );
     const documents = { ...this.superblock.documents, [name]: Uint8Array.from(content) };
     let total = 0;
-    for (const [key, value] of Object.entries(documents)) total += key.length + value.length;
+    for (const [key, value] of Object.entries(documents))
+      total += key.length + value.length + DOCUMENT_OVERHEAD_BYTES;
     if (total > MAX_DOCUMENTS_BYTES)
       throw new StoreError(
         'TOO_LARGE',
@@ -100,8 +111,10 @@ export class DurableState {
     await this.#change({ documents });
   }
 
-  async opened(bootId: string | null): Promise<void> {
-    await this.#change({ bootId, clean: false });
+  /** `sameBoot`: the machine has run on since the last stop. What a loss of power took stays lost however often the store is opened. */
+  async opened(bootId: string | null, sameBoot: boolean): Promise<void> {
+    const { intact, clean } = this.superblock;
+    await this.#change({ bootId, clean: false, intact: intact && (clean || sameBoot) });
   }
 
   async closed(lastVersion: Version): Promise<void> {

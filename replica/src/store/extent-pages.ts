@@ -1,6 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 import type { DiskFile } from './disk.ts';
 import { ExtentPage, PAGE_BYTES } from './extent-page.ts';
+import type { PageState } from './extent-page.ts';
 
 /** What a page costs in memory: its bytes, three views, its entry in the cache. Measured, rounded up. Bytes. */
 export const PAGE_COST_BYTES = PAGE_BYTES + 640;
@@ -16,6 +17,8 @@ export interface ExtentPagesOptions {
   readonly isUntrusted: (extent: number) => boolean;
   /** Makes the page agree with the data; its version becomes unknown. */
   readonly recompute: (page: ExtentPage) => void;
+  /** The first extent at or after the given one in which the data file has data; Infinity when there is none. */
+  readonly nextWithData: (extent: number) => number;
   readonly damaged: (extent: number) => void;
   /** The page could not be written and is gone: the extent's stored page may be older than the data from now on. */
   readonly writeFailed: (extent: number, error: unknown) => void;
@@ -69,14 +72,15 @@ export class ExtentPages {
     if (cached !== undefined) return cached;
     if (this.#options.isUntrusted(extent)) return this.get(extent);
     this.#file.read(this.#viewed.bytes, 0, PAGE_BYTES, extent * PAGE_BYTES);
-    const state = this.#viewed.accept(extent, this.#options.storeTag);
+    const state = this.#accept(this.#viewed, extent);
     return state === 'empty' || state === 'valid' ? this.#viewed : this.get(extent);
   }
 
   /** The first extent from `extent` on that may ever have been written; `end` if none below it. */
   nextPresent(extent: number, end: number): number {
     const data = this.#file.seekData(extent * PAGE_BYTES);
-    const stored = data === null ? end : Math.min(end, Math.floor(data / PAGE_BYTES));
+    const page = data === null ? end : Math.floor(data / PAGE_BYTES);
+    const stored = Math.min(end, page, this.#options.nextWithData(extent));
     let next = extent;
     while (next < stored && !this.#cache.has(next) && !this.#options.isUntrusted(next)) next += 1;
     return next;
@@ -94,7 +98,7 @@ export class ExtentPages {
     this.#spare = null;
     this.#file.read(page.bytes, 0, PAGE_BYTES, extent * PAGE_BYTES);
     const { storeTag } = this.#options;
-    const state = page.accept(extent, storeTag);
+    const state = this.#accept(page, extent);
     if (this.#options.isUntrusted(extent)) {
       page.reset(extent, storeTag);
       this.#options.recompute(page);
@@ -111,6 +115,13 @@ export class ExtentPages {
     }
     this.#cache.set(extent, page);
     return page;
+  }
+
+  /** A page is written before its mark goes, so zeroes where there is data are a page that was lost. */
+  #accept(page: ExtentPage, extent: number): PageState {
+    const state = page.accept(extent, this.#options.storeTag);
+    if (state !== 'empty') return state;
+    return this.#options.nextWithData(extent) === extent ? 'damaged' : 'empty';
   }
 
   #evicted(page: ExtentPage, extent: number): void {

@@ -32,6 +32,11 @@ function meaning(code: string | null): { code: StoreErrorCode; advice: string } 
         advice:
           'Give the directory to the user under which the replica runs (chown -R), or run it as its owner.',
       };
+    case 'ENOTDIR':
+      return {
+        code: 'NOT_A_STORE',
+        advice: 'A part of the path is a file; choose a directory.',
+      };
     case 'EROFS':
       return {
         code: 'READ_ONLY_FILE_SYSTEM',

@@ -1,4 +1,4 @@
-import { fs, zlib } from '../runtime/builtin.ts';
+import { fs, path, zlib } from '../runtime/builtin.ts';
 import {
   BLOCK_BYTES,
   EXTENT_BYTES,
@@ -27,6 +27,7 @@ import { EXTENTS_PER_REGION, Regions } from './regions.ts';
 import { Standing } from './standing.ts';
 import { SUPERBLOCK, decodeSuperblock, encodeSuperblock } from './superblock.ts';
 import type { Superblock } from './superblock.ts';
+import { systemErrorCode } from './system-error.ts';
 import { TwoSlotFile } from './two-slot-file.ts';
 import type { Store, StoreOptions } from './types.ts';
 import { WitnessStore } from './witness-store.ts';
@@ -56,7 +57,7 @@ interface Closable {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { directory, create } = options;
   try {
-    if (create !== null) fs.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
+    if (create !== null) makeDirectory(directory);
     else if (!fs.existsSync(directory)) throw notAStore(directory, 'the directory does not exist');
   } catch (cause) {
     throw failureOf(`making the directory ${directory}`, cause);
@@ -66,6 +67,18 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     return () => clearInterval(timer);
   };
   return openStoreOn({ disk: new NodeDisk(directory), every }, options);
+}
+
+/** One by one: mkdir's own recursion hides why the file system refuses (EROFS becomes ENOENT). */
+function makeDirectory(directory: string): void {
+  if (fs.existsSync(directory)) return;
+  const parent = path.dirname(directory);
+  if (parent !== directory) makeDirectory(parent);
+  try {
+    fs.mkdirSync(directory, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+  }
 }
 
 /** The same on a disk that is brought along. */
@@ -119,7 +132,7 @@ async function openLocked(
   const sameBoot = bootId !== null && bootId === found.bootId;
 
   if (found.identity.role === 'witness') {
-    await durable.opened(bootId);
+    await durable.opened(bootId, sameBoot);
     const release = async (): Promise<void> => {
       await durable.close();
       disk.unlock();
@@ -157,7 +170,7 @@ async function openLocked(
   const commits = new GroupCommit(data, {
     starts: () => (syncing = progress.applied),
     synced: () => (progress.flushed = syncing),
-    failed: (error) => store.fail(error),
+    failed: (error) => store.die(error),
   });
   const pages = new ExtentPages({
     file: meta,
@@ -167,6 +180,10 @@ async function openLocked(
     recompute: (page) => {
       recomputePage(page, data, dataBytes);
       regions.trust(page.extent);
+    },
+    nextWithData: (extent) => {
+      const offset = data.seekData(extent * EXTENT_BYTES);
+      return offset === null ? Infinity : Math.floor(offset / EXTENT_BYTES);
     },
     damaged: (extent) => {
       damagedPages += 1;
@@ -201,7 +218,8 @@ async function openLocked(
       }
     },
     ready: () => store.resume(),
-    failed: (what, cause) => store.fail(failureOf(what, cause)),
+    pagesNotWritten: (cause) => store.fail(failureOf('writing extent pages', cause)),
+    failed: (what, cause) => store.die(failureOf(what, cause)),
   });
   const writer = new Writer({ data, pages, regions, standing });
   const stopMaintenance = environment.every(MAINTENANCE_MS, () => regions.tick());
@@ -232,7 +250,7 @@ async function openLocked(
       `${disk.directory} was not closed in order: ${log.regions.length} regions of 4 MiB are compared before they count.`,
     );
   try {
-    await durable.opened(bootId);
+    await durable.opened(bootId, sameBoot);
   } catch (error) {
     stopMaintenance();
     throw error;
@@ -255,6 +273,7 @@ function createStore(disk: Disk, options: StoreOptions): void {
     documents: {},
     clean: true,
     bootId: null,
+    intact: true,
     lastVersion: NO_VERSION,
     confirmed: [],
   };

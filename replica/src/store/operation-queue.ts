@@ -51,12 +51,12 @@ export class OperationQueue {
     this.#entries.push({ kind: 'flush', done });
   }
 
-  /** Whether an operation that waits changes bytes of the range. */
+  /** Whether an operation that waits touches the range; also a stamp, which can make an extent readable. */
   overlaps(offsetBytes: number, lengthBytes: number): boolean {
     if (this.#operations === 0) return false;
     for (let index = this.#head; index < this.#entries.length; index += 1) {
       const entry = this.#entries[index];
-      if (entry?.kind !== 'operation' || entry.operation.kind === 'stamp') continue;
+      if (entry?.kind !== 'operation') continue;
       const { operation } = entry;
       if (
         operation.offsetBytes < offsetBytes + lengthBytes &&

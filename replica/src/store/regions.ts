@@ -37,6 +37,9 @@ export interface RegionsOptions {
   readonly writePages: (region: number) => void;
   /** Marks became durable, or there is room for more. */
   readonly ready: () => void;
+  /** For want of space, say; it is tried again. */
+  readonly pagesNotWritten: (error: Error) => void;
+  /** Nothing can be marked any more. */
   readonly failed: (what: string, error: Error) => void;
 }
 
@@ -171,13 +174,18 @@ export class Regions {
     this.#stopped = true;
   }
 
-  /** Clears every mark whose pages can be trusted; used when nothing is written any more. */
-  cleanAll(): Promise<void> {
+  /**
+   * Clears every mark whose pages can be trusted; used when nothing is written any more. False when one is left although
+   * its pages are newer than those that are stored.
+   */
+  cleanAll(): Promise<boolean> {
     return new Promise((resolve) => {
+      const finished = (): void =>
+        resolve([...this.#marks.values()].every((region) => region.untrusted !== 0));
       const attempt = (): void => {
-        if (this.#stopped) resolve();
+        if (this.#stopped) resolve(false);
         else if (this.#cleaning || this.#committing) setImmediate(attempt);
-        else this.#clean('all', () => resolve());
+        else this.#clean('all', finished);
       };
       attempt();
     });
@@ -215,7 +223,10 @@ export class Regions {
       for (const region of victims.slice(from, end))
         if (!region.touched) this.#options.writePages(region.index);
     } catch (error) {
-      this.#cleanFailed('writing extent pages', error as Error, finished);
+      // The pages stay dirty and the marks stay: nothing is lost, and the next cleaning tries again.
+      this.#cleaning = false;
+      this.#options.pagesNotWritten(error as Error);
+      finished();
       return;
     }
     if (end < victims.length) {

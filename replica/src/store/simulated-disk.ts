@@ -158,7 +158,7 @@ class SimulatedFile implements DiskFile {
     this.#checkAlive();
     const failure = this.#context.failure('write');
     const lengthBytes = Math.min(failure?.allowBytes ?? (failure ? 0 : Infinity), chunk.length);
-    for (let at = 0; at < lengthBytes; ) {
+    for (let at = 0; at < lengthBytes;) {
       const position = offsetBytes + at;
       const page = Math.floor(position / PAGE);
       const inPage = position - page * PAGE;
@@ -186,7 +186,7 @@ class SimulatedFile implements DiskFile {
     this.#checkAlive();
     const failure = this.#context.failure('read');
     if (failure !== null) throw systemError('read', failure.errno);
-    for (let at = 0; at < lengthBytes; ) {
+    for (let at = 0; at < lengthBytes;) {
       const position = offsetBytes + at;
       const page = Math.floor(position / PAGE);
       const inPage = position - page * PAGE;
@@ -206,7 +206,8 @@ class SimulatedFile implements DiskFile {
     offsetBytes: number,
   ): number {
     const pages = Math.ceil(lengthBytes / PAGE);
-    const cached = this.#context.random() < 0.5 ? pages : Math.floor(this.#context.random() * pages);
+    const cached =
+      this.#context.random() < 0.5 ? pages : Math.floor(this.#context.random() * pages);
     const bytes = Math.min(lengthBytes, cached * PAGE);
     if (bytes > 0) this.read(into, intoOffset, bytes, offsetBytes);
     return bytes;

@@ -19,7 +19,7 @@ export function seededRandom(seed: number): () => number {
 /** crc32 of the segments that result from cutting the range at multiples of the block size. */
 export function segmentChecksums(offsetBytes: number, content: Uint8Array): Buffer {
   const checksums: number[] = [];
-  for (let at = 0; at < content.length; ) {
+  for (let at = 0; at < content.length;) {
     const bytes = Math.min(BLOCK_BYTES - ((offsetBytes + at) % BLOCK_BYTES), content.length - at);
     checksums.push(zlib.crc32(content.subarray(at, at + bytes)));
     at += bytes;

@@ -275,7 +275,7 @@ function numbersIn(bytes: Buffer): Uint32Array {
 
 describe('a store against a model', () => {
   it('holds what was acknowledged, and its known versions are those of its bytes', async () => {
-    const runs = Number(process.env['STORE_MODEL_RUNS'] ?? 20);
+    const runs = Number(process.env['STORE_MODEL_RUNS'] ?? 8);
     await fc.assert(
       fc.asyncProperty(fc.integer(), async (seed) => {
         const run = new Run(seed);

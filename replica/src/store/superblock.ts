@@ -31,6 +31,8 @@ export interface Superblock {
   readonly clean: boolean;
   /** The start of the machine under which the store was last opened. */
   readonly bootId: string | null;
+  /** No loss of power has taken anything since the copy was last known to be whole. */
+  readonly intact: boolean;
   readonly lastVersion: Version;
   /** Provisional versions of these epochs up to these sequence numbers are as good as others. Newest last. */
   readonly confirmed: readonly Version[];
@@ -71,6 +73,7 @@ export function decodeSuperblock(payload: Buffer): Superblock {
     documents: documents(top['documents']),
     clean: flag(top['clean'], 'clean'),
     bootId: top['bootId'] === null ? null : text(top['bootId'], 'bootId'),
+    intact: flag(top['intact'], 'intact'),
     lastVersion: version(top['lastVersion'], 'lastVersion'),
     confirmed: list(top['confirmed'], 'confirmed').map((item) => version(item, 'confirmed')),
   };

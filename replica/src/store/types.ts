@@ -26,6 +26,11 @@ export interface StoreState {
   readonly cleanStart: boolean;
   /** The machine did not restart since the last stop: what was applied is all there, flushed or not. */
   readonly sameBoot: boolean;
+  /**
+   * Every acknowledged write of this copy is there: no loss of power took any since a record last named it. Opening it again or
+   * closing it in order does not bring back what was lost; only such a record, which follows a comparison, does.
+   */
+  readonly intact: boolean;
   /** Highest version applied that is known; after an unclean stop, a lower bound. */
   readonly lastVersion: Version;
 }

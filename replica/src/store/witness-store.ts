@@ -40,6 +40,7 @@ export class WitnessStore implements Store {
       record,
       layers,
       ...this.#parts.start,
+      intact: true,
       lastVersion: NO_VERSION,
     };
   }
