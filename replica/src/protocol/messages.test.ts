@@ -33,6 +33,7 @@ const state = {
   layers: [{ id: 1, createdAt: '2026-01-01T00:00:00.000Z', name: null }],
   cleanStart: true,
   sameBoot: false,
+  intact: true,
   lastVersion: { epoch: epoch(4), seq: seq(123) },
 };
 const refusal = { code: 'NO_SPACE', message: 'the disk is full' };

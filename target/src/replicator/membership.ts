@@ -112,8 +112,8 @@ export type SourcePlan =
       readonly trusted: readonly string[];
     };
 
-/** Nothing that the member had acknowledged can be missing: its page cache outlived the last stop, or was written back. */
-const isIntact = ({ state }: KnownMember): boolean => state.cleanStart || state.sameBoot;
+/** Nothing that the member had acknowledged can be missing: its page cache was never lost, or it was compared since. */
+const isIntact = ({ state }: KnownMember): boolean => state.intact;
 
 const laterVersion = (a: WelcomeState, b: WelcomeState): number =>
   b.lastVersion.epoch - a.lastVersion.epoch || b.lastVersion.seq - a.lastVersion.seq;

@@ -29,6 +29,9 @@ export class RecordKeeper {
   send(record: MembershipRecord, voter: Member): void {
     const { id } = voter;
     if (!record.voters.includes(id)) return;
+    // A record that names a replica makes it believe that it is whole; only one that holds everything may see it.
+    const whole = voter.inSync || (voter.state.kind === 'joining' && voter.state.ready);
+    if (record.inSync.includes(id) && !whole) return;
     voter.putRecord(record).then(
       () => this.#isDurableAt(record, id),
       (error: unknown) => {

@@ -73,11 +73,13 @@ class Checker {
       register.writes++;
     }
     const { target } = this;
+    this.trace(first, count, `${unmap ? 'unmap' : 'write'} ${value}`);
     this.inFlight++;
     target.replicator.submit(
       operation(unmap ? 'unmap' : 'write', first * SECTOR, data.length, [data], (error) => {
         if (target !== this.target) return;
         this.inFlight--;
+        this.trace(first, count, `wrote ${value}: ${error?.code ?? 'ok'}`);
         for (const register of registers) {
           register.writing = null;
           if (error === null) register.possible = new Set([value]);
@@ -115,6 +117,8 @@ class Checker {
         registers.forEach((register, index) => {
           const value = data.readUInt32LE(index * SECTOR);
           const then = before[index]!;
+          if (then.writing === null && register.writes === then.writes && register.possible.size > 1)
+            this.trace(first + index, 1, `settled on ${value}`);
           const allowed =
             then.possible.has(value) ||
             value === then.writing ||
@@ -122,7 +126,7 @@ class Checker {
             value === register.writing;
           assert(
             allowed,
-            `sector ${first + index} read ${value}, allowed ${[...register.possible].join()} or ${register.writing}`,
+            `sector ${first + index} read ${value}, allowed ${[...register.possible].join()} or ${register.writing}${process.env['SIMULATION_LOG'] ? `\n${this.simulation.log.join('\n')}` : ''}`,
           );
           for (let at = 0; at < SECTOR; at += 4) {
             assert.equal(data.readUInt32LE(index * SECTOR + at), value, 'a sector is never torn');
@@ -134,6 +138,12 @@ class Checker {
         });
       }),
     );
+  }
+
+  /** For whoever replays a seed: what happened to each range. */
+  trace(first: number, count: number, what: string): void {
+    const { log, now } = this.simulation;
+    log.push(`${now.toFixed(1)} [${first}, ${first + count}) ${what}`);
   }
 
   flush(): void {
@@ -240,7 +250,7 @@ const run = async (seed: number, steps: number): Promise<Checker> => {
 };
 
 describe('Replicator under simulation', function () {
-  this.timeout(60_000);
+  this.timeout(Number(process.env["SIMULATION_TIMEOUT"] ?? 60_000));
   const seeds = Number(process.env['SIMULATION_SEEDS'] ?? 12);
   const first = Number(process.env['SIMULATION_FIRST_SEED'] ?? 1);
   const steps = Number(process.env['SIMULATION_STEPS'] ?? 1500);
