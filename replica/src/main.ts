@@ -10,7 +10,7 @@ import {
   parseAddress,
   parseSize,
   path,
-  releaseCodePagesWhenIdle,
+  staySmallWhenIdle,
   StartError,
   stopWithParent,
 } from './runtime/index.ts';
@@ -175,7 +175,7 @@ const run = async (options: ReplicaOptions): Promise<void> => {
     });
     // Now, not at the end: the next start is quick and small also after kill -9.
     process.getBuiltinModule('node:module').flushCompileCache();
-    releaseCodePagesWhenIdle(() => {
+    staySmallWhenIdle(() => {
       const { readOps, writeOps, unmapOps, flushes } = store.counters();
       return readOps + writeOps + unmapOps + flushes;
     });

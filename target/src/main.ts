@@ -3,7 +3,7 @@ import {
   formatAddress,
   fs,
   path,
-  releaseCodePagesWhenIdle,
+  staySmallWhenIdle,
   StartError,
   stopWithParent,
 } from '@openebs/replica/runtime';
@@ -178,7 +178,7 @@ const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): v
   );
   // Now, not at the end: the next start is quick and small also after kill -9.
   process.getBuiltinModule('node:module').flushCompileCache();
-  releaseCodePagesWhenIdle(() => facts.server()?.counters.commands ?? 0);
+  staySmallWhenIdle(() => facts.server()?.counters.commands ?? 0);
 };
 
 /** The first signal stops in order, a later one at once. Signals that come together count as one. */

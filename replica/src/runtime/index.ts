@@ -14,4 +14,4 @@ export { Counter, Gauge, Histogram, LATENCY_BOUNDS_SECONDS, MetricRegistry } fro
 export type { ControlOptions, ControlServer } from './control-server.ts';
 export { startControlServer } from './control-server.ts';
 export { stopWithParent } from './parent.ts';
-export { releaseCodePagesWhenIdle } from './resident.ts';
+export { staySmallWhenIdle } from './resident.ts';
