@@ -1,7 +1,7 @@
 /** What of the suite is not simply "runs and passes", each with the reason. */
 
 const NOT_REMOVABLE = 'the suite runs it on removable media only';
-const SANITIZE = 'the suite runs it with --allow-sanitize only, as it wipes the whole medium';
+const SANITIZE = 'the suite asks for --allow-sanitize, and the target does not offer SANITIZE';
 
 const ATOMIC =
   'the target does not offer WRITE ATOMIC: a loss of power may leave a part of a write of several sectors';

@@ -22,6 +22,11 @@ const SUITE_LIMIT_MS = 240_000;
 /** Longer, so that a suite that is stuck is told with what it has printed. */
 const TEST_LIMIT_MS = SUITE_LIMIT_MS + 60_000;
 
+const MODE_HEADER_BYTES = 4;
+/** Header and control page. */
+const MODE_BYTES = MODE_HEADER_BYTES + 12;
+const SWP = 0x08;
+
 const tool = findCommand('iscsi-test-cu');
 const names =
   tool === null ? [] : parseList(spawnSync(tool, ['--list'], { encoding: 'utf8' }).stdout, 'ALL');
@@ -61,12 +66,16 @@ describe("libiscsi's conformance suite", function () {
         expect(assertions[0]).to.include(wrong.assertion);
       });
     } else {
-      it(skipReason === undefined ? name : `${name} is left out: ${skipReason}`, () => {
+      it(skipReason === undefined ? name : `${name}: ${skipReason}`, function () {
         const result = results.get(name);
         expect(result?.outcome, result?.output ?? 'it did not run').to.equal('passed');
-        if (skipReason === undefined)
+        if (skipReason === undefined) {
           expect(result?.skipped, 'it skipped something').to.deep.equal([]);
-        else expect(result?.skipped, 'it runs now: take it off the list').to.not.deep.equal([]);
+        } else {
+          expect(result?.skipped, 'it runs now: take it off the list').to.not.deep.equal([]);
+          // CUnit counts it as passed; it has not run, so it is counted as skipped here.
+          this.skip();
+        }
       });
     }
   }
@@ -85,14 +94,17 @@ describe("libiscsi's conformance suite", function () {
     expect(replicas.map(({ mode }) => mode)).to.deep.equal(['in-sync', 'in-sync', 'in-sync']);
   });
 
-  /** MODE SELECT (6) of the control page. SPC-4 6.11, 7.5.10 */
+  /** MODE SENSE and MODE SELECT (6) of the control page, without block descriptors. SPC-4 6.9, 6.11, 7.5.10 */
   async function setSoftwareWriteProtect(on: boolean): Promise<void> {
     const disk = await openDisk(fixture.volume.portal);
-    const parameters = Buffer.alloc(4 + 12);
-    parameters.set([0x0a, 0x0a], 4);
-    parameters.writeUInt8(on ? 0x08 : 0, 4 + 4);
-    const cdb = Buffer.from([0x15, 0x10, 0, 0, parameters.length, 0]);
-    await disk.run({ cdb, dataOut: parameters });
+    const sense = Buffer.from([0x1a, 0x08, 0x0a, 0, MODE_BYTES, 0]);
+    const { dataIn } = await disk.run({ cdb: sense, dataInBytes: MODE_BYTES });
+    const parameters = Buffer.alloc(MODE_BYTES);
+    dataIn.copy(parameters, MODE_HEADER_BYTES, MODE_HEADER_BYTES);
+    const swpAt = MODE_HEADER_BYTES + 4;
+    parameters.writeUInt8((parameters.readUInt8(swpAt) & ~SWP) | (on ? SWP : 0), swpAt);
+    const select = Buffer.from([0x15, 0x10, 0, 0, MODE_BYTES, 0]);
+    await disk.run({ cdb: select, dataOut: parameters });
     await disk.session.logout();
   }
 });
