@@ -62,9 +62,12 @@ export class HostileFrames {
   }
 
   promise(encoder: FrameEncoder): Buffer {
-    // A session's writes are numbered from 1 on.
-    this.#seq = 0;
     return encoder.frame(frameFields('promise'));
+  }
+
+  /** Writes are numbered on from here. */
+  continueAfter(seq: number): void {
+    this.#seq = seq;
   }
 
   /** One frame as a target would send it. */
@@ -122,7 +125,7 @@ export class HostileFrames {
           9,
         );
       default:
-        return random.chance(0.5) ? this.hello(encoder) : bare('promise');
+        return this.#options.promises && random.chance(0.5) ? bare('promise') : this.hello(encoder);
     }
   }
 
