@@ -2,7 +2,12 @@ import { expect } from 'chai';
 import { EXTENT_BYTES } from '../protocol/types.ts';
 import { fs, path } from '../runtime/builtin.ts';
 import { openStore } from './open.ts';
-import { RealStore, rejection, removeDirectory, temporaryDirectory } from './real-store.ts';
+import {
+  RealStore,
+  rejection,
+  removeDirectory,
+  temporaryDirectory,
+} from './real-store.test-support.ts';
 import type { StoreOptions } from './types.ts';
 
 const { spawnSync } = process.getBuiltinModule('node:child_process');

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { BLOCK_BYTES, EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
-import { RealStore, removeDirectory, temporaryDirectory } from './real-store.ts';
+import { RealStore, removeDirectory, temporaryDirectory } from './real-store.test-support.ts';
 import { seededRandom } from './simulated-volume.ts';
 
 const { spawn } = process.getBuiltinModule('node:child_process');
@@ -18,7 +18,7 @@ const ROUNDS = Number(process.env['STORE_KILL_ROUNDS'] ?? 3);
 const blockOf = (value: number): number => (value * 7919) % BLOCKS;
 
 function writer(directory: string, first: number): string {
-  const real = JSON.stringify(import.meta.resolve('./real-store.ts'));
+  const real = JSON.stringify(import.meta.resolve('./real-store.test-support.ts'));
   return `
     const { RealStore } = await import(${real});
     const one = new RealStore(${JSON.stringify(directory)}, ${SIZE_BYTES});

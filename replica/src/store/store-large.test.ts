@@ -7,7 +7,12 @@ import {
   METADATA_BYTES_FLOOR,
   METADATA_BYTES_PER_TIB,
 } from '../limits.ts';
-import { RealStore, rejection, removeDirectory, temporaryDirectory } from './real-store.ts';
+import {
+  RealStore,
+  rejection,
+  removeDirectory,
+  temporaryDirectory,
+} from './real-store.test-support.ts';
 import { openStore } from './open.ts';
 import { seededRandom } from './simulated-volume.ts';
 

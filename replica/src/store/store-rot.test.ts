@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { PAGE_BYTES, PAGE_LAYOUT } from './extent-page.ts';
-import { RealStore, rejection, removeDirectory, temporaryDirectory } from './real-store.ts';
+import {
+  RealStore,
+  rejection,
+  removeDirectory,
+  temporaryDirectory,
+} from './real-store.test-support.ts';
 import { openStore } from './open.ts';
 import { SUPERBLOCK } from './superblock.ts';
 
