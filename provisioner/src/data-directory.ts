@@ -1,4 +1,4 @@
-import { access, constants, readFile, realpath, rm, stat, statfs } from 'node:fs/promises';
+import { access, constants, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { MIN_FREE_BYTES } from './limits.ts';
@@ -6,7 +6,7 @@ import { makeDirectory } from './make-directory.ts';
 import { replaceFile } from './orchestrator/local/atomic-file.ts';
 import { DataDirectoryBusyError, lockDataDirectory } from './orchestrator/local/data-lock.ts';
 import { Problem, fileProblem } from './problem.ts';
-import { SERVER_FILE, readServerFile, type ServerFile } from './server-file.ts';
+import { readServerFile } from './server-file.ts';
 import { formatSize } from './size.ts';
 
 /**
@@ -35,7 +35,6 @@ export class DataDirectory {
       if (!(await stat(path)).isDirectory()) throw noDirectory(wanted);
       await access(path, constants.W_OK | constants.X_OK);
       const lock = await lockDataDirectory(path);
-      await requireSpace(path);
       const isNew = await prepare(path);
       return new DataDirectory(path, isNew, lock);
     } catch (error) {
@@ -52,12 +51,7 @@ export class DataDirectory {
     return join(this.path, 'run');
   }
 
-  async announce(server: ServerFile): Promise<void> {
-    await replaceFile(join(this.path, SERVER_FILE), `${JSON.stringify(server, null, 2)}\n`);
-  }
-
-  async close(): Promise<void> {
-    await rm(join(this.path, SERVER_FILE), { force: true });
+  close(): void {
     this.#lock.close();
   }
 }
@@ -66,15 +60,22 @@ const SYSTEM_FILE = 'system.json';
 const SYSTEM_FORMAT = 1;
 
 async function prepare(path: string): Promise<boolean> {
+  const isNew = await isUnused(path);
   for (const name of ['volumes', 'logs', 'run', 'cache']) {
     await makeDirectory(join(path, name));
   }
+  return isNew;
+}
+
+async function isUnused(path: string): Promise<boolean> {
   const file = join(path, SYSTEM_FILE);
   let found: string;
   try {
     found = await readFile(file, 'utf8');
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    // Volumes that are there are served also where the disk is full: they can be read, and deleted.
+    await requireSpace(path);
     const system = { formatVersion: SYSTEM_FORMAT, createdAt: new Date().toISOString() };
     await replaceFile(file, `${JSON.stringify(system, null, 2)}\n`);
     return true;

@@ -108,4 +108,7 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
+// A terminal that is closed, or a reader that has enough, must not take the volumes with it.
+process.stdout.on('error', () => undefined);
+process.stderr.on('error', () => undefined);
 main().catch((error: unknown) => fail(error));

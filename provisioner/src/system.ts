@@ -11,6 +11,7 @@ import { awaitLeftovers } from './orchestrator/local/leftovers.ts';
 import { LocalOrchestrator } from './orchestrator/local/local-orchestrator.ts';
 import { LogFile } from './orchestrator/local/log-file.ts';
 import { findFreePort } from './orchestrator/local/ports.ts';
+import { writeServerFile } from './server-file.ts';
 
 /** Loopback only: iSCSI without CHAP and HTTP without TLS stay on this host. */
 const HOST = '127.0.0.1';
@@ -50,7 +51,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
     await warmUp(directory.cacheDirectory);
     return await serve(directory, options);
   } catch (error) {
-    await directory.close();
+    directory.close();
     throw error;
   }
 }
@@ -81,7 +82,11 @@ async function serve(directory: DataDirectory, options: SystemOptions): Promise<
   );
   const apiPort = await listen(app, options.apiPort);
   const apiUrl = `http://${HOST}:${apiPort}`;
-  await directory.announce({ apiUrl, pid: process.pid, startedAt: new Date().toISOString() });
+  await writeServerFile(directory.path, {
+    apiUrl,
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+  });
   return {
     directory,
     orchestrator,
@@ -96,7 +101,7 @@ async function serve(directory: DataDirectory, options: SystemOptions): Promise<
       isReady = false;
       await app.close();
       await orchestrator.stop();
-      await directory.close();
+      directory.close();
     },
   };
 }

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 
 /** Somebody else works in the data directory. */
 export class DataDirectoryBusyError extends Error {
@@ -12,7 +12,6 @@ export class DataDirectoryBusyError extends Error {
  * (Replica directories have a lock of their own besides.)
  */
 export async function lockDataDirectory(directory: string): Promise<Server> {
-  const { dev, ino } = statSync(directory, { bigint: true });
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -22,8 +21,25 @@ export async function lockDataDirectory(directory: string): Promise<Server> {
           : error,
       );
     });
-    server.listen(`\0openebs/${dev}/${ino}`, resolve);
+    server.listen(lockName(directory), resolve);
   });
   server.unref();
   return server;
+}
+
+/** Whether a system holds the lock of the directory at this moment. */
+export function isDataDirectoryLocked(directory: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path: lockName(directory) });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function lockName(directory: string): string {
+  const { dev, ino } = statSync(directory, { bigint: true });
+  return `\0openebs/${dev}/${ino}`;
 }

@@ -20,11 +20,11 @@ export class LogFile {
 
   constructor(path: string) {
     this.path = path;
-    mkdirSync(dirname(path), { recursive: true });
   }
 
   /** A descriptor for the child, and where its output begins. */
   openForChild(): { readonly fd: number; readonly startBytes: number } {
+    mkdirSync(dirname(this.path), { recursive: true });
     const fd = openSync(this.path, 'a', 0o600);
     return { fd, startBytes: fstatSync(fd).size };
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { MAX_SOCKET_PATH_BYTES } from '../../limits.ts';
-import { DataDirectoryBusyError, lockDataDirectory } from './data-lock.ts';
+import { DataDirectoryBusyError, isDataDirectoryLocked, lockDataDirectory } from './data-lock.ts';
 import { findFreePort, tryPort } from './ports.ts';
 import { openRuntimeDirectory } from './runtime-directory.ts';
 
@@ -24,7 +24,9 @@ describe('places of the local orchestrator', () => {
       expect(error).to.be.instanceOf(DataDirectoryBusyError);
     }
     rmSync(link);
+    expect(await isDataDirectoryLocked(directory)).to.equal(true);
     await new Promise((resolve) => lock.close(resolve));
+    expect(await isDataDirectoryLocked(directory)).to.equal(false);
     const again = await lockDataDirectory(directory);
     again.close();
   });
