@@ -1,5 +1,5 @@
 import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
-import { session } from '@openebs/replica/protocol';
+import { epoch, session } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
 import {
@@ -41,7 +41,11 @@ export type Outcome =
 
 const LOST = { code: 'LINK_CLOSED', message: 'lost before it was compared', offsetBytes: null };
 
-const NO_MAJORITY = { code: 'LINK_CLOSED', message: 'no majority kept the record', offsetBytes: null };
+const NO_MAJORITY = {
+  code: 'LINK_CLOSED',
+  message: 'no majority kept the record',
+  offsetBytes: null,
+};
 
 type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
 
@@ -160,7 +164,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
   await Promise.all(members.map((member) => member.flushed()));
   const record: MembershipRecord = {
     volumeId: members[0]?.identity?.volumeId ?? '',
-    epoch: host.epoch as Epoch,
+    epoch: epoch(host.epoch),
     configSeq: (plan.record?.configSeq ?? 0) + 1,
     inSync: [...plan.members].sort(),
     voters: plan.voters,
@@ -200,7 +204,7 @@ const putRecord = async (
         (error: unknown) => {
           left--;
           if (!(error instanceof MemberError)) {
-            reject(error as Error);
+            reject(error instanceof Error ? error : new Error(String(error)));
             return;
           }
           failures.push(error);

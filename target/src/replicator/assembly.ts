@@ -3,11 +3,12 @@ import { epoch, session } from '@openebs/replica/protocol';
 import { activate, type ActivationHost } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { isMajority, majorityOf, nextInSync } from './membership.ts';
-import { Member, MemberError, type MemberOwner } from './member.ts';
+import { Member, type MemberOwner } from './member.ts';
 import type { MemberState } from './member-state.ts';
 import type { WriteOperation } from './operations.ts';
 import { RecordKeeper } from './records.ts';
-import { bringUpToDate, ResyncProgress, type ResyncContext } from './resync.ts';
+import type { ResyncContext, ResyncProgress } from './resync.ts';
+import { Returns } from './returns.ts';
 import type { Stream } from './stream.ts';
 
 /** What the assembly tells the volume. */
@@ -34,11 +35,6 @@ export interface AssemblyOptions {
 }
 
 export type MemberMode = 'in-sync' | 'syncing' | 'offline';
-
-interface Resync {
-  readonly member: Member;
-  readonly progress: ResyncProgress;
-}
 
 type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
@@ -74,7 +70,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   #records: RecordKeeper | null = null;
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];
-  #resyncing: Resync | null = null;
+  readonly #returns: Returns;
   readonly #changeWaiters = new Set<() => void>();
   #cancelTick: (() => void) | null = null;
 
@@ -85,6 +81,11 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.resync = resync;
     this.environment = resync.environment;
     this.graceMs = options.graceMs;
+    this.#returns = new Returns(
+      resync,
+      () => this.#readers,
+      () => this.#reconsider(),
+    );
     this.members = options.addresses.map(
       (address, index) => new Member(address, index, resync.environment, this),
     );
@@ -146,7 +147,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   resyncOf(member: Member): ResyncProgress | null {
-    return this.#resyncing?.member === member ? this.#resyncing.progress : null;
+    return this.#returns.progressOf(member);
   }
 
   start(): void {
@@ -254,8 +255,8 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   memberFenced(member: Member, promisedEpoch: Epoch): void {
-    const { log } = this.environment;
-    log('warn', { replica: member.address, promisedEpoch }, 'fenced by a replica');
+    const fields = { replica: member.address, promisedEpoch };
+    this.environment.log('warn', fields, 'fenced by a replica');
     this.#fencedBy = Math.max(this.#fencedBy, promisedEpoch);
     if (this.#phase === 'serving') this.#fence();
     this.#changed();
@@ -375,7 +376,7 @@ export class Assembly implements MemberOwner, ActivationHost {
 
   #bringBackNext(): void {
     const history = this.#records?.history;
-    if (this.#resyncing !== null || history === undefined) return;
+    if (this.#returns.busy || history === undefined) return;
     const member = this.members.find(
       ({ state, identity, id }) =>
         state.kind === 'promised' &&
@@ -383,67 +384,14 @@ export class Assembly implements MemberOwner, ActivationHost {
         history.inForce.voters.includes(id) &&
         !history.isRequired(id),
     );
-    if (member === undefined) return;
-    const extents = Math.ceil(this.#options.sizeBytes / (1024 * 1024));
-    const progress = new ResyncProgress(this.environment.now(), extents);
-    const resync = { member, progress };
-    this.#resyncing = resync;
-    this.environment.log('info', { replica: member.address }, 'resynchronisation begins');
-    this.#bringBack(resync).then(
-      () => this.#resyncEnded(resync, null),
-      (error: unknown) => {
-        if (error instanceof MemberError || error instanceof RangeError) {
-          this.#resyncEnded(resync, error.message);
-          return;
-        }
-        // A programming error: end the process rather than go on in an unknown state.
-        queueMicrotask(() => {
-          throw error;
-        });
-      },
-    );
-  }
-
-  /** One that belongs to an earlier epoch has nothing to say any more. */
-  #resyncEnded(resync: Resync, failure: string | null): void {
-    if (this.#resyncing !== resync) return;
-    this.#resyncing = null;
-    if (failure !== null) resync.member.drop(`resynchronisation failed: ${failure}`);
-    this.#reconsider();
-  }
-
-  async #bringBack(resync: Resync): Promise<void> {
-    const { member, progress } = resync;
-    const sources = (): readonly Member[] => {
-      if (this.#resyncing !== resync) throw new RangeError('the epoch has ended');
-      return this.#readers;
-    };
-    member.become({ kind: 'syncing' });
-    this.#stream.add(member);
-    await bringUpToDate(this.resync, member, sources, progress);
-    sources();
-    requireState(member, 'syncing');
-    // From here on writes and flushes wait for it. What was completed before it has, and has flushed, before a record names it.
-    member.become({ kind: 'joining', ready: false });
-    this.#reconsider();
-    this.#stream.endTurn();
-    await member.caughtUp();
-    await member.flushed();
-    requireState(member, 'joining');
-    member.become({ kind: 'joining', ready: true });
-    this.environment.log(
-      'info',
-      { replica: member.address, copiedBytes: progress.copiedBytes },
-      'resynchronisation done',
-    );
-    this.#reconsider();
+    if (member !== undefined) this.#returns.begin(member);
   }
 
   #restart(reason: string): void {
     this.environment.log('warn', { reason }, 'the volume is activated anew');
     this.#phase = 'starting';
     this.#records = null;
-    this.#resyncing = null;
+    this.#returns.forget();
     this.#readers = [];
     this.#required = [];
     this.#full = false;
@@ -475,12 +423,3 @@ export class Assembly implements MemberOwner, ActivationHost {
     for (const waiter of [...this.#changeWaiters]) waiter();
   }
 }
-
-/** Between an answer and the continuation of what waited for it, a member can have been lost. */
-const requireState = (member: Member, kind: MemberState['kind']): void => {
-  if (member.state.kind === kind) return;
-  throw new MemberError(
-    { code: 'LINK_CLOSED', message: `is ${member.state.kind} now`, offsetBytes: null },
-    member.address,
-  );
-};

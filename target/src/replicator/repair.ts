@@ -36,8 +36,11 @@ export class Repairs {
         await this.#repair(member, first * BLOCK_BYTES, end, extent);
       } catch (error) {
         if (!(error instanceof MemberError) && !(error instanceof RangeError)) throw error;
-        const { log } = this.#context.environment;
-        log('error', { replica: member.address, reason: error.message }, 'a repair failed');
+        this.#context.environment.log(
+          'error',
+          { replica: member.address, reason: error.message },
+          'a repair failed',
+        );
       } finally {
         this.#known.delete(key);
       }
@@ -58,10 +61,13 @@ export class Repairs {
     } finally {
       locks.release(lock);
     }
-    if (!member.inSync) return;
+    if (!isInSync(member)) return;
     await bringExtent(this.#context, member, others, extent);
     const blocks = (end - start) / BLOCK_BYTES;
     statistics.repairedBlocks += blocks;
     environment.log('warn', { replica: member.address, offsetBytes: start, blocks }, 'repaired');
   }
 }
+
+/** Asked anew after an await. */
+const isInSync = (member: Member): boolean => member.inSync;

@@ -5,8 +5,8 @@ import { VolumeError, type RangeLock, type Volume, type VolumeIo } from '../volu
 import { Assembly, type AssemblyHost } from './assembly.ts';
 import { DocumentError, readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
 import type { Environment } from './environment.ts';
+import { Flushes } from './flushes.ts';
 import type { RequestFailure } from './link.ts';
-import type { Member } from './member.ts';
 import {
   FlushOperation,
   notReady,
@@ -16,7 +16,7 @@ import {
   type OperationHost,
 } from './operations.ts';
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
-import { Repairs } from './repair.ts';
+import { Readers } from './readers.ts';
 import type { SlabPool } from './slab.ts';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
@@ -40,8 +40,6 @@ type Change = 'size' | 'ready' | 'not-ready' | 'fenced';
 const DEFAULT_HOLD_MS = 30_000;
 const DEFAULT_GRACE_MS = 5_000;
 const DRAIN_MS = 10_000;
-/** A read whose answer was damaged on its way is asked again this often. */
-const MAX_DAMAGED_ANSWERS = 3;
 
 /**
  * The volume: initiators' operations on one side, the members on the other.
@@ -56,7 +54,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly assembly: Assembly;
   readonly #environment: Environment;
   readonly #statistics: VolumeStatistics;
-  readonly #repairs: Repairs;
+  readonly #readers: Readers;
   readonly #holdMs: number;
   readonly #listeners: ((change: Change) => void)[] = [];
   /** I/O flows. */
@@ -70,8 +68,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   #held: Operation[] = [];
   #parked: Operation[] = [];
   #calls: ((error: VolumeError | null) => void)[] = [];
-  readonly #flushes = new Set<FlushOperation>();
-  #nextReader = 0;
+  readonly #flushes: Flushes;
   #documentCount = 0;
   #operationsInFlight = 0;
   #bytesInFlight = 0;
@@ -109,7 +106,8 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       resync,
       this,
     );
-    this.#repairs = new Repairs(resync, () => this.assembly.readers);
+    this.#readers = new Readers(resync, () => this.assembly.readers);
+    this.#flushes = new Flushes(this.stream, () => this.assembly.required);
   }
 
   get ready(): boolean {
@@ -222,14 +220,14 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     }
     switch (operation.kind) {
       case 'read':
-        this.#read(operation);
+        this.#readers.read(operation);
         return;
       case 'write':
         if (this.#full === null) this.stream.send(operation);
         else operation.finish(this.#full);
         return;
       case 'flush':
-        this.#flush(operation);
+        this.#flushes.begin(operation);
     }
   }
 
@@ -253,21 +251,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   }
 
   readFailed(operation: ReadOperation, failure: RequestFailure): void {
-    const { member } = operation;
-    member?.readEnded();
-    operation.member = null;
-    switch (failure.code) {
-      case 'LINK_CLOSED':
-      case 'CLOSED':
-        break;
-      case 'DAMAGED':
-        operation.damaged++;
-        operation.failure = failure;
-        break;
-      default:
-        operation.failure = failure;
-        if (member !== null) this.#badCopy(operation, member, failure);
-    }
+    this.#readers.failed(operation, failure);
     this.begin(operation);
   }
 
@@ -299,13 +283,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   }
 
   requiredChanged(): void {
-    const { required } = this.assembly;
-    for (const flush of this.#flushes) {
-      for (const member of flush.waitingFor) {
-        if (!required.includes(member)) flush.waitingFor.delete(member);
-      }
-      this.#checkFlush(flush);
-    }
+    this.#flushes.requiredChanged();
   }
 
   epochEnded(left: readonly WriteOperation[]): void {
@@ -319,11 +297,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
         this.#hold(operation, this.#parked);
       }
     }
-    for (const flush of [...this.#flushes]) {
-      this.#flushes.delete(flush);
-      flush.waitingFor.clear();
-      this.#hold(flush, this.#parked);
-    }
+    for (const flush of this.#flushes.takeAll()) this.#hold(flush, this.#parked);
   }
 
   full(message: string): void {
@@ -382,89 +356,13 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     queue.push(operation);
   }
 
-  #read(operation: ReadOperation): void {
-    const member = this.#chooseReader(operation);
-    if (member === null) {
-      operation.finish(this.#readError(operation));
-      return;
-    }
-    operation.member = member;
-    member.read(operation);
-    this.stream.scheduleTurn();
-  }
-
-  /** Least outstanding reads; the turn goes round among equals. */
-  #chooseReader({ badMembers, damaged }: ReadOperation): Member | null {
-    const { readers } = this.assembly;
-    if (damaged > MAX_DAMAGED_ANSWERS) return null;
-    let best: Member | null = null;
-    const count = readers.length;
-    const first = this.#nextReader++;
-    for (let step = 0; step < count; step++) {
-      const member = readers[(first + step) % count] as Member;
-      if ((badMembers & (1 << member.index)) !== 0) continue;
-      if (best === null || member.reads < best.reads) best = member;
-    }
-    return best;
-  }
-
-  #readError({ failure, offsetBytes }: ReadOperation): VolumeError {
-    return new VolumeError('MEDIUM_ERROR', failure?.message ?? 'no replica could read the range', {
-      offsetBytes: failure?.offsetBytes ?? offsetBytes,
-    });
-  }
-
-  #badCopy(operation: ReadOperation, member: Member, failure: RequestFailure): void {
-    operation.badMembers |= 1 << member.index;
-    this.#statistics.checksumErrors++;
-    const { offsetBytes, lengthBytes } = operation;
-    this.#environment.log(
-      'error',
-      { replica: member.address, code: failure.code, offsetBytes: failure.offsetBytes },
-      `a bad copy: ${failure.message}`,
-    );
-    this.#repairs.request(member, failure.offsetBytes ?? offsetBytes, offsetBytes + lengthBytes);
-  }
-
-  #flush(operation: FlushOperation): void {
-    // What was submitted before goes out before.
-    this.stream.endTurn();
-    this.#flushes.add(operation);
-    const { required } = this.assembly;
-    for (const member of required) operation.waitingFor.add(member);
-    for (const member of required) {
-      member.flush((failure) => this.#flushed(operation, member, failure));
-    }
-    this.stream.scheduleTurn();
-    this.#checkFlush(operation);
-  }
-
-  #flushed(operation: FlushOperation, member: Member, failure: RequestFailure | null): void {
-    if (!this.#flushes.has(operation)) return;
-    if (failure === null) {
-      operation.waitingFor.delete(member);
-      this.#checkFlush(operation);
-    } else if (failure.code !== 'LINK_CLOSED') {
-      // Whether its data are durable is not known any more. It leaves the set, and the flush then waits for the others only.
-      member.drop(`flush failed: ${failure.message} (${failure.code})`);
-    }
-  }
-
-  #checkFlush(operation: FlushOperation): void {
-    if (operation.waitingFor.size > 0 || !this.stream.completes) return;
-    if (this.#flushes.delete(operation)) operation.finish(null);
-  }
-
   /** Everything that waits is answered with this error, and what comes is, until the volume opens. */
   #fail(error: VolumeError): void {
     this.#failing = error;
     for (const operation of this.#parked.splice(0)) operation.finish(error);
     for (const operation of this.#held.splice(0)) operation.finish(error);
     this.stream.forEachPending((operation) => operation.finish(error));
-    for (const flush of [...this.#flushes]) {
-      this.#flushes.delete(flush);
-      flush.finish(error);
-    }
+    for (const flush of this.#flushes.takeAll()) flush.finish(error);
     for (const call of this.#calls.splice(0)) call(error);
   }
 
@@ -489,8 +387,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     const piece = REPLICATOR_LIMITS.allocationBytes;
     for (let at = 0; at < lengthBytes; at += piece) {
       await this.#whenOpen();
-      const { readers } = this.assembly;
-      const member = readers[this.#nextReader++ % readers.length];
+      const member = this.#readers.any();
       if (member === undefined) throw notReady('no replica is in sync');
       const part = await member.allocation(offsetBytes + at, Math.min(piece, lengthBytes - at));
       bitmap.set(part.subarray(0, bitmap.length - at / BLOCK_BYTES / 8), at / BLOCK_BYTES / 8);

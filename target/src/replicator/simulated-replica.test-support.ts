@@ -249,7 +249,10 @@ export class SimulatedLink implements Link {
       batch.pieces().map(({ slab, start, end }) => slab.buffer.subarray(start, end)),
     );
     this.toReplica(() => {
-      const end = this.#decoder.consume(bytes, 0, bytes.length, { reserve: () => 0, paused: false });
+      const end = this.#decoder.consume(bytes, 0, bytes.length, {
+        reserve: () => 0,
+        paused: false,
+      });
       assert.equal(end, bytes.length, 'a batch is whole frames');
       this.#replica.settle();
     });

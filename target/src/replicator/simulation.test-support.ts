@@ -39,7 +39,10 @@ export class Simulation implements World {
     this.random = seededRandom(seed);
     this.sizeBytes = sizeBytes;
     const volume = { volumeId: VOLUME_ID, sizeBytes };
-    this.replicas = Array.from({ length: replicas }, (_, i) => new SimulatedReplica(i, this, volume));
+    this.replicas = Array.from(
+      { length: replicas },
+      (_, i) => new SimulatedReplica(i, this, volume),
+    );
   }
 
   after(delayMs: number, callback: () => void): () => void {
@@ -97,7 +100,11 @@ export class Simulation implements World {
   async step(): Promise<void> {
     let next: Event | undefined;
     for (const event of this.#events) {
-      if (next === undefined || event.at < next.at || (event.at === next.at && event.order < next.order)) {
+      if (
+        next === undefined ||
+        event.at < next.at ||
+        (event.at === next.at && event.order < next.order)
+      ) {
         next = event;
       }
     }
@@ -129,7 +136,8 @@ export class Simulation implements World {
 }
 
 /** Microtasks, and the immediates in which simulated disks complete. */
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+const turn = (): Promise<void> =>
+  new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 export const operation = (
   kind: VolumeIo['kind'],

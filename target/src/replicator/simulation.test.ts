@@ -117,7 +117,11 @@ class Checker {
         registers.forEach((register, index) => {
           const value = data.readUInt32LE(index * SECTOR);
           const then = before[index]!;
-          if (then.writing === null && register.writes === then.writes && register.possible.size > 1)
+          if (
+            then.writing === null &&
+            register.writes === then.writes &&
+            register.possible.size > 1
+          )
             this.trace(first + index, 1, `settled on ${value}`);
           const allowed =
             then.possible.has(value) ||
@@ -171,7 +175,9 @@ class Checker {
     for (const area of AREAS) {
       let read = false;
       this.read(area, AREA_SECTORS, () => (read = true));
-      expect(await this.simulation.runUntil(() => read, 60_000), 'a read is answered').to.equal(true);
+      expect(await this.simulation.runUntil(() => read, 60_000), 'a read is answered').to.equal(
+        true,
+      );
     }
   }
 }
@@ -190,7 +196,8 @@ const identical = (simulation: Simulation): void => {
     disk.open('000001.img').read(image, 0, image.length, 0);
     return image;
   });
-  for (const image of images) expect(image.equals(images[0]!), 'replicas are identical').to.equal(true);
+  for (const image of images)
+    expect(image.equals(images[0]!), 'replicas are identical').to.equal(true);
 };
 
 const restartAll = async (simulation: Simulation): Promise<void> => {
@@ -250,7 +257,7 @@ const run = async (seed: number, steps: number): Promise<Checker> => {
 };
 
 describe('Replicator under simulation', function () {
-  this.timeout(Number(process.env["SIMULATION_TIMEOUT"] ?? 60_000));
+  this.timeout(Number(process.env['SIMULATION_TIMEOUT'] ?? 60_000));
   const seeds = Number(process.env['SIMULATION_SEEDS'] ?? 12);
   const first = Number(process.env['SIMULATION_FIRST_SEED'] ?? 1);
   const steps = Number(process.env['SIMULATION_STEPS'] ?? 1500);

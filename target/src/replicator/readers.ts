@@ -1,0 +1,92 @@
+import { VolumeError } from '../volume.ts';
+import type { RequestFailure } from './link.ts';
+import type { Member } from './member.ts';
+import type { ReadOperation } from './operations.ts';
+import { Repairs } from './repair.ts';
+import type { ResyncContext } from './resync.ts';
+
+/** A read whose answer was damaged on its way is asked again this often. */
+const MAX_DAMAGED_ANSWERS = 3;
+
+/** Spreads reads over the members that are in sync, and turns to another one when a copy is bad. */
+export class Readers {
+  readonly #context: ResyncContext;
+  readonly #members: () => readonly Member[];
+  readonly #repairs: Repairs;
+  #next = 0;
+
+  constructor(context: ResyncContext, members: () => readonly Member[]) {
+    this.#context = context;
+    this.#members = members;
+    this.#repairs = new Repairs(context, members);
+  }
+
+  read(operation: ReadOperation): void {
+    const member = this.#choose(operation);
+    if (member === null) {
+      operation.finish(readError(operation));
+      return;
+    }
+    operation.member = member;
+    member.read(operation);
+    this.#context.stream.scheduleTurn();
+  }
+
+  /** Takes note; the read then begins anew. */
+  failed(operation: ReadOperation, failure: RequestFailure): void {
+    const { member } = operation;
+    member?.readEnded();
+    operation.member = null;
+    switch (failure.code) {
+      case 'LINK_CLOSED':
+      case 'CLOSED':
+        return;
+      case 'DAMAGED':
+        operation.damaged++;
+        operation.failure = failure;
+        return;
+      default:
+        operation.failure = failure;
+        if (member !== null) this.#badCopy(operation, member, failure);
+    }
+  }
+
+  /** Any member in sync, for what is no read; undefined when there is none. */
+  any(): Member | undefined {
+    const members = this.#members();
+    return members[this.#next++ % members.length];
+  }
+
+  /** Least outstanding reads; the turn goes round among equals. */
+  #choose({ badMembers, damaged }: ReadOperation): Member | null {
+    const members = this.#members();
+    if (damaged > MAX_DAMAGED_ANSWERS) return null;
+    let best: Member | null = null;
+    const count = members.length;
+    const first = this.#next++;
+    for (let step = 0; step < count; step++) {
+      const member = members[(first + step) % count] as Member;
+      if ((badMembers & (1 << member.index)) !== 0) continue;
+      if (best === null || member.reads < best.reads) best = member;
+    }
+    return best;
+  }
+
+  #badCopy(operation: ReadOperation, member: Member, failure: RequestFailure): void {
+    operation.badMembers |= 1 << member.index;
+    const { offsetBytes, lengthBytes } = operation;
+    const { environment, statistics } = this.#context;
+    statistics.checksumErrors++;
+    environment.log(
+      'error',
+      { replica: member.address, code: failure.code, offsetBytes: failure.offsetBytes },
+      `a bad copy: ${failure.message}`,
+    );
+    this.#repairs.request(member, failure.offsetBytes ?? offsetBytes, offsetBytes + lengthBytes);
+  }
+}
+
+const readError = ({ failure, offsetBytes }: ReadOperation): VolumeError =>
+  new VolumeError('MEDIUM_ERROR', failure?.message ?? 'no replica could read the range', {
+    offsetBytes: failure?.offsetBytes ?? offsetBytes,
+  });

@@ -1,0 +1,107 @@
+import { EXTENT_BYTES } from '@openebs/replica/protocol';
+import type { MemberState } from './member-state.ts';
+import { type Member, MemberError } from './member.ts';
+import { bringUpToDate, ResyncProgress, type ResyncContext } from './resync.ts';
+
+interface Return {
+  readonly member: Member;
+  readonly progress: ResyncProgress;
+}
+
+/**
+ * Brings members back that are connected and not in sync, one at a time:
+ *
+ *   promised -> syncing (takes the stream, gets what it missed) -> joining (waited for, caught up, flushed) -> a record names it
+ */
+export class Returns {
+  readonly #context: ResyncContext;
+  readonly #sources: () => readonly Member[];
+  /** A member's state has changed, so that a record may have to. */
+  readonly #changed: () => void;
+  #current: Return | null = null;
+
+  constructor(context: ResyncContext, sources: () => readonly Member[], changed: () => void) {
+    this.#context = context;
+    this.#sources = sources;
+    this.#changed = changed;
+  }
+
+  get busy(): boolean {
+    return this.#current !== null;
+  }
+
+  progressOf(member: Member): ResyncProgress | null {
+    return this.#current?.member === member ? this.#current.progress : null;
+  }
+
+  /** The epoch has ended; whoever was on the way back begins anew in the next one. */
+  forget(): void {
+    this.#current = null;
+  }
+
+  begin(member: Member): void {
+    const { environment, sizeBytes } = this.#context;
+    const progress = new ResyncProgress(environment.now(), Math.ceil(sizeBytes / EXTENT_BYTES));
+    const current = { member, progress };
+    this.#current = current;
+    environment.log('info', { replica: member.address }, 'resynchronisation begins');
+    this.#bringBack(current).then(
+      () => this.#ended(current, null),
+      (error: unknown) => {
+        if (error instanceof MemberError || error instanceof RangeError) {
+          this.#ended(current, error.message);
+          return;
+        }
+        // A programming error: end the process rather than go on in an unknown state.
+        queueMicrotask(() => {
+          throw error;
+        });
+      },
+    );
+  }
+
+  /** One that belongs to an earlier epoch has nothing to say any more. */
+  #ended(current: Return, failure: string | null): void {
+    if (this.#current !== current) return;
+    this.#current = null;
+    if (failure !== null) current.member.drop(`resynchronisation failed: ${failure}`);
+    this.#changed();
+  }
+
+  async #bringBack(current: Return): Promise<void> {
+    const { member, progress } = current;
+    const { environment, stream } = this.#context;
+    const sources = (): readonly Member[] => {
+      if (this.#current !== current) throw new RangeError('the epoch has ended');
+      return this.#sources();
+    };
+    member.become({ kind: 'syncing' });
+    stream.add(member);
+    await bringUpToDate(this.#context, member, sources, progress);
+    sources();
+    requireState(member, 'syncing');
+    // From here on writes and flushes wait for it. What was completed before it has, and has flushed, before a record names it.
+    member.become({ kind: 'joining', ready: false });
+    this.#changed();
+    stream.endTurn();
+    await member.caughtUp();
+    await member.flushed();
+    requireState(member, 'joining');
+    member.become({ kind: 'joining', ready: true });
+    environment.log(
+      'info',
+      { replica: member.address, copiedBytes: progress.copiedBytes },
+      'resynchronisation done',
+    );
+    this.#changed();
+  }
+}
+
+/** Between an answer and the continuation of what waited for it, a member can have been lost. */
+const requireState = (member: Member, kind: MemberState['kind']): void => {
+  if (member.state.kind === kind) return;
+  throw new MemberError(
+    { code: 'LINK_CLOSED', message: `is ${member.state.kind} now`, offsetBytes: null },
+    member.address,
+  );
+};
