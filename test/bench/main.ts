@@ -1,9 +1,10 @@
 /**
  * Measures this system beside tgt: the same client, the same machine, one run, interleaved.
  *
- * In each round every workload runs on every system, one directly after the other and in an order that turns from round to
- * round, so that a machine that grows slower meanwhile is slow for all; ratios are taken within a round. Before
- * each measurement dirty pages are written back, so that nobody pays for what another one wrote.
+ * In each round every workload runs on every system, one directly after the other and in an order
+ * that turns from round to round, so that a machine that grows slower meanwhile is slow for all;
+ * ratios are taken within a round. Before each measurement dirty pages are written back, so that
+ * nobody pays for what another one wrote.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -118,8 +119,9 @@ async function measure(systems: readonly System[]): Promise<Measurement[]> {
           ...measured,
         });
         console.log(
-          `round ${round + 1}/${settings.rounds}  ${workload.id.padEnd(24)} ${system.name.padEnd(15)}` +
-            `${measured.iops.toFixed(0).padStart(9)} op/s ${measured.cpuPerOperation.toFixed(1).padStart(8)} us CPU/op`,
+          `round ${round + 1}/${settings.rounds}  ${workload.id.padEnd(24)} ` +
+            `${system.name.padEnd(15)}${measured.iops.toFixed(0).padStart(9)} op/s ` +
+            `${measured.cpuPerOperation.toFixed(1).padStart(8)} us CPU/op`,
         );
       }
     }

@@ -30,8 +30,8 @@ export function report(results: Results): string {
 
 function facts({ machine, settings, systems, date }: Results): string {
   return [
-    `${date}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGib} GiB, Linux ${machine.kernel}, ` +
-      `${machine.fileSystem}, Node.js ${machine.node}, tgt ${machine.tgt}`,
+    `${date}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGib} GiB, ` +
+      `Linux ${machine.kernel}, ${machine.fileSystem}, Node.js ${machine.node}, tgt ${machine.tgt}`,
     Object.entries(settings)
       .map(([key, value]) => `${key} ${value}`)
       .join(', '),
@@ -48,10 +48,15 @@ function table(results: Results, cell: (workload: string, system: string) => str
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((text, column) => (column === 0 ? text.padEnd(widths[0]!) : text.padStart(widths[column]!))).join(' | ')} |`;
-  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
-  return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n');
+  // The first column is text, the others are figures.
+  const line = (row: readonly string[]): string => {
+    const cells = row.map((text, column) =>
+      column === 0 ? text.padEnd(widths[0]!) : text.padStart(widths[column]!),
+    );
+    return `| ${cells.join(' | ')} |`;
+  };
+  const rules = widths.map((width, column) => '-'.repeat(width + 1) + (column === 0 ? '-' : ':'));
+  return [line(rows[0]!), `|${rules.join('|')}|`, ...rows.slice(1).map(line)].join('\n');
 }
 
 const timesText = ({ median, min, max }: Spread): string =>

@@ -7,8 +7,8 @@ import { CheckingLoad } from './checking-load.ts';
 import { firstDifference } from './images.ts';
 
 /**
- * Rounds of load, a blow, repair, and a look at everything. A blow names the processes that it ends; the signal is SIGKILL
- * or, to see that an orderly stop loses nothing either, SIGTERM.
+ * Rounds of load, a blow, repair, and a look at everything. A blow names the processes that it
+ * ends; the signal is SIGKILL or, to see that an orderly stop loses nothing either, SIGTERM.
  */
 export interface Blow {
   readonly signal: 'SIGKILL' | 'SIGTERM';

@@ -16,8 +16,8 @@ const VERIFY_BYTES = 256 * 1024;
 const VERIFY_DEPTH = 4;
 
 /**
- * Many workers that read, write, unmap and flush overlapping ranges at once; each answer is checked when it comes. One
- * checker goes through the whole life of a volume.
+ * Many workers that read, write, unmap and flush overlapping ranges at once; each answer is checked
+ * when it comes. One checker goes through the whole life of a volume.
  */
 export class CheckingLoad {
   readonly checker: RegisterChecker;

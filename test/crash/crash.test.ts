@@ -1,11 +1,12 @@
 /**
- * Goal: nothing that was acknowledged is lost, and nothing stale, torn or of a third value is ever read, whatever process
- * dies at whatever moment.
+ * Goal: nothing that was acknowledged is lost, and nothing stale, torn or of a third value is ever
+ * read, whatever process dies at whatever moment.
  *
- * Method: a volume of one target and three replica processes under a load of overlapping reads, writes and unmaps whose
- * every answer is checked (register-checker.ts). In each round processes are killed (or stopped in order) at a random moment and
- * started again; when all replicas are in sync again the whole volume is read and checked, and the replicas' image files
- * are compared byte by byte. The seed is printed; `node test/crash/main.ts --seed N` repeats it, as far as the
+ * Method: a volume of one target and three replica processes under a load of overlapping reads,
+ * writes and unmaps whose every answer is checked (register-checker.ts). In each round processes
+ * are killed (or stopped in order) at a random moment and started again; when all replicas are in
+ * sync again the whole volume is read and checked, and the replicas' image files are compared byte
+ * by byte. The seed is printed; `node test/crash/main.ts --seed N` repeats it, as far as the
  * machine's timing lets it, and `--rounds 10000` goes on for long.
  */
 import { randomInt } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** The crash test for as long as one likes: node test/crash/main.ts --rounds 10000 --seed 7 --dir /var/tmp */
+/**
+ * The crash test for as long as one likes: node test/crash/main.ts --rounds 10000 --seed 7 --dir
+ * /var/tmp
+ */
 import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -17,7 +17,7 @@ describe('the register checker', () => {
     expect(() => checker.finishRead(checker.startRead(0, 1), [EMPTY])).to.throw(Violation);
   });
 
-  it('takes either value while the write is in flight, but not the old one after the new one', () => {
+  it('takes either value during the write, but not the old one after the new one', () => {
     const checker = new RegisterChecker(1);
     const write = checker.startWrite(0, 1);
     checker.finishRead(checker.startRead(0, 1), [EMPTY]);

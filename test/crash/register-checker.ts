@@ -1,18 +1,20 @@
 /**
  * Checks, while it happens, that every sector behaves as a linearizable register.
  *
- * Each write puts a value into its sectors that no other write has. For such histories Gibbons and Korach ("Testing shared
- * memories", 1997) give an exact criterion. Take a value with its write and all reads of it; `maxStart` is the latest start
- * of these operations and `minFinish` the earliest finish. When a.minFinish < b.maxStart, a must have been
- * there before b. The history is linearizable exactly when no two values of a register must each precede the other,
- * and no read finishes before the write of its value starts.
+ * Each write puts a value into its sectors that no other write has. For such histories Gibbons and
+ * Korach ("Testing shared memories", 1997) give an exact criterion. Take a value with its write and
+ * all reads of it; `maxStart` is the latest start of these operations and `minFinish` the earliest
+ * finish. When a.minFinish < b.maxStart, a must have been there before b. The history is
+ * linearizable exactly when no two values of a register must each precede the other, and no read
+ * finishes before the write of its value starts.
  *
- * A write without an answer (its target was killed) may have happened or not. Until somebody reads it, it says nothing about
- * other values. Nothing of it is left in flight once the volume is served again, so from then on it counts as finished:
- * the sector shows the old or the new value, and goes on showing what was read once.
+ * A write without an answer (its target was killed) may have happened or not. Until somebody reads
+ * it, it says nothing about other values. Nothing of it is left in flight once the volume is served
+ * again, so from then on it counts as finished: the sector shows the old or the new value, and goes
+ * on showing what was read once.
  *
- * A value which another one must follow is dropped when no operation is left that started before that was known;
- * reading it later is a violation.
+ * A value which another one must follow is dropped when no operation is left that started before
+ * that was known; reading it later is a violation.
  */
 
 /** What a sector holds: a write's stamp, or EMPTY for zeroes. */
@@ -72,8 +74,8 @@ export class RegisterChecker {
   }
 
   /**
-   * Zeroes are told apart only where at most one value of a sector is zero: null when they could not be, and the caller
-   * does something else.
+   * Zeroes are told apart only where at most one value of a sector is zero: null when they could
+   * not be, and the caller does something else.
    */
   startUnmap(sector: number, count: number): Operation | null {
     for (let at = sector; at < sector + count; at++) {
@@ -212,7 +214,8 @@ export class RegisterChecker {
     throw new Violation(
       stamp > this.#lastStamp
         ? `sector ${sector}: value ${stamp} was never written`
-        : `sector ${sector}: value ${stamp} is stale or was not written there; it may hold ${held.join(', ')}`,
+        : `sector ${sector}: value ${stamp} is stale or was not written there; ` +
+            `it may hold ${held.join(', ')}`,
     );
   }
 }

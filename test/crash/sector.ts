@@ -2,8 +2,8 @@ import type { Stamp } from './register-checker.ts';
 import { EMPTY, Violation } from './register-checker.ts';
 
 /**
- * What a sector of 512 bytes looks like: 64 words of eight bytes, each with the stamp and its own place on the volume,
- * so that a sector that was torn, moved or mixed with another one is found.
+ * What a sector of 512 bytes looks like: 64 words of eight bytes, each with the stamp and its own
+ * place on the volume, so that a sector that was torn, moved or mixed with another one is found.
  */
 export const SECTOR_BYTES = 512;
 const WORDS = SECTOR_BYTES / 8;
@@ -32,8 +32,9 @@ export function readStamps(bytes: Buffer, first: number): Stamp[] {
     for (let at = begin; at < begin + WORDS * 2; at += 2) {
       if (words[at] !== stamp || words[at + 1] !== place) {
         throw new Violation(
-          `sector ${first + sector}: byte ${(at - begin) * 4} holds ${words[at] ?? 0} at place ${words[at + 1] ?? 0}, ` +
-            `expected ${stamp} at ${place}: torn, misplaced or damaged`,
+          `sector ${first + sector}: byte ${(at - begin) * 4} holds ${words[at] ?? 0} ` +
+            `at place ${words[at + 1] ?? 0}, expected ${stamp} at ${place}: ` +
+            'torn, misplaced or damaged',
         );
       }
       if (stamp !== EMPTY) place = (place + 1) >>> 0;

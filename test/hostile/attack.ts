@@ -5,8 +5,8 @@ import type { Random } from '../support/random.ts';
 export interface Attack {
   readonly address: NetConnectOpts;
   /**
-   * May first do what is right, such as a login. Resolves to what to send then; null when the peer would
-   * not have the opening.
+   * May first do what is right, such as a login. Resolves to what to send then; null when the peer
+   * would not have the opening.
    */
   readonly messages: (socket: Socket) => Promise<readonly Buffer[] | null>;
 }
@@ -26,7 +26,9 @@ const END_WITHIN_MS = 10_000;
 
 export const newTally = (): Tally => ({ messages: 0, connections: 0, refused: 0, stuck: 0 });
 
-/** Attacks one after the other on `width` connections at a time, until so many messages were sent. */
+/**
+ * Attacks one after the other on `width` connections at a time, until so many messages were sent.
+ */
 export async function attackFor(
   options: { readonly messages: number; readonly width: number; readonly random: Random },
   next: () => Attack,

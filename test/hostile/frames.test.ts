@@ -1,10 +1,13 @@
 /**
- * Goal: no bytes on the replication port bring a replica down, make it hang or grow, or disturb the target that it serves.
+ * Goal: no bytes on the replication port bring a replica down, make it hang or grow, or disturb the
+ * target that it serves.
  *
- * Method: right frames of every kind are mutated (bits, lengths, cuts, insertions, with checksums that fit and that don't) and
- * sent over connections that are greeted or not. First to the three replicas of a volume that a witness uses meanwhile; there
- * everything is allowed but a rightful promise, with which anybody who knows the volume takes it over. Then to a replica
- * alone, after a rightful promise, so that writes, records and documents are reached. Seeded; the seed is in the title.
+ * Method: right frames of every kind are mutated (bits, lengths, cuts, insertions, with checksums
+ * that fit and that don't) and sent over connections that are greeted or not. First to the three
+ * replicas of a volume that a witness uses meanwhile; there everything is allowed but a rightful
+ * promise, with which anybody who knows the volume takes it over. Then to a replica alone, after a
+ * rightful promise, so that writes, records and documents are reached. Seeded; the seed is in the
+ * title.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -48,7 +51,10 @@ function addressOf(running: Running): NetConnectOpts {
     : { host: address.host, port: address.port };
 }
 
-/** Sends and waits for the first frame that comes back: its payload when it is of this kind, else null. */
+/**
+ * Sends and waits for the first frame that comes back: its payload when it is of this kind, else
+ * null.
+ */
 async function exchange(socket: Socket, frame: Buffer, kind: number): Promise<string | null> {
   const closed = new AbortController();
   socket.once('close', () => closed.abort());

@@ -15,7 +15,10 @@ import { crc32 } from 'node:zlib';
 import type { Random } from '../support/random.ts';
 import { garbage, mutate } from './mutation.ts';
 
-/** Frames of the replication protocol, right ones and mutated ones. Offsets as docs/protocol.md has them. */
+/**
+ * Frames of the replication protocol, right ones and mutated ones. Offsets as docs/protocol.md has
+ * them.
+ */
 const AT_KIND = 5;
 const AT_EPOCH = 24;
 const AT_TABLE_CHECKSUM = 72;
@@ -23,7 +26,9 @@ const AT_HEADER_CHECKSUM = 76;
 const AT_TABLE_BYTES = 64;
 const PROMISE = 2;
 const PING = 38;
-/** As many of the frames that are sent have sums that fit, so that what was changed is looked at. */
+/**
+ * As many of the frames that are sent have sums that fit, so that what was changed is looked at.
+ */
 const REPAIRED = 0.6;
 
 export interface FrameSourceOptions {

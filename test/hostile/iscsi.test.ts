@@ -1,11 +1,13 @@
 /**
- * Goal: no bytes on the iSCSI port bring a target down, make it hang or grow, or disturb the sessions beside it.
+ * Goal: no bytes on the iSCSI port bring a target down, make it hang or grow, or disturb the
+ * sessions beside it.
  *
- * Method: right PDUs of every kind are mutated (bits, lengths, cuts, insertions) and sent on connections that have logged in or
- * not, to a volume with three replicas that a witness uses meanwhile; commands by which one initiator may rightfully disturb
- * another are left out there, and are included against a target that nobody else uses. Then peers that do nothing: that trickle
- * their login, or never send anything. What once found something is kept in test/corpus/iscsi and sent first.
- * Seeded; the seed is in the title.
+ * Method: right PDUs of every kind are mutated (bits, lengths, cuts, insertions) and sent on
+ * connections that have logged in or not, to a volume with three replicas that a witness uses
+ * meanwhile; commands by which one initiator may rightfully disturb another are left out there, and
+ * are included against a target that nobody else uses. Then peers that do nothing: that trickle
+ * their login, or never send anything. What once found something is kept in test/corpus/iscsi and
+ * sent first. Seeded; the seed is in the title.
  */
 import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -4,7 +4,10 @@ import { encodePdu, NO_DIGESTS, PduReader } from '../initiator/pdu.ts';
 import { garbage } from './mutation.ts';
 import type { Random } from '../support/random.ts';
 
-/** A rightful login on a socket that will be misused; null when it was refused or the connection ended. */
+/**
+ * A rightful login on a socket that will be misused; null when it was refused or the connection
+ * ended.
+ */
 export function logIn(
   socket: Socket,
   options: { readonly targetName: string; readonly random: Random },

@@ -6,7 +6,10 @@ const EDGES = [
   0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff,
 ] as const;
 
-/** Changes one message the way a broken or malicious peer would; most of it stays right, so that it gets deep. */
+/**
+ * Changes one message the way a broken or malicious peer would; most of it stays right, so that it
+ * gets deep.
+ */
 export function mutate(message: Buffer, headerBytes: number, random: Random): Buffer {
   // The header is where the decisions are.
   const limit = random.chance(0.8) ? Math.min(headerBytes, message.length) : message.length;

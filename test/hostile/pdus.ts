@@ -18,11 +18,15 @@ import { garbage, mutate } from './mutation.ts';
 /** iSCSI PDUs, right ones and mutated ones. RFC 7143 11. */
 
 /**
- * Commands and functions that rightfully change what other initiators see: MODE SELECT, RESERVE and RELEASE, START STOP UNIT,
- * FORMAT UNIT, SANITIZE, persistent reservations. Beside a witness they are left out.
+ * Commands and functions that rightfully change what other initiators see: MODE SELECT, RESERVE and
+ * RELEASE, START STOP UNIT, FORMAT UNIT, SANITIZE, persistent reservations. Beside a witness they
+ * are left out.
  */
 const FAR_REACHING = new Set([0x04, 0x15, 0x16, 0x17, 0x1b, 0x48, 0x55, 0x56, 0x57, 0x5f]);
-/** RFC 7143 11.5.1: all but ABORT TASK, ABORT TASK SET and TASK REASSIGN end or disturb others' tasks. */
+/**
+ * RFC 7143 11.5.1: all but ABORT TASK, ABORT TASK SET and TASK REASSIGN end or disturb others'
+ * tasks.
+ */
 const HARMLESS_FUNCTIONS = new Set([1, 2, 8]);
 /** The attack works on the first blocks; what it does there is its own business. */
 const LBA_LIMIT = 1 << 16;

@@ -19,7 +19,9 @@ export class Watch {
     this.#pids = running.map(({ daemon }) => daemon.child.pid!);
   }
 
-  /** Memory is compared with that of this moment: call it after the daemons have worked for a while. */
+  /**
+   * Memory is compared with that of this moment: call it after the daemons have worked for a while.
+   */
   start(): void {
     this.#baseline = this.#pids.map(residentBytes);
     this.#peak = [...this.#baseline];

@@ -10,8 +10,8 @@ const WORKERS = 4;
 const RETRIED = new Set([0x08, 0x18, 0x28]);
 
 /**
- * A peaceful session beside the attack: it writes and reads a few sectors of its own all the time, checks all that it reads,
- * and remembers how long it had to wait.
+ * A peaceful session beside the attack: it writes and reads a few sectors of its own all the time,
+ * checks all that it reads, and remembers how long it had to wait.
  */
 export class Witness {
   operations = 0;

@@ -1,4 +1,7 @@
-/** Command descriptor blocks that the tests send. SBC-3 5, SPC-4 6. Addresses and lengths in blocks of 512 bytes. */
+/**
+ * Command descriptor blocks that the tests send. SBC-3 5, SPC-4 6. Addresses and lengths in blocks
+ * of 512 bytes.
+ */
 const empty = (operation: number): Buffer => {
   const cdb = Buffer.alloc(16);
   cdb.writeUInt8(operation, 0);

@@ -1,6 +1,6 @@
 /**
- * CRC32C (RFC 7143 13.1, the Castagnoli polynomial, reflected), by a table: slow and simple on purpose, so that the
- * digests of the target are checked by code that it does not share.
+ * CRC32C (RFC 7143 13.1, the Castagnoli polynomial, reflected), by a table: slow and simple on
+ * purpose, so that the digests of the target are checked by code that it does not share.
  */
 const POLYNOMIAL = 0x82f63b78;
 

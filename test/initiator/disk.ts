@@ -59,7 +59,10 @@ export function decodeSense(sense: Buffer | null): { key: number; asc: number; a
   };
 }
 
-/** One logical unit by byte offsets; a unit attention is taken and the command, which was not executed, sent again. */
+/**
+ * One logical unit by byte offsets; a unit attention is taken and the command, which was not
+ * executed, sent again.
+ */
 export class Disk {
   readonly session: Session;
   readonly #lun: number;

@@ -1,6 +1,9 @@
 import { crc32cBytes } from './crc32c.ts';
 
-/** Protocol data units as the test initiator sees them: a header of 48 bytes, additional headers, data. RFC 7143 11. */
+/**
+ * Protocol data units as the test initiator sees them: a header of 48 bytes, additional headers,
+ * data. RFC 7143 11.
+ */
 export interface Pdu {
   readonly header: Buffer;
   readonly additional: Buffer;
@@ -106,7 +109,10 @@ export function encodePdu(
   return pieces;
 }
 
-/** Cuts a byte stream into PDUs. Keeps chunks as they come and joins them once, when a PDU is complete. */
+/**
+ * Cuts a byte stream into PDUs. Keeps chunks as they come and joins them once, when a PDU is
+ * complete.
+ */
 export class PduReader {
   digests: Digests = NO_DIGESTS;
   /** What we declared; the target must keep to it. */
@@ -115,7 +121,10 @@ export class PduReader {
   #held = 0;
   #needed = BHS_BYTES;
 
-  /** Calls `onPdu` for each complete PDU; it may change `digests` and `maxDataBytes` for what follows. */
+  /**
+   * Calls `onPdu` for each complete PDU; it may change `digests` and `maxDataBytes` for what
+   * follows.
+   */
   feed(chunk: Buffer, onPdu: (pdu: Pdu) => void): void {
     this.#chunks.push(chunk);
     this.#held += chunk.length;

@@ -57,8 +57,8 @@ interface Request {
 const NOTHING = Buffer.alloc(0);
 
 /**
- * One session of one connection in full feature phase. Strict: sequence numbers, offsets, lengths and residuals that
- * the target gets wrong end the session with a ProtocolViolation.
+ * One session of one connection in full feature phase. Strict: sequence numbers, offsets, lengths
+ * and residuals that the target gets wrong end the session with a ProtocolViolation.
  */
 export class Session {
   readonly negotiated: Negotiated;
@@ -129,7 +129,10 @@ export class Session {
     return (await this.#ask(header, data)).data;
   }
 
-  /** RFC 7143 11.5: the function (1 abort task, 5 logical unit reset...); resolves to the response code. */
+  /**
+   * RFC 7143 11.5: the function (1 abort task, 5 logical unit reset...); resolves to the response
+   * code.
+   */
   async manage(
     fn: number,
     options: { lun?: number; referencedTag?: number } = {},
@@ -262,7 +265,8 @@ export class Session {
   receive(pdu: Pdu): void {
     const opcode = opcodeOf(pdu);
     const flags = flagsOf(pdu);
-    // R2T, a NOP-In ping and Data-In without status carry the next StatSN; all else consumes one. RFC 7143 11.7, 11.8, 11.19
+    // R2T, a NOP-In ping and Data-In without status carry the next StatSN; all else consumes one.
+    // RFC 7143 11.7, 11.8, 11.19
     const consumes =
       opcode !== Opcode.r2t &&
       !(opcode === Opcode.dataIn && (flags & 1) === 0) &&
@@ -332,7 +336,8 @@ export class Session {
     const task = this.#task(pdu);
     const code = pdu.header.readUInt8(At.response);
     if (code !== 0) throw new ProtocolViolation(`SCSI response ${code}: target failure`);
-    // RFC 7143 11.4.8 wants zero where no Data-In was sent, and the number of R2Ts as well: both are met.
+    // RFC 7143 11.4.8 wants zero where no Data-In was sent, and the number of R2Ts as well: both
+    // are met.
     if (task.dataSn > 0 && pdu.header.readUInt32BE(At.expDataSn) !== task.dataSn) {
       throw new ProtocolViolation('ExpDataSN is not the number of Data-In PDUs');
     }

@@ -1,4 +1,7 @@
-/** Seeded random numbers: a failing test prints its seed and can be run again. The generator is sfc32. */
+/**
+ * Seeded random numbers: a failing test prints its seed and can be run again. The generator is
+ * sfc32.
+ */
 export class Random {
   #a: number;
   #b: number;

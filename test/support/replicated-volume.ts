@@ -4,13 +4,16 @@ import type { SessionOptions } from '../initiator/connect.ts';
 import type { Daemon, Flags, ReadyLine } from './daemons.ts';
 import { startReplica, startTarget } from './daemons.ts';
 
-/** A volume of real processes on this host: one target and its replicas, each of which can be killed and started again. */
+/**
+ * A volume of real processes on this host: one target and its replicas, each of which can be killed
+ * and started again.
+ */
 
 const POLL_MS = 25;
 
 /**
- * Where the blocks are kept: replica processes on unix sockets or TCP, stores inside the target's process, or nowhere
- * (`null`, for benchmarks).
+ * Where the blocks are kept: replica processes on unix sockets or TCP, stores inside the target's
+ * process, or nowhere (`null`, for benchmarks).
  */
 export type ReplicaKind = 'unix' | 'tcp' | 'in-process' | 'null';
 
@@ -160,7 +163,10 @@ export class ReplicatedVolume {
     return `${this.#options.directory}/replica-${index}`;
   }
 
-  /** TCP: a free port at the first start, the same one after that, as the target is given fixed addresses. */
+  /**
+   * TCP: a free port at the first start, the same one after that, as the target is given fixed
+   * addresses.
+   */
   #listenAddress(index: number): string {
     if (this.#options.kind === 'unix') return `unix:${this.#replicaDirectory(index)}.sock`;
     return this.replicas[index]?.ready.listen ?? '127.0.0.1:0';
