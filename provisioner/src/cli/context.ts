@@ -21,9 +21,14 @@ export function makeContext(options: GlobalOptions): CliContext {
   return {
     options,
     color: colorAllowed(process.stdout),
-    mayactl: `mayactl${options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`}`,
+    mayactl: `${commandName()}${options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`}`,
     client: () => connect(options),
     out: (text) => process.stdout.write(text),
     note: (text) => process.stderr.write(text),
   };
+}
+
+/** As it was called: npx finds it where the shell does not. */
+export function commandName(): string {
+  return process.env['npm_command'] === 'exec' ? 'npx mayactl' : 'mayactl';
 }

@@ -11,7 +11,7 @@ import {
   listVolumes,
   volumeInfo,
 } from './commands/volume.ts';
-import { makeContext, type CliContext, type GlobalOptions } from './context.ts';
+import { commandName, makeContext, type CliContext, type GlobalOptions } from './context.ts';
 import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
 import { OUTPUT_FORMATS } from './output.ts';
@@ -145,7 +145,8 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof CliFailure) {
     process.stderr.write(`error: ${error.message}\n`);
-    if (error.next !== null) process.stderr.write(`  next: ${error.next}\n`);
+    const next = error.next?.replace(/\bmayactl (?=[-a-z])/g, `${commandName()} `);
+    if (next !== undefined) process.stderr.write(`  next: ${next}\n`);
     return error.exitCode;
   }
   const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
