@@ -1,4 +1,7 @@
-/** Every cap of the replica, in one place. A length from a peer is compared with its cap before anything is allocated. */
+/**
+ * Every cap of the replica, in one place. A length from a peer is compared with its cap before
+ * anything is allocated.
+ */
 
 /** Largest payload of any frame. Bytes. */
 export const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
@@ -15,22 +18,36 @@ export const MAX_DOCUMENTS_BYTES = 64 * 1024;
 export const MAX_RECORD_BYTES = 16 * 1024;
 /** Regions that the activity log may name at a time. */
 export const MAX_MARKED_REGIONS = 2048;
-/** Epochs of which a store remembers which provisional versions were confirmed; older ones are compared again. */
+/**
+ * Epochs of which a store remembers which provisional versions were confirmed; older ones are
+ * compared again.
+ */
 export const MAX_CONFIRMED_EPOCHS = 64;
-/** Memory for extent pages: per TiB of volume, and never less than the floor nor more than the ceiling. Bytes. */
+/**
+ * Memory for extent pages: per TiB of volume, and never less than the floor nor more than the
+ * ceiling. Bytes.
+ */
 export const METADATA_BYTES_PER_TIB = 32 * 1024 * 1024;
 export const METADATA_BYTES_FLOOR = 8 * 1024 * 1024;
 export const METADATA_BYTES_CEILING = 256 * 1024 * 1024;
 
-/** Connections of the data port, at most. When a new one comes the oldest that does not serve goes. */
+/**
+ * Connections of the data port, at most. When a new one comes the oldest that does not serve goes.
+ */
 export const MAX_CONNECTIONS = 16;
 /** From the connection to `hello`. */
 export const HANDSHAKE_TIMEOUT_MS = 15_000;
-/** After `hello` without a promise: a target that only looks around asks for the status or pings meanwhile. */
+/**
+ * After `hello` without a promise: a target that only looks around asks for the status or pings
+ * meanwhile.
+ */
 export const GREETED_TIMEOUT_MS = 120_000;
 /** Of TCP: how long a silent peer is trusted before it is probed. */
 export const KEEP_ALIVE_DELAY_MS = 10_000;
-/** Responses of one turn are collected in buffers of this size, small enough for the processor's cache. Bytes. */
+/**
+ * Responses of one turn are collected in buffers of this size, small enough for the processor's
+ * cache. Bytes.
+ */
 export const SLAB_BYTES = 256 * 1024;
 /** Empty slabs that a connection keeps. */
 export const MAX_FREE_SLABS = 4;
@@ -40,7 +57,10 @@ export const MAX_FREE_LARGE_BYTES = 8 * 1024 * 1024;
 export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
 /** A connection is not read from while the store holds more than this of its writes. Bytes. */
 export const MAX_STORE_QUEUE_BYTES = 32 * 1024 * 1024;
-/** Requests under way in one session that answer later (flushes, reads behind queued writes, records, documents). */
+/**
+ * Requests under way in one session that answer later (flushes, reads behind queued writes,
+ * records, documents).
+ */
 export const MAX_PENDING_REQUESTS = 4096;
 /** Extents whose checksums one request may ask for: each may have to be read. */
 export const MAX_CHECKSUM_EXTENTS = 16;

@@ -70,7 +70,8 @@ const parseOptions = (): ReplicaOptions => {
   const replicaId = options.flag({
     flags: '--replica-id <uuid>',
     description:
-      'Identity of this copy. Without it a new directory gets a random one and an existing one keeps its own.',
+      'Identity of this copy. Without it a new directory gets a random one and an existing one ' +
+      'keeps its own.',
     parse: parseUuid,
   });
   const sizeBytes = options.requiredFlag({
@@ -128,7 +129,8 @@ const open = async (options: ReplicaOptions, warn: (message: string) => void): P
   await store.close();
   throw new StoreError(
     'WRONG_VOLUME',
-    `${directory} holds replica ${found}, not ${replicaId}; give this replica a directory of its own, or leave out --replica-id`,
+    `${directory} holds replica ${found}, not ${replicaId}; give this replica a directory of ` +
+      'its own, or leave out --replica-id',
   );
 };
 
@@ -195,8 +197,8 @@ const run = async (options: ReplicaOptions): Promise<void> => {
 };
 
 /**
- * The first signal stops in order, a later one at once. Signals that come together count as one: Ctrl-C reaches the whole
- * process group, and who started this daemon passes it on as well.
+ * The first signal stops in order, a later one at once. Signals that come together count as one:
+ * Ctrl-C reaches the whole process group, and who started this daemon passes it on as well.
  */
 const onSignals = (stop: (signal: NodeJS.Signals) => void): void => {
   let firstMs: number | null = null;

@@ -1,6 +1,7 @@
 /**
- * Goal: a replica daemon starts, stops and dies as people expect, and says what to do when it cannot start.
- * Method: real daemons on directories that were prepared for the occasion, a small tmpfs for the full disk.
+ * Goal: a replica daemon starts, stops and dies as people expect, and says what to do when it
+ * cannot start. Method: real daemons on directories that were prepared for the occasion, a small
+ * tmpfs for the full disk.
  */
 import { execFileSync } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
@@ -97,7 +98,7 @@ describe('the life of a replica daemon', () => {
     expect((await stopped).code).to.equal(0);
   });
 
-  it('has everything that it acknowledged after kill -9, and says that it was not closed', async () => {
+  it('has all that it acknowledged after kill -9, and says that it was not closed', async () => {
     const first = start();
     const client = await connect(first, 1);
     const data = randomBytes(1024 * 1024);
@@ -139,7 +140,7 @@ describe('the life of a replica daemon', () => {
     client.end();
   });
 
-  it('takes over the unix sockets of a dead process, and leaves those of a living one', async () => {
+  it('takes over unix sockets of the dead, and leaves those of the living', async () => {
     const flags = {
       listen: `unix:${join(directory.path, 'data.sock')}`,
       control: `unix:${join(directory.path, 'control.sock')}`,
@@ -202,7 +203,7 @@ describe('the life of a replica daemon', () => {
     expect(said).to.include('PERMISSION_DENIED').and.to.include(parent);
   });
 
-  it('takes no more writes on a full disk, tells the target why, and goes on reading', async function () {
+  it('takes no writes on a full disk, says why, and goes on reading', async function () {
     const mount = join(directory.path, 'small');
     mkdirSync(mount);
     try {

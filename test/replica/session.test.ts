@@ -1,6 +1,6 @@
 /**
- * Goal: a replica daemon answers a target as the protocol says: who may speak, in which order, and what comes back.
- * Method: real daemons on sockets, a raw client that says right and wrong things.
+ * Goal: a replica daemon answers a target as the protocol says: who may speak, in which order, and
+ * what comes back. Method: real daemons on sockets, a raw client that says right and wrong things.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
@@ -55,7 +55,7 @@ describe('a replica daemon', () => {
     return client;
   };
 
-  it('reads back what was written, acknowledged and flushed, with checksums that agree', async () => {
+  it('reads back what was written and flushed, with checksums that agree', async () => {
     const client = await serve();
     const data = randomBytes(3 * 4096 + 512);
     client.write(1, 8192 - 512, data);
@@ -84,7 +84,7 @@ describe('a replica daemon', () => {
     expect((await client.read(49 * 4096, 4096)).payload[0]).to.equal(49);
   });
 
-  it('reads after the writes that were sent before, in the same segment of the stream', async () => {
+  it('reads after the writes that were sent before, also when they come together', async () => {
     const client = await serve();
     for (let round = 0; round < 20; round++) {
       client.write(round + 1, 32 * 1024 * 1024, Buffer.alloc(4096, round));
@@ -164,7 +164,7 @@ describe('a replica daemon', () => {
     expect((await client.read(SIZE - 4096, 4096)).kind).to.equal('data');
   });
 
-  it('ends an older session with `fenced` when a newer one promises, and applies nothing more of it', async () => {
+  it('ends an older session with `fenced` when a newer one promises', async () => {
     const older = await serve();
     older.write(1, 0, Buffer.alloc(4096, 1));
     await older.acked(1);

@@ -1,6 +1,7 @@
 /**
- * Starts real daemons for tests that cross a process. Each is told to take free ports or unix sockets; its ready line says
- * which. Whatever a test leaves running is killed with the test process.
+ * Starts real daemons for tests that cross a process. Each is told to take free ports or unix
+ * sockets; its ready line says which. Whatever a test leaves running is killed with the test
+ * process.
  */
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
@@ -108,7 +109,10 @@ export const startDaemon = (
   return { child, ready, exited, log, stop: end('SIGTERM'), kill9: end('SIGKILL') };
 };
 
-/** A replica on free loopback ports unless the flags say otherwise; needs `dir`, `volume-id` and `size`. */
+/**
+ * A replica on free loopback ports unless the flags say otherwise; needs `dir`, `volume-id` and
+ * `size`.
+ */
 export const startReplica = (flags: Flags, options?: SpawnOptions): Daemon =>
   startDaemon(
     'replica/src/main.ts',

@@ -1,4 +1,6 @@
-/** A raw client of the replication protocol: what a target says to a replica, one frame at a time. */
+/**
+ * A raw client of the replication protocol: what a target says to a replica, one frame at a time.
+ */
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';

@@ -1,9 +1,15 @@
 import { BLOCK_BYTES } from './types.ts';
 
-/** Node's own crc32, taken without the module loader (see runtime/builtin.ts); the codec imports nothing. */
+/**
+ * Node's own crc32, taken without the module loader (see runtime/builtin.ts); the codec imports
+ * nothing.
+ */
 const { crc32 } = process.getBuiltinModule('node:zlib');
 
-/** Below this many bytes a call into native code costs more than the sum itself (measured: 76 bytes, 140 ns against 280 ns). */
+/**
+ * Below this many bytes a call into native code costs more than the sum itself (measured: 76 bytes,
+ * 140 ns against 280 ns).
+ */
 const SMALL_BYTES = 128;
 
 const [T0, T1, T2, T3] = ((): [Int32Array, Int32Array, Int32Array, Int32Array] => {
@@ -29,7 +35,9 @@ const [T0, T1, T2, T3] = ((): [Int32Array, Int32Array, Int32Array, Int32Array] =
   return tables;
 })();
 
-/** crc32 of bytes[start, end), a u32. For headers and tables: short ranges never leave JavaScript. */
+/**
+ * crc32 of bytes[start, end), a u32. For headers and tables: short ranges never leave JavaScript.
+ */
 export const crc32Range = (bytes: Uint8Array, start: number, end: number): number => {
   if (end - start > SMALL_BYTES) return crc32(bytes.subarray(start, end));
   let sum = -1;
@@ -52,7 +60,10 @@ export const crc32Range = (bytes: Uint8Array, start: number, end: number): numbe
   return (sum ^ -1) >>> 0;
 };
 
-/** How many checksums a range has: the segments that result from cutting it at multiples of BLOCK_BYTES. */
+/**
+ * How many checksums a range has: the segments that result from cutting it at multiples of
+ * BLOCK_BYTES.
+ */
 export const segmentCount = (offsetBytes: number, lengthBytes: number): number =>
   Math.ceil(((offsetBytes % BLOCK_BYTES) + lengthBytes) / BLOCK_BYTES);
 
@@ -74,10 +85,16 @@ export const takeUint32 = (from: Uint8Array, at: number): number =>
     ((from[at + 3] as number) << 24)) >>>
   0;
 
-/** Where in the list of chunks the next segment begins. One for all calls: no call yields between two segments. */
+/**
+ * Where in the list of chunks the next segment begins. One for all calls: no call yields between
+ * two segments.
+ */
 const cursor = { chunk: 0, at: 0 };
 
-/** crc32 of the next `lengthBytes` of the chunks; a segment that straddles chunks is summed piece by piece. */
+/**
+ * crc32 of the next `lengthBytes` of the chunks; a segment that straddles chunks is summed piece by
+ * piece.
+ */
 const nextSegment = (chunks: readonly Uint8Array[], lengthBytes: number): number => {
   let sum = 0;
   let missing = lengthBytes;
@@ -132,8 +149,8 @@ export const computeSegmentChecksums = (
 };
 
 /**
- * Compares a range's bytes with its checksum table. Returns -1 where all agree, else the offset of the first segment
- * that does not, counted from the start of the range. Bytes.
+ * Compares a range's bytes with its checksum table. Returns -1 where all agree, else the offset of
+ * the first segment that does not, counted from the start of the range. Bytes.
  */
 export const verifySegments = (
   offsetBytes: number,

@@ -227,7 +227,8 @@ describe('FrameDecoder', () => {
     expect(kinds).to.deep.equal(['ping', 'flush']);
   });
 
-  // Each file's name is `<what must come out>-<name>.bin`, so that a release that breaks the format is found out.
+  // Each file's name is `<what must come out>-<name>.bin`, so that a release that breaks the format
+  // is found out.
   for (const file of readdirSync(CORPUS).filter((name) => name.endsWith('.bin'))) {
     it(`still answers the kept stream ${file} as before`, () => {
       const expected = file.slice(0, file.indexOf('-'));

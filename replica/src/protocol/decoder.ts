@@ -17,9 +17,11 @@ export interface FrameSource {
 }
 
 /**
- * Bytes to frames. It keeps nothing between two calls but the frame object, which it fills again and again.
- * Checks, in this order: magic, version, header checksum, kind, caps, table checksum, and the payload checksum of everything but
- * `write` and `data`, whose handlers call verifySegments where they have the checksums at hand anyway.
+ * Bytes to frames. It keeps nothing between two calls but the frame object, which it fills again
+ * and again. Checks, in this order: magic, version, header checksum, kind, caps, table checksum,
+ * and the payload checksum of everything but
+ * `write` and `data`, whose handlers call verifySegments where they have the checksums at hand
+ * anyway.
  */
 export class FrameDecoder {
   readonly #frame = new Frame();
@@ -31,8 +33,8 @@ export class FrameDecoder {
   }
 
   /**
-   * Handles the complete frames in buffer[start, end) and returns where the first incomplete one begins.
-   * Throws ProtocolError; the stream cannot be decoded beyond it.
+   * Handles the complete frames in buffer[start, end) and returns where the first incomplete one
+   * begins. Throws ProtocolError; the stream cannot be decoded beyond it.
    */
   consume(buffer: Buffer, start: number, end: number, source: FrameSource): number {
     let position = start;
@@ -85,7 +87,10 @@ export class FrameDecoder {
     return HEADER_BYTES + tableBytes + payloadBytes;
   }
 
-  /** Points table and payload into the buffer and checks what can be checked without knowing the receiver. */
+  /**
+   * Points table and payload into the buffer and checks what can be checked without knowing the
+   * receiver.
+   */
   #body(buffer: Buffer, start: number, end: number): void {
     const frame = this.#frame;
     const tableStart = start + HEADER_BYTES;
@@ -107,7 +112,10 @@ export class FrameDecoder {
   }
 }
 
-/** A peer that speaks something else is told so at its fourth byte, not when it has sent a whole header. */
+/**
+ * A peer that speaks something else is told so at its fourth byte, not when it has sent a whole
+ * header.
+ */
 const checkOpening = (buffer: Buffer, start: number, available: number): void => {
   if (available < at.AT_VERSION) return;
   if (buffer.readUInt32LE(start + at.AT_MAGIC) !== FRAME_MAGIC) {
@@ -121,7 +129,8 @@ const checkOpening = (buffer: Buffer, start: number, available: number): void =>
   if (version !== PROTOCOL_VERSION) {
     throw new ProtocolError(
       'WRONG_VERSION',
-      `the peer speaks version ${version} of the replication protocol, this side ${PROTOCOL_VERSION}; run the same release on both`,
+      `the peer speaks version ${version} of the replication protocol, this side ` +
+        `${PROTOCOL_VERSION}; run the same release on both`,
     );
   }
 };
@@ -150,7 +159,8 @@ const checkLengths = (
       ) {
         throw new ProtocolError(
           'MALFORMED_FRAME',
-          `${kind} at ${offsetBytes} of ${lengthBytes} bytes cannot have ${payloadBytes} bytes of payload and ${tableBytes} of table`,
+          `${kind} at ${offsetBytes} of ${lengthBytes} bytes cannot have ${payloadBytes} bytes ` +
+            `of payload and ${tableBytes} of table`,
         );
       }
       return;

@@ -7,7 +7,10 @@ import * as at from './layout.ts';
 import { FRAME_MAGIC, HEADER_BYTES, PROTOCOL_VERSION, putUint64 } from './layout.ts';
 import type { Epoch, Session } from './types.ts';
 
-/** What differs from frame to frame. On the hot path the caller keeps one such object and changes it. */
+/**
+ * What differs from frame to frame. On the hot path the caller keeps one such object and changes
+ * it.
+ */
 export interface FrameFields {
   kind: FrameKind;
   seq: number;
@@ -55,7 +58,10 @@ export class FrameEncoder {
     this.#sessionHigh = Math.floor(session / 0x1_0000_0000);
   }
 
-  /** Writes the header at into[at, at + HEADER_BYTES); the table behind it must be in place. Returns HEADER_BYTES + tableBytes. */
+  /**
+   * Writes the header at into[at, at + HEADER_BYTES); the table behind it must be in place. Returns
+   * HEADER_BYTES + tableBytes.
+   */
   header(into: Buffer, start: number, fields: FrameFields): number {
     const { volume } = this;
     const { tableBytes } = fields;
@@ -92,7 +98,10 @@ export class FrameEncoder {
     return HEADER_BYTES + tableBytes;
   }
 
-  /** A whole frame of a kind with a `json` or `bytes` body, or with nothing. Allocates: not for the hot path. */
+  /**
+   * A whole frame of a kind with a `json` or `bytes` body, or with nothing. Allocates: not for the
+   * hot path.
+   */
   frame(fields: FrameFields, payload: Uint8Array | null = null): Buffer {
     const tableBytes = payload === null ? 0 : 4;
     const payloadBytes = payload === null ? 0 : payload.length;

@@ -5,7 +5,7 @@ export type ProtocolErrorCode =
   | 'HEADER_CHECKSUM'
   | 'UNKNOWN_KIND'
   | 'TOO_LARGE' // a length above its cap; nothing was allocated for it
-  | 'MALFORMED_FRAME' // lengths that contradict each other, a number above 2^53, a flag that nobody defined
+  | 'MALFORMED_FRAME' // lengths that contradict each other, a number above 2^53, an unknown flag
   | 'TABLE_CHECKSUM'
   | 'PAYLOAD_CHECKSUM'
   | 'MALFORMED_JSON'

@@ -1,8 +1,8 @@
 import { ProtocolError } from './errors.ts';
 
 /**
- * A JSON object from the wire, read field by field; each getter throws MALFORMED_JSON with the field's path. Unknown fields
- * are ignored, so that a later release may add some.
+ * A JSON object from the wire, read field by field; each getter throws MALFORMED_JSON with the
+ * field's path. Unknown fields are ignored, so that a later release may add some.
  */
 export class Fields {
   readonly #path: string;

@@ -25,8 +25,9 @@ export class VolumeKey {
 }
 
 /**
- * One decoded frame. A decoder has one such object and fills it anew for each frame; `table`, `payload` and `chunks` point into
- * the receive buffer. Everything here is therefore valid until the handler returns, and copied by whoever needs it longer.
+ * One decoded frame. A decoder has one such object and fills it anew for each frame; `table`,
+ * `payload` and `chunks` point into the receive buffer. Everything here is therefore valid until
+ * the handler returns, and copied by whoever needs it longer.
  */
 export class Frame {
   kind: FrameKind = 'ping';

@@ -38,7 +38,8 @@ export type FrameKind = keyof typeof KIND_CODES;
 /**
  * What follows the header:
  * - `nothing`: no table, no payload
- * - `segments`: table of crc32, one for each segment of [offset, offset + length) cut at multiples of 4 KiB; payload of `length` bytes
+ * - `segments`: table of crc32, one for each segment of [offset, offset + length) cut at multiples
+ * of 4 KiB; payload of `length` bytes
  * - `json`, `bytes`: table of one crc32 of the payload
  */
 export type BodyShape = 'nothing' | 'segments' | 'json' | 'bytes';

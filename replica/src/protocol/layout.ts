@@ -1,5 +1,6 @@
 /**
- * The frame of the replication protocol. Everything is little endian; a u64 holds an exact integer below 2^53.
+ * The frame of the replication protocol. Everything is little endian; a u64 holds an exact integer
+ * below 2^53.
  *
  *     header (HEADER_BYTES) | table (tableBytes) | payload (payloadBytes)
  *
@@ -29,7 +30,9 @@ export const AT_TABLE_CHECKSUM = 72;
 /** crc32 of all bytes of the header before this field. */
 export const AT_HEADER_CHECKSUM = 76;
 
-/** The same as a table: name, first byte, length. A test asserts that it adds up to HEADER_BYTES. */
+/**
+ * The same as a table: name, first byte, length. A test asserts that it adds up to HEADER_BYTES.
+ */
 export const HEADER_FIELDS: readonly {
   readonly name: string;
   readonly at: number;

@@ -7,7 +7,10 @@ import type { Layer, MembershipRecord, ReplicaRole, Version } from './types.ts';
 import { epoch, seq } from './types.ts';
 import { UUID_PATTERN } from './uuid.ts';
 
-/** The frames whose payload is JSON. Who a replica is, and what it remembers: the same shapes as StoreIdentity and StoreState. */
+/**
+ * The frames whose payload is JSON. Who a replica is, and what it remembers: the same shapes as
+ * StoreIdentity and StoreState.
+ */
 export interface WelcomeIdentity {
   readonly volumeId: string;
   readonly replicaId: string;
@@ -21,10 +24,14 @@ export interface WelcomeState {
   readonly layers: readonly Layer[];
   readonly cleanStart: boolean;
   readonly sameBoot: boolean;
+  readonly intact: boolean;
   readonly lastVersion: Version;
 }
 
-/** `code` is one of ProtocolErrorCode, StoreErrorCode or RefusalCode; a peer of another release may know more. */
+/**
+ * `code` is one of ProtocolErrorCode, StoreErrorCode or RefusalCode; a peer of another release may
+ * know more.
+ */
 export interface Refusal {
   readonly code: string;
   readonly message: string;
@@ -49,7 +56,10 @@ export type Message =
       readonly state: WelcomeState;
     }
   | ({ readonly kind: 'refused' } & Refusal)
-  /** The state after the promise: a record that an older target made durable after `welcome` is in it. */
+  /**
+   * The state after the promise: a record that an older target made durable after `welcome` is in
+   * it.
+   */
   | { readonly kind: 'promised'; readonly state: WelcomeState }
   | { readonly kind: 'document'; readonly name: string; readonly content: Uint8Array | null }
   | ({ readonly kind: 'failed-request'; readonly offsetBytes: number | null } & Refusal)
@@ -81,7 +91,10 @@ export const encodeMessage = (encoder: FrameEncoder, message: Message, requestId
   return encoder.frame(fields, Buffer.from(JSON.stringify(body, base64)));
 };
 
-/** Contents of documents travel as base64. A Buffer has gone through its own toJSON when this sees it, so it looks at the holder. */
+/**
+ * Contents of documents travel as base64. A Buffer has gone through its own toJSON when this sees
+ * it, so it looks at the holder.
+ */
 const base64 = function (this: unknown, key: string, value: unknown): unknown {
   const raw = (this as Record<string, unknown>)[key];
   return raw instanceof Uint8Array
@@ -91,7 +104,10 @@ const base64 = function (this: unknown, key: string, value: unknown): unknown {
 
 export const isMessage = (kind: Frame['kind']): kind is MessageKind => kind in READERS;
 
-/** The frame's JSON, checked field by field; throws MALFORMED_JSON. Keeps nothing of the receive buffer. */
+/**
+ * The frame's JSON, checked field by field; throws MALFORMED_JSON. Keeps nothing of the receive
+ * buffer.
+ */
 export const decodeMessage = (frame: Frame): Message => {
   const { kind } = frame;
   if (!isMessage(kind)) throw new ProtocolError('UNEXPECTED_KIND', `${kind} is no message`);
@@ -178,6 +194,7 @@ const readState = (fields: Fields): WelcomeState => {
     layers: fields.objects('layers', MAX_LAYERS).map(readLayer),
     cleanStart: fields.flag('cleanStart'),
     sameBoot: fields.flag('sameBoot'),
+    intact: fields.flag('intact'),
     lastVersion: readVersion(fields.object('lastVersion')),
   };
 };

@@ -1,13 +1,15 @@
 /**
- * The vocabulary that replicas and targets share. Numbers are exact integers below 2^53: epochs count targets,
- * sequence numbers count writes of one epoch, offsets stay below 64 TiB (2^46).
+ * The vocabulary that replicas and targets share. Numbers are exact integers below 2^53: epochs
+ * count targets, sequence numbers count writes of one epoch, offsets stay below 64 TiB (2^46).
  */
 declare const brand: unique symbol;
 type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
 /** Counts activations of targets; a replica that promised one refuses all lower ones. */
 export type Epoch = Brand<number, 'Epoch'>;
-/** Counts the modifying operations of one epoch, starting at 1, the same number on every replica. */
+/**
+ * Counts the modifying operations of one epoch, starting at 1, the same number on every replica.
+ */
 export type Seq = Brand<number, 'Seq'>;
 /** Names one activation of one target; random, below 2^53. */
 export type Session = Brand<number, 'Session'>;
@@ -37,7 +39,10 @@ export const MAX_VOLUME_BYTES = 64 * 1024 ** 4;
 export interface MembershipRecord {
   readonly volumeId: string;
   readonly epoch: Epoch;
-  /** Counts changes of the record within and across epochs; the newest record has the highest (epoch, configSeq). */
+  /**
+   * Counts changes of the record within and across epochs; the newest record has the highest
+   * (epoch, configSeq).
+   */
   readonly configSeq: number;
   /** Replica ids that hold every acknowledged write. */
   readonly inSync: readonly string[];
@@ -45,10 +50,15 @@ export interface MembershipRecord {
   readonly voters: readonly string[];
 }
 
-/** `data` stores blocks; `witness` keeps only the superblock (promise, record, documents) and votes. */
+/**
+ * `data` stores blocks; `witness` keeps only the superblock (promise, record, documents) and votes.
+ */
 export type ReplicaRole = 'data' | 'witness';
 
-/** One snapshot layer; the last of the list is the live head. Until snapshots are made a volume has one. */
+/**
+ * One snapshot layer; the last of the list is the live head. Until snapshots are made a volume has
+ * one.
+ */
 export interface Layer {
   readonly id: number;
   readonly createdAt: string;

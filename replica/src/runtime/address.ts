@@ -21,7 +21,8 @@ export const parseAddress = (text: string): Address => {
     const bytes = Buffer.byteLength(path);
     if (bytes > MAX_UNIX_PATH_BYTES) {
       throw new AddressError(
-        `"${text}": the path has ${bytes} bytes, a unix socket's may have ${MAX_UNIX_PATH_BYTES}; choose a shorter directory`,
+        `"${text}": the path has ${bytes} bytes, a unix socket's may have ` +
+          `${MAX_UNIX_PATH_BYTES}; choose a shorter directory`,
       );
     }
     return { kind: 'unix', path };

@@ -5,7 +5,10 @@ import { listen } from './listen.ts';
 import type { Logger } from './logger.ts';
 import type { MetricRegistry } from './metrics.ts';
 
-/** Every daemon has these: /healthz (the event loop turns), /readyz (it serves), /metrics, and routes of its own. All are GET. */
+/**
+ * Every daemon has these: /healthz (the event loop turns), /readyz (it serves), /metrics, and
+ * routes of its own. All are GET.
+ */
 export interface ControlOptions {
   readonly address: Address;
   readonly logger: Logger;

@@ -5,8 +5,9 @@ import { fs, net, path } from './builtin.ts';
 import { StartError } from './start-error.ts';
 
 /**
- * Listens and resolves with the real address: the port that was given where 0 was asked for. A unix socket that a dead process
- * left behind is removed, one that somebody listens on is not. Only the owner may connect to a unix socket.
+ * Listens and resolves with the real address: the port that was given where 0 was asked for. A unix
+ * socket that a dead process left behind is removed, one that somebody listens on is not. Only the
+ * owner may connect to a unix socket.
  */
 export const listen = async (server: Server, address: Address): Promise<Address> => {
   if (address.kind === 'unix') await removeStaleSocket(address.path);
@@ -43,13 +44,15 @@ const removeStaleSocket = async (socketPath: string): Promise<void> => {
   if (!stat.isSocket()) {
     throw new StartError(
       'ADDRESS_IN_USE',
-      `cannot listen on unix:${socketPath}: a file that is no socket is there; remove it or choose another path`,
+      `cannot listen on unix:${socketPath}: a file that is no socket is there; remove it or ` +
+        'choose another path',
     );
   }
   if (await answers(socketPath)) {
     throw new StartError(
       'ADDRESS_IN_USE',
-      `cannot listen on unix:${socketPath}: another process listens there; stop it or choose another path`,
+      `cannot listen on unix:${socketPath}: another process listens there; stop it or choose ` +
+        'another path',
     );
   }
   fs.rmSync(socketPath, { force: true });
@@ -63,7 +66,8 @@ const answers = (socketPath: string): Promise<boolean> =>
       resolve(answer);
     };
     socket.once('connect', () => finish(true));
-    // Only a refused connection proves that nobody is there; a full backlog (EAGAIN) or missing rights do not.
+    // Only a refused connection proves that nobody is there; a full backlog (EAGAIN) or missing
+    // rights do not.
     socket.once('error', (error: NodeJS.ErrnoException) => {
       finish(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
@@ -76,7 +80,8 @@ const explain = (error: NodeJS.ErrnoException, address: Address): StartError => 
     case 'EADDRINUSE':
       return new StartError(
         'ADDRESS_IN_USE',
-        `cannot listen on ${where}: another process uses it; stop that process or choose another address (port 0 takes a free one)`,
+        `cannot listen on ${where}: another process uses it; stop that process or choose ` +
+          'another address (port 0 takes a free one)',
         options,
       );
     case 'ENOENT':
@@ -94,7 +99,8 @@ const explain = (error: NodeJS.ErrnoException, address: Address): StartError => 
         'ADDRESS_FORBIDDEN',
         address.kind === 'tcp'
           ? `cannot listen on ${where}: this user may not; choose a port from 1024 on`
-          : `cannot listen on ${where}: this user may not write to the directory; change its owner or choose another path`,
+          : `cannot listen on ${where}: this user may not write to the directory; change its ` +
+              'owner or choose another path',
         options,
       );
     case 'EADDRNOTAVAIL':
@@ -102,7 +108,8 @@ const explain = (error: NodeJS.ErrnoException, address: Address): StartError => 
     case 'EAI_AGAIN':
       return new StartError(
         'ADDRESS_UNKNOWN',
-        `cannot listen on ${where}: this host has no such address; use 127.0.0.1, 0.0.0.0 or an address that "ip address" shows`,
+        `cannot listen on ${where}: this host has no such address; use 127.0.0.1, 0.0.0.0 or ` +
+          'an address that "ip address" shows',
         options,
       );
     default:

@@ -11,8 +11,8 @@ const MAX_UNWRITTEN_BYTES = 64 * 1024;
 const { createRequire } = process.getBuiltinModule('node:module');
 
 /**
- * JSON lines on standard output, written before the call returns: what a daemon said last before it died is there.
- * No worker thread.
+ * JSON lines on standard output, written before the call returns: what a daemon said last before it
+ * died is there. No worker thread.
  */
 export const createLogger = ({
   name,
@@ -30,7 +30,8 @@ export const createLogger = ({
     formatters: { level: (label) => ({ level: label }) },
   };
   const destination = pino.destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
-  // A full disk or a closed pipe costs log lines, never the daemon: it goes on when there is space again.
+  // A full disk or a closed pipe costs log lines, never the daemon: it goes on when there is space
+  // again.
   destination.on('error', () => undefined);
   return pino(options, destination);
 };

@@ -1,6 +1,7 @@
 /**
- * Prometheus metrics, text format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
- * Observing costs a few nanoseconds and allocates nothing: a series is made once and kept by whoever observes.
+ * Prometheus metrics, text format 0.0.4
+ * (https://prometheus.io/docs/instrumenting/exposition_formats/). Observing costs a few nanoseconds
+ * and allocates nothing: a series is made once and kept by whoever observes.
  */
 type Labels = Readonly<Record<string, string>>;
 type MetricType = 'counter' | 'gauge' | 'histogram';

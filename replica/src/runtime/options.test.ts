@@ -8,10 +8,16 @@ import { join } from 'node:path';
 const PROGRAM = `
   import { DaemonOptions, oneOf } from ${JSON.stringify(join(import.meta.dirname, 'options.ts'))};
   import { parseSize } from ${JSON.stringify(join(import.meta.dirname, 'size.ts'))};
-  const options = new DaemonOptions({ name: 'daemon', description: 'What it is.', version: '1.2.3' });
-  const size = options.requiredFlag({ flags: '--max-size <size>', description: 'Bytes.', parse: parseSize });
-  const peers = options.repeatedFlag({ flags: '--peer <name>', description: 'Peer.', parse: (text) => text });
-  const mode = options.flag({ flags: '--mode <mode>', description: 'Mode.', parse: oneOf(['a', 'b']), default: { value: 'a', text: 'a' } });
+  const options = new DaemonOptions({
+    name: 'daemon', description: 'What it is.', version: '1.2.3',
+  });
+  const size = options.requiredFlag({
+    flags: '--max-size <size>', description: 'Bytes.', parse: parseSize });
+  const peers = options.repeatedFlag({
+    flags: '--peer <name>', description: 'Peer.', parse: (text) => text });
+  const mode = options.flag({
+    flags: '--mode <mode>', description: 'Mode.', parse: oneOf(['a', 'b']),
+    default: { value: 'a', text: 'a' } });
   const quick = options.switch({ flags: '--quick', description: 'Quick.' });
   options.parse();
   console.log(JSON.stringify([size(), peers(), mode(), quick()]));

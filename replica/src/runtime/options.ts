@@ -19,8 +19,9 @@ export interface Flag<T> {
 }
 
 /**
- * The command line of a daemon. Every flag can also be given as an environment variable; the command line wins.
- * Wrong usage ends the process with code 2 and a sentence that says what is allowed.
+ * The command line of a daemon. Every flag can also be given as an environment variable; the
+ * command line wins. Wrong usage ends the process with code 2 and a sentence that says what is
+ * allowed.
  */
 export class DaemonOptions {
   readonly #command: CommanderCommand;
@@ -46,7 +47,9 @@ export class DaemonOptions {
       .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT_CODE));
   }
 
-  /** Call the returned function after parse(). Null where the flag was not given and has no default. */
+  /**
+   * Call the returned function after parse(). Null where the flag was not given and has no default.
+   */
   flag<T>(flag: Flag<T>): () => T | null {
     const option = this.#option(flag);
     option.argParser((text: string) => this.#parsed(flag, text));
@@ -66,7 +69,9 @@ export class DaemonOptions {
     const values: T[] = [];
     const option = this.#option({
       ...flag,
-      description: `${flag.description} May be given several times; the variable holds a list with commas.`,
+      description:
+        `${flag.description} May be given several times; the variable holds a list ` +
+        'with commas.',
     });
     option.argParser((text: string) => {
       for (const each of text.split(',')) values.push(this.#parsed(flag, each.trim()));

@@ -1,7 +1,7 @@
 /**
- * A supervisor that starts this daemon with OPENEBS_EXIT_ON_STDIN_EOF=1 keeps the other end of its standard input
- * open and never writes: when that ends, the supervisor is gone, however it died, and the daemon stops as on
- * SIGTERM instead of holding its lock and its port for ever.
+ * A supervisor that starts this daemon with OPENEBS_EXIT_ON_STDIN_EOF=1 keeps the other end of its
+ * standard input open and never writes: when that ends, the supervisor is gone, however it died,
+ * and the daemon stops as on SIGTERM instead of holding its lock and its port for ever.
  */
 export function stopWithParent(
   stop: () => void,

@@ -89,7 +89,7 @@ describe('Receiver', () => {
   });
 
   for (const side of ['accepted', 'dialled'] as const) {
-    it(`receives frames larger than its buffer from a real socket that was ${side}, and sees its end`, async () => {
+    it(`receives frames larger than its buffer from a socket it ${side}, and its end`, async () => {
       const { receiver, frames } = make();
       const server = net.createServer();
       server.listen(0, '127.0.0.1');

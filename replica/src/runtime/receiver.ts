@@ -5,12 +5,13 @@ import { net } from './builtin.ts';
 /**
  * Receives a stream of frames into one buffer that is used again and again.
  *
- * A socket's 'data' event allocates 64 KiB for each read, which costs more than everything else that is done with a large
- * frame (measured at 64 KiB frames: 46 us against 11 us here; at 4 KiB frames 4.2 us against 1.2 us). Here the kernel
- * copies into a buffer small enough to stay in the processor's cache, and frames are seen whole and contiguous.
+ * A socket's 'data' event allocates 64 KiB for each read, which costs more than everything else
+ * that is done with a large frame (measured at 64 KiB frames: 46 us against 11 us here; at 4 KiB
+ * frames 4.2 us against 1.2 us). Here the kernel copies into a buffer small enough to stay in the
+ * processor's cache, and frames are seen whole and contiguous.
  *
- * The price is a rule: what `consume` is shown is borrowed. It is valid until `consume` returns; whoever needs
- * it longer copies it.
+ * The price is a rule: what `consume` is shown is borrowed. It is valid until `consume` returns;
+ * whoever needs it longer copies it.
  */
 export class Receiver {
   #buffer: Buffer;
@@ -26,15 +27,19 @@ export class Receiver {
   #socket: Socket | null = null;
 
   /**
-   * `consume(buffer, start, end)` handles the complete frames in buffer[start, end) and returns the offset of the first byte
-   * that it did not consume. When a frame needs more than is there, it may call `reserve`.
+   * `consume(buffer, start, end)` handles the complete frames in buffer[start, end) and returns the
+   * offset of the first byte that it did not consume. When a frame needs more than is there, it may
+   * call `reserve`.
    */
   constructor(consume: (buffer: Buffer, start: number, end: number) => number) {
     this.#consume = consume;
     this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
   }
 
-  /** Makes sure that a frame of this many bytes will fit; the caller has compared it with its cap. Bytes. */
+  /**
+   * Makes sure that a frame of this many bytes will fit; the caller has compared it with its cap.
+   * Bytes.
+   */
   reserve(frameBytes: number): void {
     if (frameBytes > this.#reserved) this.#reserved = frameBytes;
   }
@@ -68,9 +73,9 @@ export class Receiver {
   }
 
   /**
-   * Takes over a socket that a server has accepted. net.Server has no option for a reused buffer, so the handle moves to a new
-   * Socket made with it; where a Node.js version has no such handle the 'data' events are copied instead.
-   * Returns the socket to use from now on.
+   * Takes over a socket that a server has accepted. net.Server has no option for a reused buffer,
+   * so the handle moves to a new Socket made with it; where a Node.js version has no such handle
+   * the 'data' events are copied instead. Returns the socket to use from now on.
    */
   adopt(accepted: Socket): Socket {
     const { _handle: handle } = accepted as unknown as { _handle?: object | null };
@@ -137,7 +142,8 @@ export class Receiver {
   #space(): Buffer {
     const held = this.#end - this.#start;
     if (held === 0) {
-      // Back to the usual size once a large frame has passed: an idle connection holds no more than that.
+      // Back to the usual size once a large frame has passed: an idle connection holds no more than
+      // that.
       if (this.#buffer.length > RECEIVE_BUFFER_BYTES && this.#reserved <= RECEIVE_BUFFER_BYTES) {
         this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
       }
@@ -162,5 +168,7 @@ export class Receiver {
   }
 }
 
-/** Small enough for a processor's second-level cache, large enough for 60 frames of 4 KiB. Bytes. */
+/**
+ * Small enough for a processor's second-level cache, large enough for 60 frames of 4 KiB. Bytes.
+ */
 export const RECEIVE_BUFFER_BYTES = 256 * 1024;

@@ -15,7 +15,10 @@ interface Mapping {
   readonly lengthBytes: bigint;
 }
 
-/** Parts of a file in memory that cannot be written and of which no page differs from the file: proc(5), smaps. */
+/**
+ * Parts of a file in memory that cannot be written and of which no page differs from the file:
+ * proc(5), smaps.
+ */
 const cleanMappings = (smaps: string, file: string): Mapping[] => {
   const mappings: Mapping[] = [];
   for (const entry of smaps.split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)) {
@@ -29,10 +32,10 @@ const cleanMappings = (smaps: string, file: string): Mapping[] => {
 };
 
 /**
- * Gives back the resident pages of Node's own executable, and what malloc holds without need. Starting a daemon and compiling
- * its hot path touch 40 MB of the executable that an idle daemon never uses again. Those pages are equal to the
- * file: what is needed comes back from the page cache by minor faults, a millisecond for all of it. Does nothing
- * where that is not possible.
+ * Gives back the resident pages of Node's own executable, and what malloc holds without need.
+ * Starting a daemon and compiling its hot path touch 40 MB of the executable that an idle daemon
+ * never uses again. Those pages are equal to the file: what is needed comes back from the page
+ * cache by minor faults, a millisecond for all of it. Does nothing where that is not possible.
  */
 export const releasePages = (): void => {
   if (process.platform !== 'linux') return;
@@ -52,7 +55,10 @@ export const releasePages = (): void => {
   }
 };
 
-/** What a burst of work left on the heap: V8 collects when it allocates, which an idle daemon does not. */
+/**
+ * What a burst of work left on the heap: V8 collects when it allocates, which an idle daemon does
+ * not.
+ */
 const collectGarbage = (): void => {
   process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc');
   const collect = process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
@@ -60,8 +66,8 @@ const collectGarbage = (): void => {
 };
 
 /**
- * Makes the daemon small once now, and again whenever it has come to rest: `operations` has changed since the last
- * time, but not during the last interval.
+ * Makes the daemon small once now, and again whenever it has come to rest: `operations` has changed
+ * since the last time, but not during the last interval.
  */
 export const staySmallWhenIdle = (operations: () => number): void => {
   releasePages();

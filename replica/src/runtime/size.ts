@@ -35,7 +35,8 @@ export const parseSize = (text: string): number => {
   const unit = UNITS[(match?.[3] ?? '').toLowerCase()];
   if (match === null || unit === undefined) {
     throw new SizeError(
-      `"${text}" is no size; write bytes or a number with a unit, as 1GiB, 512Mi, 1.5TiB or 10G (G is 10^9, Gi and GiB are 2^30)`,
+      `"${text}" is no size; write bytes or a number with a unit, as 1GiB, 512Mi, 1.5TiB or ` +
+        '10G (G is 10^9, Gi and GiB are 2^30)',
     );
   }
   const fraction = match[2] ?? '';

@@ -5,7 +5,9 @@ import { SLAB_BYTES } from '../limits.ts';
 import type { Slab } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 
-/** Takes writes without copying, as a socket does, and looks at the bytes only when it lets them go. */
+/**
+ * Takes writes without copying, as a socket does, and looks at the bytes only when it lets them go.
+ */
 class LazySocket {
   readonly sent: Buffer[] = [];
   readonly #pending: { readonly bytes: Buffer; readonly done: () => void }[] = [];
@@ -83,7 +85,7 @@ describe('Outbox', () => {
     expect(outbox.queuedBytes).to.equal(0);
   });
 
-  it('sends every frame once and unharmed, whatever is detached, taken back or slow to leave', () => {
+  it('sends every frame once and unharmed, whatever is detached, taken back or slow', () => {
     const action = fc.oneof(
       fc.record({
         kind: fc.constantFrom('put' as const, 'detach' as const, 'unreserve' as const),

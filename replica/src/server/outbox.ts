@@ -5,7 +5,10 @@ import { MAX_FREE_LARGE_BYTES, MAX_FREE_SLABS, SLAB_BYTES } from '../limits.ts';
 /** A buffer of responses. It is free again when nothing in it waits to be filled or sent. */
 export class Slab {
   readonly buffer: Buffer;
-  /** Writes of the socket that have not called back, regions that are still to be filled, and 1 while it is the current one. */
+  /**
+   * Writes of the socket that have not called back, regions that are still to be filled, and 1
+   * while it is the current one.
+   */
   uses = 0;
   /** Made once, so that a write costs no closure. */
   readonly sent: () => void;
@@ -17,10 +20,12 @@ export class Slab {
 }
 
 /**
- * The responses of one connection. Frames are written into slabs in place; all that were made in one turn of the event loop
- * leave together. A slab is used again only when the socket has taken what is in it.
+ * The responses of one connection. Frames are written into slabs in place; all that were made in
+ * one turn of the event loop leave together. A slab is used again only when the socket has taken
+ * what is in it.
  *
- * A region whose content comes later (a read that has to wait) is detached: what stands before and behind it leaves without it.
+ * A region whose content comes later (a read that has to wait) is detached: what stands before and
+ * behind it leaves without it.
  */
 export class Outbox {
   readonly #socket: Socket;
@@ -59,7 +64,10 @@ export class Outbox {
     );
   }
 
-  /** Room for a frame: slab.buffer[result, result + bytes), to be filled before the next call of flush() or detached. */
+  /**
+   * Room for a frame: slab.buffer[result, result + bytes), to be filled before the next call of
+   * flush() or detached.
+   */
   reserve(bytes: number): number {
     if (bytes > SLAB_BYTES / 2) {
       this.#endRun();

@@ -22,8 +22,8 @@ class ReadTask {
 }
 
 /**
- * Reads, straight into the outgoing frame. The store answers at once when it can; a read that has to wait keeps its place in a slab
- * and leaves when it is filled.
+ * Reads, straight into the outgoing frame. The store answers at once when it can; a read that has
+ * to wait keeps its place in a slab and leaves when it is filled.
  */
 export class Reads {
   readonly #store: Store;

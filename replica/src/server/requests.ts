@@ -7,7 +7,10 @@ import type { Replies } from './replies.ts';
 import type { Stream } from './stream.ts';
 import { rangeProblem } from './stream.ts';
 
-/** Everything that is asked for but reads: flushes, metadata, documents, the record. Each request is answered exactly once. */
+/**
+ * Everything that is asked for but reads: flushes, metadata, documents, the record. Each request is
+ * answered exactly once.
+ */
 export class Requests {
   readonly #store: Store;
   readonly #stream: Stream;

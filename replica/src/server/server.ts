@@ -27,7 +27,10 @@ export class ReplicaServer implements SessionHost {
   #gaveUp = false;
   #ended: (() => void) | null = null;
 
-  /** `failed` is called once, when nothing but opening the store anew can help and no session needs it for reads. */
+  /**
+   * `failed` is called once, when nothing but opening the store anew can help and no session needs
+   * it for reads.
+   */
   constructor(options: {
     readonly store: Store;
     readonly logger: Logger;
@@ -165,7 +168,10 @@ export class ReplicaServer implements SessionHost {
     this.#sessions.add(new ReplicaSession(socket, peer, this));
   }
 
-  /** A target must get in however many idle connections there are. A Set keeps the order in which they came. */
+  /**
+   * A target must get in however many idle connections there are. A Set keeps the order in which
+   * they came.
+   */
   #displaceOldest(): void {
     for (const session of this.#sessions) {
       if (session.state.kind === 'serving' || session.state.kind === 'promising') continue;

@@ -65,7 +65,7 @@ describe('a session', () => {
     expect(late.actions).to.deep.equal([]);
   });
 
-  it('refuses another volume, unknown versions, a second hello, epoch 0 and an early promise', () => {
+  it('refuses another volume, unknown versions, a second hello and epoch 0', () => {
     const codeOf = (...events: readonly SessionEvent[]): unknown => {
       const [first] = run(...events).actions;
       return first !== undefined && 'code' in first ? first.code : first;
@@ -85,7 +85,7 @@ describe('a session', () => {
     expect(actionsOf(serving)).to.deep.equal(['send-failed', 'close']);
   });
 
-  it('makes only transitions of its diagram, never serves a lower epoch, and is over for ever', () => {
+  it('keeps to its diagram, never serves a lower epoch, and is over for ever', () => {
     const events: fc.Arbitrary<SessionEvent> = fc.oneof(
       fc.constant(hello()),
       fc.tuple(fc.nat(4), fc.nat(4), fc.nat(2)).map(([a, b, c]) => promise(a, b, c)),

@@ -2,11 +2,12 @@ import type { Epoch, Session } from '../protocol/index.ts';
 import { PROTOCOL_VERSION } from '../protocol/index.ts';
 
 /**
- * One connection of a target, as decisions: `step` takes what happened and says what to do. It touches nothing.
+ * One connection of a target, as decisions: `step` takes what happened and says what to do. It
+ * touches nothing.
  *
  *     greeting --hello--> greeted --promise--> promising --durable--> serving
  *        |                   |                     |                  |    ^
- *        |                   |                     |                  +----+ a promise of a higher epoch
+ *        |                   |                     |                  +----+ a higher promise
  *        +-------------------+----------+----------+------------------+
  *                                       v
  *                                     over
@@ -37,7 +38,10 @@ export type SessionEvent =
       readonly highestEpoch: Epoch;
     }
   | { readonly kind: 'promise-durable' }
-  /** The store has promised a higher epoch, or this one to another session; another one is served; or a frame names another session. */
+  /**
+   * The store has promised a higher epoch, or this one to another session; another one is served;
+   * or a frame names another session.
+   */
   | { readonly kind: 'fenced'; readonly highestEpoch: Epoch }
   /** The peer broke the protocol, or asks for what cannot be. */
   | { readonly kind: 'peer-error'; readonly code: string; readonly message: string }
@@ -51,7 +55,10 @@ export type SessionEvent =
 
 export type SessionAction =
   | { readonly kind: 'send-welcome' }
-  /** End the session that is served now, if any and if it is another; make the promise durable; answer with promise-durable or fenced. */
+  /**
+   * End the session that is served now, if any and if it is another; make the promise durable;
+   * answer with promise-durable or fenced.
+   */
   | { readonly kind: 'make-promise'; readonly epoch: Epoch; readonly session: Session }
   /** All frames from now on carry this session; answer `promised`. */
   | { readonly kind: 'serve'; readonly epoch: Epoch; readonly session: Session }
@@ -148,14 +155,16 @@ const hello = (
     return refuse(
       state,
       'WRONG_VOLUME',
-      `this replica belongs to volume ${volumeId}, the target serves ${event.volumeId}; correct the target's list of replicas`,
+      `this replica belongs to volume ${volumeId}, the target serves ${event.volumeId}; ` +
+        `correct the target's list of replicas`,
     );
   }
   if (!event.protocolVersions.includes(PROTOCOL_VERSION)) {
     return refuse(
       state,
       'NO_COMMON_VERSION',
-      `the replica speaks version ${PROTOCOL_VERSION}, the target ${event.protocolVersions.join(', ')}; run the same release on both`,
+      `the replica speaks version ${PROTOCOL_VERSION}, the target ` +
+        `${event.protocolVersions.join(', ')}; run the same release on both`,
     );
   }
   return {
@@ -172,7 +181,8 @@ const promise = (state: SessionState, event: SessionEvent & { readonly kind: 'pr
   if (epoch < 1 || session < 1) {
     return refuse(state, 'MALFORMED_FRAME', 'epoch and session count from 1');
   }
-  // A lower epoch ends nobody's session but its own. The same epoch is decided by the store, which knows whose it is.
+  // A lower epoch ends nobody's session but its own. The same epoch is decided by the store, which
+  // knows whose it is.
   if (epoch < highestEpoch) {
     return over(`fenced: epoch ${highestEpoch} was promised`, {
       kind: 'send-fenced',

@@ -316,7 +316,8 @@ export class ReplicaSession implements StreamOwner {
     // The peer may not read: what is still to be sent is given up after a while.
     this.#timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     this.#checkStopped();
-    // What it still sends is read and dropped: closing over unread bytes would reset the connection and lose the last frame.
+    // What it still sends is read and dropped: closing over unread bytes would reset the connection
+    // and lose the last frame.
     queueMicrotask(() => {
       this.#paused = 0;
       this.#receiver.resume();
@@ -327,7 +328,9 @@ export class ReplicaSession implements StreamOwner {
   #refuseWitness(frame: Frame): boolean {
     if (this.#host.store.identity.role !== 'witness') return false;
     const code = 'WITNESS_HAS_NO_DATA';
-    const message = `${frame.kind}: this replica is a witness and keeps no data; correct the target's list of replicas`;
+    const message =
+      `${frame.kind}: this replica is a witness and keeps no data; correct the ` +
+      `target's list of replicas`;
     if (frame.requestId === 0) this.event({ kind: 'peer-error', code, message });
     else this.#replies.failedRequest(frame.requestId, { code, message });
     return true;

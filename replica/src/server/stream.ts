@@ -13,8 +13,8 @@ export interface StreamOwner {
 }
 
 /**
- * The ordered stream of modifying operations into the store. There is one, whoever owns it: operations of a
- * session that has ended may still be queued in the store when the next one begins.
+ * The ordered stream of modifying operations into the store. There is one, whoever owns it:
+ * operations of a session that has ended may still be queued in the store when the next one begins.
  */
 export class Stream implements StoreEvents {
   readonly #store: Store;
@@ -48,8 +48,9 @@ export class Stream implements StoreEvents {
   }
 
   /**
-   * After the promise: with it the store has dropped what older sessions left waiting. A session that comes back on
-   * a new connection goes on counting where the store stopped. Returns why nothing will be applied, or null.
+   * After the promise: with it the store has dropped what older sessions left waiting. A session
+   * that comes back on a new connection goes on counting where the store stopped. Returns why
+   * nothing will be applied, or null.
    */
   begin(owner: StreamOwner): StoreError | null {
     this.#owner = owner;
@@ -114,7 +115,10 @@ export class Stream implements StoreEvents {
     if (this.#appliedSeq !== this.#lastSeq) this.#store.settle();
   }
 
-  /** Calls when everything given so far is applied, or never will be; at once where that is so already. */
+  /**
+   * Calls when everything given so far is applied, or never will be; at once where that is so
+   * already.
+   */
   whenIdle(callback: () => void): void {
     this.settle();
     if (this.#failure !== null || this.#appliedSeq === this.#lastSeq) callback();
