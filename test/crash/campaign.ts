@@ -23,7 +23,7 @@ export interface CampaignOptions {
 }
 
 const REPLICAS = 3;
-const SIZE_BYTES = 64 * 1024 * 1024;
+const SIZE_BYTES = 32 * 1024 * 1024;
 /** Load before the blow: long enough for writes to be everywhere on their way. Milliseconds. */
 const LOAD_MS = { least: 40, most: 300 };
 /** How long what was ended stays away. Milliseconds. */
