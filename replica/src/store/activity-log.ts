@@ -71,6 +71,7 @@ export function decodeActivityLog(
 function damaged(what: string): StoreError {
   return new StoreError(
     'SUPERBLOCK_DAMAGED',
-    `The activity log passes its checksum, but its ${what} is not what it must be. It does not belong to this copy; remove the directory and let the copy be rebuilt.`,
+    `The activity log passes its checksum, but its ${what} is not what it must be. It does not ` +
+      'belong to this copy; remove the directory and let the copy be rebuilt.',
   );
 }

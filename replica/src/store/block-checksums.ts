@@ -32,8 +32,8 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
 const SCRATCH_BLOCKS = 16;
 
 /**
- * Makes the page's bitmap and checksums those of what the data file holds now. What is a hole is not allocated.
- * The version becomes unknown, because nothing says whether the content is right.
+ * Makes the page's bitmap and checksums those of what the data file holds now. What is a hole is
+ * not allocated. The version becomes unknown, because nothing says whether the content is right.
  */
 export function recomputePage(page: ExtentPage, data: DiskFile, dataBytes: number): void {
   const start = page.extent * EXTENT_BYTES;

@@ -54,12 +54,15 @@ export interface Progress {
 
 const NO_EVENTS: StoreEvents = { applied: () => undefined, failed: () => undefined };
 
-/** Failures of one session: the next one may try again. After any other the store has to be opened anew. */
+/**
+ * Failures of one session: the next one may try again. After any other the store has to be opened
+ * anew.
+ */
 const CURABLE = new Set(['NO_SPACE', 'CHECKSUM_MISMATCH', 'OUT_OF_RANGE']);
 
 /**
- * A copy with data. Operations are applied at once where nothing waits for a mark; else they queue, and everything
- * that has to come after them queues behind.
+ * A copy with data. Operations are applied at once where nothing waits for a mark; else they queue,
+ * and everything that has to come after them queues behind.
  */
 export class DataStore implements Store {
   readonly identity: StoreIdentity;
@@ -145,7 +148,8 @@ export class DataStore implements Store {
     const isNew = epoch !== this.#promisedEpoch || session !== this.#promisedSession;
     this.#promisedEpoch = epoch;
     this.#promisedSession = session;
-    // What the last session left waiting was never acknowledged, and must not change an extent that the next one compares.
+    // What the last session left waiting was never acknowledged, and must not change an extent that
+    // the next one compares.
     this.#queue.drop(
       new StoreError('EPOCH_STALE', `Another session began, epoch ${epoch} is promised to it.`),
     );
@@ -195,7 +199,9 @@ export class DataStore implements Store {
     if (!this.#writer.blocked) this.#queue.continueLater(this.resume);
   }
 
-  /** How far the operation came; all of it also when it failed, because then nothing waits for it. */
+  /**
+   * How far the operation came; all of it also when it failed, because then nothing waits for it.
+   */
   #advance(operation: StoreOperation, from: number): number {
     const { lengthBytes, version } = operation;
     // A queued operation may have been given before a failure.
@@ -350,7 +356,8 @@ export class DataStore implements Store {
     this.#closed = true;
     const { reader, commits, regions, durable } = this.#parts;
     await new Promise<void>((resolve) => reader.drained(resolve));
-    // After a failure of one operation the rest is put in order all the same: its pages say what is unknown.
+    // After a failure of one operation the rest is put in order all the same: its pages say what is
+    // unknown.
     await new Promise((resolve) => commits.flush(resolve));
     const inOrder = !this.#isDead() && (await regions.cleanAll());
     const failure = this.#failure;
@@ -381,7 +388,8 @@ export class DataStore implements Store {
   #outOfRange(offsetBytes: number, lengthBytes: number): StoreError {
     return new StoreError(
       'OUT_OF_RANGE',
-      `Bytes ${offsetBytes} to ${offsetBytes + lengthBytes} are not whole sectors inside the volume of ${this.identity.sizeBytes} bytes.`,
+      `Bytes ${offsetBytes} to ${offsetBytes + lengthBytes} are not whole sectors inside the ` +
+        `volume of ${this.identity.sizeBytes} bytes.`,
     );
   }
 }

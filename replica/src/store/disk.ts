@@ -1,6 +1,7 @@
 /**
- * What a store needs of the operating system: one directory and the files in it. `NodeDisk` is the real one; a
- * simulator brings its own. Errors are thrown, or given to the callback, as node:fs makes them (`code`: ENOSPC, EIO ...).
+ * What a store needs of the operating system: one directory and the files in it. `NodeDisk` is the
+ * real one; a simulator brings its own. Errors are thrown, or given to the callback, as node:fs
+ * makes them (`code`: ENOSPC, EIO ...).
  */
 export interface Disk {
   /** For messages only. */

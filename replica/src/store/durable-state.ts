@@ -7,13 +7,15 @@ import type { Superblock } from './superblock.ts';
 import type { TwoSlotFile } from './two-slot-file.ts';
 import { MAX_CONFIRMED_EPOCHS, MAX_DOCUMENTS_BYTES, MAX_RECORD_BYTES } from '../limits.ts';
 
-/** Counted for each document, so that many small ones cannot outgrow the superblock's slot either. */
+/**
+ * Counted for each document, so that many small ones cannot outgrow the superblock's slot either.
+ */
 const DOCUMENT_OVERHEAD_BYTES = 16;
 const DOCUMENT_NAME = /^[a-z][a-z0-9.-]{0,63}$/;
 
 /**
- * The superblock in memory and the rules of its changes. A change is judged by what earlier calls intend, whether that
- * is durable yet or not; so two promises of one epoch cannot both succeed.
+ * The superblock in memory and the rules of its changes. A change is judged by what earlier calls
+ * intend, whether that is durable yet or not; so two promises of one epoch cannot both succeed.
  */
 export class DurableState {
   #intended: Superblock | null = null;
@@ -43,7 +45,8 @@ export class DurableState {
     if (epoch === promised.epoch && session === promised.session) return;
     throw new StoreError(
       'EPOCH_STALE',
-      `Epoch ${promised.epoch} is promised to another target; epoch ${epoch} comes too late. Activate again with a higher one.`,
+      `Epoch ${promised.epoch} is promised to another target; epoch ${epoch} comes too late. ` +
+        'Activate again with a higher one.',
     );
   }
 
@@ -85,7 +88,8 @@ export class DurableState {
     if (older || (same && !sameMembers(record, kept)))
       throw new StoreError(
         'RECORD_STALE',
-        `The record (${record.epoch}, ${record.configSeq}) is not newer than the one kept, (${kept.epoch}, ${kept.configSeq}).`,
+        `The record (${record.epoch}, ${record.configSeq}) is not newer than the one kept, ` +
+          `(${kept.epoch}, ${kept.configSeq}).`,
       );
   }
 
@@ -97,7 +101,8 @@ export class DurableState {
     if (!DOCUMENT_NAME.test(name))
       throw new StoreError(
         'OUT_OF_RANGE',
-        `A document's name is 1 to 64 lower-case letters, digits, dots and hyphens and begins with a letter.`,
+        `A document's name is 1 to 64 lower-case letters, digits, dots and hyphens and begins ` +
+          'with a letter.',
       );
     const documents = { ...this.superblock.documents, [name]: Uint8Array.from(content) };
     let total = 0;
@@ -106,12 +111,16 @@ export class DurableState {
     if (total > MAX_DOCUMENTS_BYTES)
       throw new StoreError(
         'TOO_LARGE',
-        `With ${name} the documents have ${total} bytes; together they may have ${MAX_DOCUMENTS_BYTES}.`,
+        `With ${name} the documents have ${total} bytes; together they may have ` +
+          `${MAX_DOCUMENTS_BYTES}.`,
       );
     await this.#change({ documents });
   }
 
-  /** `sameBoot`: the machine has run on since the last stop. What a loss of power took stays lost however often the store is opened. */
+  /**
+   * `sameBoot`: the machine has run on since the last stop. What a loss of power took stays lost
+   * however often the store is opened.
+   */
   async opened(bootId: string | null, sameBoot: boolean): Promise<void> {
     const { intact, clean } = this.superblock;
     await this.#change({ bootId, clean: false, intact: intact && (clean || sameBoot) });

@@ -1,4 +1,7 @@
-/** Every way in which a store can refuse or fail; each has a test that provokes it. The wire carries the code. */
+/**
+ * Every way in which a store can refuse or fail; each has a test that provokes it. The wire carries
+ * the code.
+ */
 export type StoreErrorCode =
   | 'LOCKED' // another process has the directory
   | 'PERMISSION_DENIED'
@@ -42,5 +45,8 @@ const CURABLE: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
   'OUT_OF_RANGE',
 ]);
 
-/** Failures of one session: with the next promise the store tries again. After any other it has to be opened anew. */
+/**
+ * Failures of one session: with the next promise the store tries again. After any other it has to
+ * be opened anew.
+ */
 export const isCurable = (error: StoreError): boolean => CURABLE.has(error.code);

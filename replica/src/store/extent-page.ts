@@ -4,8 +4,8 @@ import { BLOCK_BYTES, EXTENT_BYTES, epoch, seq } from '../protocol/types.ts';
 import type { Version } from '../protocol/types.ts';
 
 /**
- * One extent's metadata, 2 KiB in `000001.meta` at extent x 2 KiB. Little endian. A page of zeroes is an extent that was
- * never written: version (0, 0), nothing allocated.
+ * One extent's metadata, 2 KiB in `000001.meta` at extent x 2 KiB. Little endian. A page of zeroes
+ * is an extent that was never written: version (0, 0), nothing allocated.
  *
  * Format 1: the first.
  */
@@ -38,9 +38,13 @@ export const BLOCKS_PER_EXTENT = EXTENT_BYTES / BLOCK_BYTES;
 const PAGE_MAGIC = 0x5045424f; // "OBEP"
 const U32 = 0x1_0000_0000;
 
-/** The version was given while the store may have missed writes; a membership record can confirm it. */
+/**
+ * The version was given while the store may have missed writes; a membership record can confirm it.
+ */
 const FLAG_PROVISIONAL = 1;
-/** The page that was here did not pass its checksum: nothing is read until the extent is stamped. */
+/**
+ * The page that was here did not pass its checksum: nothing is read until the extent is stamped.
+ */
 const FLAG_UNVERIFIED = 2;
 
 const W_EPOCH = PAGE_LAYOUT.epoch.offset / 4;
@@ -169,7 +173,10 @@ export class ExtentPage {
     return ((this.#words[W_ALLOCATED + (block >>> 5)] ?? 0) & (1 << (block & 31))) !== 0;
   }
 
-  /** First block at or after `from` and below `end` whose allocation is (or is not) as asked; `end` if none. */
+  /**
+   * First block at or after `from` and below `end` whose allocation is (or is not) as asked; `end`
+   * if none.
+   */
   next(allocated: boolean, from: number, end: number): number {
     let block = from;
     while (block < end && this.isAllocated(block) !== allocated) block += 1;

@@ -3,7 +3,10 @@ import type { DiskFile } from './disk.ts';
 import { ExtentPage, PAGE_BYTES } from './extent-page.ts';
 import type { PageState } from './extent-page.ts';
 
-/** What a page costs in memory: its bytes, three views, its entry in the cache. Measured, rounded up. Bytes. */
+/**
+ * What a page costs in memory: its bytes, three views, its entry in the cache. Measured, rounded
+ * up. Bytes.
+ */
 export const PAGE_COST_BYTES = PAGE_BYTES + 640;
 
 const { createRequire } = process.getBuiltinModule('node:module');
@@ -17,15 +20,24 @@ export interface ExtentPagesOptions {
   readonly isUntrusted: (extent: number) => boolean;
   /** Makes the page agree with the data; its version becomes unknown. */
   readonly recompute: (page: ExtentPage) => void;
-  /** The first extent at or after the given one in which the data file has data; Infinity when there is none. */
+  /**
+   * The first extent at or after the given one in which the data file has data; Infinity when there
+   * is none.
+   */
   readonly nextWithData: (extent: number) => number;
   readonly damaged: (extent: number) => void;
-  /** The page could not be written and is gone: the extent's stored page may be older than the data from now on. */
+  /**
+   * The page could not be written and is gone: the extent's stored page may be older than the data
+   * from now on.
+   */
   readonly writeFailed: (extent: number, error: unknown) => void;
   readonly tooNew: (extent: number) => Error;
 }
 
-/** The extent pages in memory. A dirty page belongs to a marked region, so losing it in a crash is foreseen. */
+/**
+ * The extent pages in memory. A dirty page belongs to a marked region, so losing it in a crash is
+ * foreseen.
+ */
 export class ExtentPages {
   readonly #options: ExtentPagesOptions;
   readonly #file: DiskFile;
@@ -106,7 +118,8 @@ export class ExtentPages {
       page.reset(extent, storeTag);
       this.#options.recompute(page);
       page.setUnverified(true);
-      // Not dirty: the region is not marked. The page is found damaged again when it was evicted unchanged.
+      // Not dirty: the region is not marked. The page is found damaged again when it was evicted
+      // unchanged.
       page.dirty = false;
       this.#options.damaged(extent);
     } else if (state === 'too-new') {
@@ -117,7 +130,9 @@ export class ExtentPages {
     return page;
   }
 
-  /** A page is written before its mark goes, so zeroes where there is data are a page that was lost. */
+  /**
+   * A page is written before its mark goes, so zeroes where there is data are a page that was lost.
+   */
   #accept(page: ExtentPage, extent: number): PageState {
     const state = page.accept(extent, this.#options.storeTag);
     if (state !== 'empty') return state;

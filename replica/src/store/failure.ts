@@ -23,14 +23,16 @@ function meaning(code: string | null): { code: StoreErrorCode; advice: string } 
       return {
         code: 'TOO_LARGE',
         advice:
-          'The file system or a limit of the process (ulimit -f) does not allow files of this size; XFS takes every volume size, ext4 files below 16 TiB.',
+          'The file system or a limit of the process (ulimit -f) does not allow files of this ' +
+          'size; XFS takes every volume size, ext4 files below 16 TiB.',
       };
     case 'EACCES':
     case 'EPERM':
       return {
         code: 'PERMISSION_DENIED',
         advice:
-          'Give the directory to the user under which the replica runs (chown -R), or run it as its owner.',
+          'Give the directory to the user under which the replica runs (chown -R), or run it as ' +
+          'its owner.',
       };
     case 'ENOTDIR':
       return {
@@ -46,7 +48,8 @@ function meaning(code: string | null): { code: StoreErrorCode; advice: string } 
       return {
         code: 'IO_ERROR',
         advice:
-          'Look into the log of the kernel (dmesg) for the device; this copy can be rebuilt from another replica.',
+          'Look into the log of the kernel (dmesg) for the device; this copy can be rebuilt ' +
+          'from another replica.',
       };
   }
 }

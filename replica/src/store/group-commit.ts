@@ -11,8 +11,9 @@ export interface GroupCommitEvents {
 }
 
 /**
- * One fdatasync at a time; whoever asks meanwhile shares the next one. A failure is final: after it the kernel may have
- * dropped the dirty pages and marked them clean, so that a second fdatasync would succeed without writing anything.
+ * One fdatasync at a time; whoever asks meanwhile shares the next one. A failure is final: after it
+ * the kernel may have dropped the dirty pages and marked them clean, so that a second fdatasync
+ * would succeed without writing anything.
  */
 export class GroupCommit {
   readonly #file: DiskFile;
@@ -55,7 +56,9 @@ export class GroupCommit {
     if (cause !== null)
       this.#failure = new StoreError(
         'FLUSH_FAILED',
-        `The data could not be made durable: ${cause.message}. Writes that were not flushed may be lost on this copy; it leaves service and has to be rebuilt or compared with another replica. Look into the log of the kernel (dmesg) for the device.`,
+        `The data could not be made durable: ${cause.message}. Writes that were not flushed may ` +
+          'be lost on this copy; it leaves service and has to be rebuilt or compared with ' +
+          'another replica. Look into the log of the kernel (dmesg) for the device.',
         { cause },
       );
     const running = this.#running;

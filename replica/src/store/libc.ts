@@ -1,7 +1,9 @@
 import { systemError } from './system-error.ts';
 
 /**
- * What node:fs lacks, called in glibc through koffi. koffi is loaded as CommonJS, which is the lightest way; it has no ssize_t, so results are int64_t. Every function throws an error like those of node:fs.
+ * What node:fs lacks, called in glibc through koffi. koffi is loaded as CommonJS, which is the
+ * lightest way; it has no ssize_t, so results are int64_t. Every function throws an error like
+ * those of node:fs.
  */
 interface Koffi {
   load(path: string): {
@@ -55,7 +57,10 @@ export function seekData(fd: number, offsetBytes: number): number | null {
   return seek(fd, offsetBytes, SEEK_DATA);
 }
 
-/** First byte at or after the offset that is in a hole; the end of the file counts as one. Null past the end. */
+/**
+ * First byte at or after the offset that is in a hole; the end of the file counts as one. Null past
+ * the end.
+ */
 export function seekHole(fd: number, offsetBytes: number): number | null {
   return seek(fd, offsetBytes, SEEK_HOLE);
 }
@@ -73,7 +78,10 @@ export const WOULD_BLOCK = -1;
 /** The file system does not know RWF_NOWAIT (tmpfs, most network file systems). */
 export const NOT_SUPPORTED = -2;
 
-/** Reads what the page cache holds, possibly less than asked for; WOULD_BLOCK or NOT_SUPPORTED otherwise. */
+/**
+ * Reads what the page cache holds, possibly less than asked for; WOULD_BLOCK or NOT_SUPPORTED
+ * otherwise.
+ */
 export function readCached(
   fd: number,
   into: Uint8Array,

@@ -97,7 +97,10 @@ export class NodeDisk implements Disk {
   }
 }
 
-/** One open file. Reads of memory file systems are always synchronous, others use RWF_NOWAIT where it is known. */
+/**
+ * One open file. Reads of memory file systems are always synchronous, others use RWF_NOWAIT where
+ * it is known.
+ */
 class NodeFile implements DiskFile {
   readonly #fd: number;
   readonly #inMemory: boolean;

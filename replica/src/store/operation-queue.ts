@@ -51,7 +51,10 @@ export class OperationQueue {
     this.#entries.push({ kind: 'flush', done });
   }
 
-  /** Whether an operation that waits touches the range; also a stamp, which can make an extent readable. */
+  /**
+   * Whether an operation that waits touches the range; also a stamp, which can make an extent
+   * readable.
+   */
   overlaps(offsetBytes: number, lengthBytes: number): boolean {
     if (this.#operations === 0) return false;
     for (let index = this.#head; index < this.#entries.length; index += 1) {
@@ -87,7 +90,10 @@ export class OperationQueue {
     this.#reset();
   }
 
-  /** Calls `run` in a later turn of the event loop, so that a long unmap does not keep everything else waiting. */
+  /**
+   * Calls `run` in a later turn of the event loop, so that a long unmap does not keep everything
+   * else waiting.
+   */
   continueLater(run: () => void): void {
     if (this.#later || this.empty) return;
     this.#later = true;

@@ -17,14 +17,17 @@ interface Waiting {
 }
 
 /**
- * Reads blocks and compares each with its checksum. What the page cache holds is read at once; while a read waits for
- * the disk, later writes may overtake it, so it is compared with the checksums of the time when it ends, and what does
- * not fit is read again without letting anything in between.
+ * Reads blocks and compares each with its checksum. What the page cache holds is read at once;
+ * while a read waits for the disk, later writes may overtake it, so it is compared with the
+ * checksums of the time when it ends, and what does not fit is read again without letting anything
+ * in between.
  */
 export class Reader {
   readonly #data: DiskFile;
   readonly #pages: ExtentPages;
-  /** Where the fast pass of the read stopped because the disk has to be waited for, and up to where. */
+  /**
+   * Where the fast pass of the read stopped because the disk has to be waited for, and up to where.
+   */
   #blockedFrom = 0;
   #blockedTo = 0;
   #pending = 0;
@@ -179,7 +182,9 @@ export class Reader {
     this.#checksumErrors += 1;
     return new StoreError(
       'CHECKSUM_MISMATCH',
-      `The block at byte ${offsetBytes} does not have the checksum that it was written with. Read it from another replica and write it again; check the disk (smartctl -a) when this repeats.`,
+      `The block at byte ${offsetBytes} does not have the checksum that it was written with. ` +
+        'Read it from another replica and write it again; check the disk (smartctl -a) when this ' +
+        'repeats.',
       { offsetBytes },
     );
   }
@@ -189,7 +194,8 @@ function unverified(offsetBytes: number): StoreError {
   const extent = Math.floor(offsetBytes / EXTENT_BYTES);
   return new StoreError(
     'CHECKSUM_MISMATCH',
-    `The checksums of extent ${extent} are damaged, so nothing in it can be verified until it was compared with another replica.`,
+    `The checksums of extent ${extent} are damaged, so nothing in it can be verified until it ` +
+      'was compared with another replica.',
     { offsetBytes },
   );
 }

@@ -6,7 +6,10 @@ import { openStore } from './open.ts';
 import { makeWrite, numberedSectors, versionOf } from './simulated-volume.ts';
 import type { Store, StoreOptions } from './types.ts';
 
-/** For tests on real files: a directory that goes away, and a store in it that writes numbered blocks. */
+/**
+ * For tests on real files: a directory that goes away, and a store in it that writes numbered
+ * blocks.
+ */
 export class RealStore {
   readonly directory: string;
   readonly warnings: string[] = [];

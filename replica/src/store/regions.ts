@@ -33,7 +33,9 @@ export interface RegionsOptions {
   readonly found: readonly number[];
   readonly syncData: (done: (error: Error | null) => void) => void;
   readonly syncMeta: (done: (error: Error | null) => void) => void;
-  /** Writes the dirty pages of the region's extents; recomputes those that are not trusted. Throws. */
+  /**
+   * Writes the dirty pages of the region's extents; recomputes those that are not trusted. Throws.
+   */
   readonly writePages: (region: number) => void;
   /** Marks became durable, or there is room for more. */
   readonly ready: () => void;
@@ -44,10 +46,11 @@ export interface RegionsOptions {
 }
 
 /**
- * The activity log in memory: which regions may be written, and which extent pages are not to be trusted.
+ * The activity log in memory: which regions may be written, and which extent pages are not to be
+ * trusted.
  *
- * A region is cleared in this order: data durable, pages written, pages durable, mark gone. A region that is
- * written meanwhile keeps its mark.
+ * A region is cleared in this order: data durable, pages written, pages durable, mark gone. A
+ * region that is written meanwhile keeps its mark.
  */
 export class Regions {
   readonly #options: RegionsOptions;
@@ -175,8 +178,8 @@ export class Regions {
   }
 
   /**
-   * Clears every mark whose pages can be trusted; used when nothing is written any more. False when one is left although
-   * its pages are newer than those that are stored.
+   * Clears every mark whose pages can be trusted; used when nothing is written any more. False when
+   * one is left although its pages are newer than those that are stored.
    */
   cleanAll(): Promise<boolean> {
     return new Promise((resolve) => {
@@ -223,7 +226,8 @@ export class Regions {
       for (const region of victims.slice(from, end))
         if (!region.touched) this.#options.writePages(region.index);
     } catch (error) {
-      // The pages stay dirty and the marks stay: nothing is lost, and the next cleaning tries again.
+      // The pages stay dirty and the marks stay: nothing is lost, and the next cleaning tries
+      // again.
       this.#cleaning = false;
       this.#options.pagesNotWritten(error as Error);
       finished();

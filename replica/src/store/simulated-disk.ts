@@ -18,7 +18,10 @@ interface FileState {
   dirty: Set<number>;
 }
 
-/** The next call of an operation on a file of this name fails with the error after `allowBytes` bytes were written. */
+/**
+ * The next call of an operation on a file of this name fails with the error after `allowBytes`
+ * bytes were written.
+ */
 export interface PlannedFailure {
   readonly fileName: string;
   readonly operation: 'write' | 'read' | 'sync' | 'punch';
@@ -27,8 +30,9 @@ export interface PlannedFailure {
 }
 
 /**
- * A disk in memory that can lose power: each page that was not synced keeps its new content, its old content, or a mixture
- * by sectors. All chance comes from `random` (0 <= x < 1), so that a run can be repeated.
+ * A disk in memory that can lose power: each page that was not synced keeps its new content, its
+ * old content, or a mixture by sectors. All chance comes from `random` (0 <= x < 1), so that a run
+ * can be repeated.
  */
 export class SimulatedDisk implements Disk {
   readonly directory = 'simulated';

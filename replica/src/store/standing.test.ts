@@ -33,7 +33,7 @@ describe('the standing of a replica', () => {
     expect(standing.isKnown(extent)).to.equal(false);
   });
 
-  it('is not raised by a record of an epoch that was not promised since the store was opened', () => {
+  it('is not raised by a record of an epoch that was not promised in this run', () => {
     const standing = new Standing([]);
     expect(standing.joined(epoch(5), 0)).to.equal(false);
     standing.promised(epoch(6));

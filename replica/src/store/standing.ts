@@ -2,13 +2,15 @@ import type { Epoch, Version } from '../protocol/types.ts';
 import type { ExtentPage } from './extent-page.ts';
 
 /**
- * Decides which versions count, so that two replicas which tell the same version of an extent hold the same bytes.
+ * Decides which versions count, so that two replicas which tell the same version of an extent hold
+ * the same bytes.
  *
  *   opened --promise--> provisional --record that names this replica--> member
  *                           ^-------------promise, record without it------'
  *
- * A provisional store may have missed writes that were made before it came; an extent that missed one and gets the next
- * would carry the same version as its source. So versions given meanwhile are marked, and count only once a record says that the copy is whole.
+ * A provisional store may have missed writes that were made before it came; an extent that missed
+ * one and gets the next would carry the same version as its source. So versions given meanwhile are
+ * marked, and count only once a record says that the copy is whole.
  */
 export class Standing {
   #member = false;
@@ -26,7 +28,10 @@ export class Standing {
     this.#member = false;
   }
 
-  /** A record of this epoch names the replica, everything up to `appliedSeq` is applied. False when another epoch is promised. */
+  /**
+   * A record of this epoch names the replica, everything up to `appliedSeq` is applied. False when
+   * another epoch is promised.
+   */
   joined(recordEpoch: Epoch, appliedSeq: number): boolean {
     if (this.#promise !== recordEpoch) return false;
     this.#member = true;

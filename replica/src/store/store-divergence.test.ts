@@ -11,10 +11,11 @@ import {
 import type { StoreOperation } from './types.ts';
 
 /**
- * Goal: two replicas that tell the same known version of an extent hold the same bytes, whatever one of them missed and
- * whenever it, or the target, stopped in the middle of a resynchronisation.
- * Method: a source that never misses an operation, a second replica that loses its connection, its process or its power, and a
- * small target that resynchronises extent by extent and may be replaced by a new one at any time.
+ * Goal: two replicas that tell the same known version of an extent hold the same bytes, whatever
+ * one of them missed and whenever it, or the target, stopped in the middle of a resynchronisation.
+ * Method: a source that never misses an operation, a second replica that loses its connection, its
+ * process or its power, and a small target that resynchronises extent by extent and may be replaced
+ * by a new one at any time.
  */
 const EXTENTS = 6;
 const SIZE_BYTES = EXTENTS * EXTENT_BYTES;

@@ -20,12 +20,16 @@ function run(command: string, ...args: string[]): string | null {
   return result.status === 0 ? result.stdout.trim() : null;
 }
 
-/** Opens a store in another process, perhaps as another user; gives the code and message of the error. */
+/**
+ * Opens a store in another process, perhaps as another user; gives the code and message of the
+ * error.
+ */
 function openElsewhere(options: StoreOptions, uid = 0): { code: string; message: string } {
   const script = `
     const { openStore } = await import(${JSON.stringify(import.meta.resolve('./open.ts'))});
     if (${uid} !== 0) { process.setgroups([]); process.setgid(${uid}); process.setuid(${uid}); }
-    try { await (await openStore(${JSON.stringify(options)})).close(); console.log('{"code":"none","message":""}'); }
+    const options = ${JSON.stringify(options)};
+    try { await (await openStore(options)).close(); console.log('{"code":"none"}'); }
     catch (error) { console.log(JSON.stringify({ code: error.code, message: error.message })); }`;
   const child = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
     encoding: 'utf8',
@@ -171,7 +175,7 @@ describe('a store on a small or failing file system', function () {
     expect(error.message).to.match(/Mount the file system for writing/);
   });
 
-  it('that is full answers NO_SPACE, reads on, and takes writes again when there is room', async function () {
+  it('that is full answers NO_SPACE, reads on, and writes when there is room', async function () {
     if (!mount('-t', 'tmpfs', '-o', 'size=4m', 'openebs-test')) this.skip();
     await one.open();
     let written = 0;
@@ -198,7 +202,10 @@ describe('a store on a small or failing file system', function () {
     expect((await rejection(openStore(one.options()))).code).to.equal('NO_SPACE');
   });
 
-  /** ext4 on a loop device whose backing file lies on a tmpfs that is too small: the device fails when it is full. */
+  /**
+   * ext4 on a loop device whose backing file lies on a tmpfs that is too small: the device fails
+   * when it is full.
+   */
   function mountThinDevice(): boolean {
     if (!IS_ROOT || run('mount', '-t', 'tmpfs', '-o', 'size=12m', 'openebs-test', backing) === null)
       return false;

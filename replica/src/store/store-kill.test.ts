@@ -6,10 +6,10 @@ import { seededRandom } from './simulated-volume.ts';
 const { spawn } = process.getBuiltinModule('node:child_process');
 
 /**
- * Goal: every write that was acknowledged before kill -9 is there afterwards, and no version is told where the
- * metadata may lag behind.
- * Method: another process writes numbered blocks and prints each number once it is acknowledged; it is killed in the middle of that,
- * after a number of acknowledgements that differs from round to round.
+ * Goal: every write that was acknowledged before kill -9 is there afterwards, and no version is
+ * told where the metadata may lag behind. Method: another process writes numbered blocks and prints
+ * each number once it is acknowledged; it is killed in the middle of that, after a number of
+ * acknowledgements that differs from round to round.
  */
 const SIZE_BYTES = 16 * REGION_BYTES;
 const BLOCKS = SIZE_BYTES / BLOCK_BYTES;
@@ -40,7 +40,10 @@ function writer(directory: string, first: number): string {
     }`;
 }
 
-/** Lets the writer run until it has acknowledged so many more, kills it, and returns the last number that it printed. */
+/**
+ * Lets the writer run until it has acknowledged so many more, kills it, and returns the last number
+ * that it printed.
+ */
 function runAndKill(directory: string, first: number, acknowledged: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(
@@ -83,12 +86,14 @@ describe('a store whose process is killed', () => {
         for (const [block, value] of newest) {
           const found = Number(await one.read(block * BLOCK_BYTES));
           highest = Math.max(highest, found);
-          // A later write of the same block may have been applied without its acknowledgement being seen.
+          // A later write of the same block may have been applied without its acknowledgement being
+          // seen.
           const legal = found === value || (found > last && blockOf(found) === block);
           if (!legal) expect.fail(`block ${block} holds ${found} instead of ${value}`);
           newest.set(block, found);
         }
-        // What was applied behind the last acknowledgement that was seen must not look like the next round's.
+        // What was applied behind the last acknowledgement that was seen must not look like the
+        // next round's.
         first = highest + BLOCKS;
         await one.close();
       }

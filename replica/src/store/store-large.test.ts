@@ -19,7 +19,10 @@ import { seededRandom } from './simulated-volume.ts';
 const TIB = 1024 ** 4;
 const MEMORY_FILE_SYSTEM = '/dev/shm';
 
-/** Method: sparse volumes on a file system that takes files of this size (tmpfs); ext4 stops below 16 TiB. */
+/**
+ * Method: sparse volumes on a file system that takes files of this size (tmpfs); ext4 stops below
+ * 16 TiB.
+ */
 describe('a large store', function () {
   this.timeout(20_000);
   let one: RealStore | null = null;
@@ -52,7 +55,7 @@ describe('a large store', function () {
     expect(versions.findIndex((byte) => byte !== 0)).to.equal(0);
   });
 
-  it('is unmapped as a whole, although only 2,048 regions can be marked at a time', async function () {
+  it('is unmapped as a whole, although at most 2,048 regions are marked', async function () {
     const large = make(this, TIB);
     await large.open();
     const regions = MAX_MARKED_REGIONS + 500;
@@ -67,7 +70,7 @@ describe('a large store', function () {
     expect(await large.read(0)).to.equal(0);
   });
 
-  it('keeps its metadata within 32 MiB per TiB, floor 8 MiB, whatever is touched', async function () {
+  it('keeps its metadata within 32 MiB per TiB, whatever is touched', async function () {
     const large = make(this, TIB);
     await large.open();
     const random = seededRandom(3);

@@ -11,9 +11,10 @@ import {
 } from './simulated-volume.ts';
 
 /**
- * Goal: whatever sequence of operations, flushes, rests, restarts, kills and losses of power a store goes through, it
- * holds what it acknowledged, and a version that it tells as known belongs to exactly the bytes that it holds.
- * Method: a model keeps for each sector the number of the write that filled it, and for each extent what it held at each version.
+ * Goal: whatever sequence of operations, flushes, rests, restarts, kills and losses of power a
+ * store goes through, it holds what it acknowledged, and a version that it tells as known belongs
+ * to exactly the bytes that it holds. Method: a model keeps for each sector the number of the write
+ * that filled it, and for each extent what it held at each version.
  */
 const SIZE_BYTES = 5 * EXTENT_BYTES + 3 * SECTOR_BYTES;
 const SECTORS = SIZE_BYTES / SECTOR_BYTES;

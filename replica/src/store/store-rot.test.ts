@@ -57,7 +57,8 @@ describe('rot on a real file', () => {
     one.write(9, 3 * BLOCK_BYTES + 1024, 512);
     expect(one.failure?.code).to.equal('CHECKSUM_MISMATCH');
     expect(await one.read(3 * BLOCK_BYTES)).to.equal('CHECKSUM_MISMATCH');
-    // What a comparison with another replica needs: the extent is unknown, and the checksum is not the good one's.
+    // What a comparison with another replica needs: the extent is unknown, and the checksum is not
+    // the good one's.
     expect(one.isUnknown(0)).to.equal(true);
     const checksums = Buffer.from(one.store.extentChecksums(0));
     await one.close();

@@ -52,7 +52,7 @@ describe('a store and its sessions', () => {
     await replica.open();
   }
 
-  it('keep a promise over a restart, and refuse lower epochs and other sessions of the same', async () => {
+  it('keep a promise over a restart, refuse lower epochs and other sessions', async () => {
     await replica.promise(9);
     replica.killProcess();
     await replica.open();
@@ -154,23 +154,28 @@ describe('a store and its sessions', () => {
     [ENOSPC, 'NO_SPACE'],
     [EIO, 'IO_ERROR'],
   ] as const)
-    it(`apply nothing more after a write failed with ${code}, read on, and know that the extent is unknown`, async () => {
-      write(1, 0);
-      write(1, EXTENT_BYTES);
-      await replica.flush();
-      const allowBytes = BLOCK_BYTES;
-      replica.disk.failNext({ fileName: '000001.img', operation: 'write', errno, allowBytes });
-      write(2, 0, 3 * BLOCK_BYTES);
-      expect(replica.failure).to.equal(code);
-      write(3, EXTENT_BYTES);
-      // Half of the failed write arrived: each block is the old or the new one, with its right checksum.
-      await holds(2, 0);
-      await holds(0, BLOCK_BYTES);
-      await holds(1, EXTENT_BYTES);
-      expect(replica.versionText(0)).to.equal('unknown');
-      expect(replica.versionText(1)).to.equal('1/2');
-      expect(await replica.flush()).to.equal(code);
-    });
+    it(
+      `apply nothing more after a write failed with ${code}, read on, and know that the extent ` +
+        'is unknown',
+      async () => {
+        write(1, 0);
+        write(1, EXTENT_BYTES);
+        await replica.flush();
+        const allowBytes = BLOCK_BYTES;
+        replica.disk.failNext({ fileName: '000001.img', operation: 'write', errno, allowBytes });
+        write(2, 0, 3 * BLOCK_BYTES);
+        expect(replica.failure).to.equal(code);
+        write(3, EXTENT_BYTES);
+        // Half of the failed write arrived: each block is the old or the new one, with its right
+        // checksum.
+        await holds(2, 0);
+        await holds(0, BLOCK_BYTES);
+        await holds(1, EXTENT_BYTES);
+        expect(replica.versionText(0)).to.equal('unknown');
+        expect(replica.versionText(1)).to.equal('1/2');
+        expect(await replica.flush()).to.equal(code);
+      },
+    );
 
   it('take operations again in the next session after the disk was full', async () => {
     write(1, 0);

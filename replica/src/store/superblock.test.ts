@@ -124,7 +124,7 @@ describe('the activity log', () => {
     );
   });
 
-  it('is refused when it names a region that the volume does not have, or has another length', () => {
+  it('is refused when it names a region beyond the volume, or has another length', () => {
     const payload = encodeActivityLog(log);
     expect(damagedBy(() => decodeActivityLog(payload, 2 ** 24 - 1))).to.equal(true);
     for (let length = 0; length < payload.length; length += 1)

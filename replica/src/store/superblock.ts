@@ -34,7 +34,10 @@ export interface Superblock {
   /** No loss of power has taken anything since the copy was last known to be whole. */
   readonly intact: boolean;
   readonly lastVersion: Version;
-  /** Provisional versions of these epochs up to these sequence numbers are as good as others. Newest last. */
+  /**
+   * Provisional versions of these epochs up to these sequence numbers are as good as others. Newest
+   * last.
+   */
   readonly confirmed: readonly Version[];
 }
 
@@ -156,7 +159,8 @@ function flag(value: unknown, what: string): boolean {
 function damaged(what: string, cause?: unknown): StoreError {
   return new StoreError(
     'SUPERBLOCK_DAMAGED',
-    `The superblock passes its checksum, but ${what} is not what it must be. It was not written by this program; restore it, or remove the directory and let the copy be rebuilt.`,
+    `The superblock passes its checksum, but ${what} is not what it must be. It was not written ` +
+      'by this program; restore it, or remove the directory and let the copy be rebuilt.',
     cause === undefined ? {} : { cause },
   );
 }

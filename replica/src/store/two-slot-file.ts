@@ -3,9 +3,10 @@ import type { Disk, DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
 
 /**
- * A small file that is always whole: two slots, each a header and a payload with their checksums. A change goes to the
- * slot that is not the newest durable one, so that a torn write destroys only what was superseded; when nothing else waits the
- * other slot gets the same content, so that rot of one slot loses nothing either.
+ * A small file that is always whole: two slots, each a header and a payload with their checksums. A
+ * change goes to the slot that is not the newest durable one, so that a torn write destroys only
+ * what was superseded; when nothing else waits the other slot gets the same content, so that rot of
+ * one slot loses nothing either.
  *
  * Format of the slots 1: the first. Little endian.
  */
@@ -50,7 +51,9 @@ export class TwoSlotFile {
   #failure: Error | null = null;
   #writing = false;
   #dirty = false;
-  /** Composes the payload at the last moment, so that all changes made until then share one write. */
+  /**
+   * Composes the payload at the last moment, so that all changes made until then share one write.
+   */
   readonly #compose: () => Uint8Array;
   #waiting: Done[] = [];
   /** Called when no write is under way any more. */
@@ -72,7 +75,10 @@ export class TwoSlotFile {
     this.#compose = options.compose;
   }
 
-  /** Makes the file with this content in both slots; it appears in the directory only when it is whole. */
+  /**
+   * Makes the file with this content in both slots; it appears in the directory only when it is
+   * whole.
+   */
   static create(disk: Disk, kind: TwoSlotKind, payload: Uint8Array): void {
     const temporary = `${kind.fileName}.new`;
     const file = disk.create(temporary);
@@ -90,8 +96,8 @@ export class TwoSlotFile {
   }
 
   /**
-   * Opens the file and gives the newest payload. Throws SUPERBLOCK_DAMAGED when neither slot is good and FORMAT_TOO_NEW
-   * when one was written by a later version of the program.
+   * Opens the file and gives the newest payload. Throws SUPERBLOCK_DAMAGED when neither slot is
+   * good and FORMAT_TOO_NEW when one was written by a later version of the program.
    */
   static open(
     disk: Disk,
@@ -112,7 +118,10 @@ export class TwoSlotFile {
     }
   }
 
-  /** Writes what `compose` gives; calls back when it is durable. Calls during a write share the next one. */
+  /**
+   * Writes what `compose` gives; calls back when it is durable. Calls during a write share the next
+   * one.
+   */
   commit(done: Done): void {
     if (this.#failure !== null) {
       done(this.#failure);
@@ -192,7 +201,8 @@ function encodeSlot(kind: TwoSlotKind, generation: number, payload: Uint8Array):
   if (slot.length > kind.slotBytes)
     throw new StoreError(
       'TOO_LARGE',
-      `The content of ${kind.fileName} has ${payload.length} bytes, its slot takes ${kind.slotBytes - SLOT_HEADER_BYTES}.`,
+      `The content of ${kind.fileName} has ${payload.length} bytes, its slot takes ` +
+        `${kind.slotBytes - SLOT_HEADER_BYTES}.`,
     );
   slot.write(kind.magic, SLOT_LAYOUT.magic.offset, 'latin1');
   slot.writeUInt32LE(kind.format, SLOT_LAYOUT.format.offset);
@@ -237,13 +247,15 @@ function newestSlot(
     if (slot.kind === 'too-new')
       throw new StoreError(
         'FORMAT_TOO_NEW',
-        `${where} has format ${slot.format}, which a later version of OpenEBS wrote. Run that version or a later one on this directory.`,
+        `${where} has format ${slot.format}, which a later version of OpenEBS wrote. Run that ` +
+          'version or a later one on this directory.',
       );
   if (first.kind === 'valid' && (second.kind !== 'valid' || first.generation >= second.generation))
     return { newest: 0, best: first, other: second };
   if (second.kind === 'valid') return { newest: 1, best: second, other: first };
   throw new StoreError(
     'SUPERBLOCK_DAMAGED',
-    `Neither slot of ${where} passes its checksum. The copy cannot be used; remove the directory and let it be rebuilt from another replica.`,
+    `Neither slot of ${where} passes its checksum. The copy cannot be used; remove the ` +
+      'directory and let it be rebuilt from another replica.',
   );
 }

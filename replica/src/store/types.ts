@@ -24,11 +24,14 @@ export interface StoreState {
   readonly layers: readonly Layer[];
   /** Whether the last stop was orderly: nothing needs to be compared. */
   readonly cleanStart: boolean;
-  /** The machine did not restart since the last stop: what was applied is all there, flushed or not. */
+  /**
+   * The machine did not restart since the last stop: what was applied is all there, flushed or not.
+   */
   readonly sameBoot: boolean;
   /**
-   * Every acknowledged write of this copy is there: no loss of power took any since a record last named it. Opening it again or
-   * closing it in order does not bring back what was lost; only such a record, which follows a comparison, does.
+   * Every acknowledged write of this copy is there: no loss of power took any since a record last
+   * named it. Opening it again or closing it in order does not bring back what was lost; only such
+   * a record, which follows a comparison, does.
    */
   readonly intact: boolean;
   /** Highest version applied that is known; after an unclean stop, a lower bound. */
@@ -37,7 +40,8 @@ export interface StoreState {
 
 /**
  * A modifying operation. Operations are applied strictly in the order in which they are given.
- * `chunks` together are exactly `lengthBytes` long. They are borrowed: valid until apply() returns, the store copies them where it queues.
+ * `chunks` together are exactly `lengthBytes` long. They are borrowed: valid until apply() returns,
+ * the store copies them where it queues.
  */
 export type StoreOperation =
   | {
@@ -47,9 +51,10 @@ export type StoreOperation =
       readonly lengthBytes: number;
       readonly chunks: readonly Uint8Array[];
       /**
-       * crc32 (little endian u32 each) of the segments that result from cutting [offset, offset + length) at multiples
-       * of BLOCK_BYTES, in order; already verified against `chunks`. A segment that is a whole block gives the
-       * block's checksum as it is; a partial one is merged with what the block holds.
+       * crc32 (little endian u32 each) of the segments that result from cutting [offset, offset +
+       * length) at multiples of BLOCK_BYTES, in order; already verified against `chunks`. A segment
+       * that is a whole block gives the block's checksum as it is; a partial one is merged with
+       * what the block holds.
        */
       readonly checksums: Uint8Array;
     }
@@ -61,7 +66,10 @@ export type StoreOperation =
       readonly lengthBytes: number;
     }
   | {
-      /** Gives the extents in the range this version without changing data, whatever their version was: the end of a reconciliation. */
+      /**
+       * Gives the extents in the range this version without changing data, whatever their version
+       * was: the end of a reconciliation.
+       */
       readonly kind: 'stamp';
       readonly version: Version;
       readonly offsetBytes: number;
@@ -69,13 +77,19 @@ export type StoreOperation =
     };
 
 export interface StoreEvents {
-  /** All operations up to and including this sequence number are applied (in the page cache). Once per batch. */
+  /**
+   * All operations up to and including this sequence number are applied (in the page cache). Once
+   * per batch.
+   */
   applied(seq: Seq): void;
   /** The store applies nothing more; reads still work unless the code says otherwise. */
   failed(error: StoreError): void;
 }
 
-/** `checksums` as in StoreOperation: of the segments cut at block boundaries, to be sent along and checked by the reader. */
+/**
+ * `checksums` as in StoreOperation: of the segments cut at block boundaries, to be sent along and
+ * checked by the reader.
+ */
 export type ReadDone = (error: StoreError | null) => void;
 
 export interface StoreCounters {
@@ -91,22 +105,32 @@ export interface StoreCounters {
   readonly allocatedBytes: number;
   readonly markedRegions: number;
   readonly metadataCacheBytes: number;
-  /** Slots of the superblock or the activity log that did not pass their checksum when the store was opened. */
+  /**
+   * Slots of the superblock or the activity log that did not pass their checksum when the store was
+   * opened.
+   */
   readonly damagedSlots: number;
-  /** Extent pages that did not pass their checksum: their extents are unknown and refuse reads until stamped. */
+  /**
+   * Extent pages that did not pass their checksum: their extents are unknown and refuse reads until
+   * stamped.
+   */
   readonly damagedPages: number;
 }
 
 /**
  * One copy of one volume. Owned by one event loop; every method is called from it.
  *
- * Two replicas that tell the same known version of an extent hold the same bytes in it; resynchronisation skips such extents.
- * The store keeps that promise by three rules, of which the target has to know the last two:
- * - A write to an extent of unknown version leaves it unknown, because the rest of the extent is still unverified.
- * - A stamp makes it known. The target stamps an extent only when it is equal on all members that take the stamp.
- * - After promise() a store cannot know whether it missed writes. Until putRecord() brings a record of the promised epoch
- *   whose inSync names it, the versions that writes give are provisional: told as unknown, and confirmed by that record. So the target
- *   puts such a record at every activation and at every join, and always after the reconciliation: a record before it would
+ * Two replicas that tell the same known version of an extent hold the same bytes in it;
+ * resynchronisation skips such extents. The store keeps that promise by three rules, of which the
+ * target has to know the last two:
+ * - A write to an extent of unknown version leaves it unknown, because the rest of the extent is
+ *   still unverified.
+ * - A stamp makes it known. The target stamps an extent only when it is equal on all members that
+ *   take the stamp.
+ * - After promise() a store cannot know whether it missed writes. Until putRecord() brings a record
+ *   of the promised epoch whose inSync names it, the versions that writes give are provisional:
+ *   told as unknown, and confirmed by that record. So the target puts such a record at every
+ *   activation and at every join, and always after the reconciliation: a record before it would
  *   make half-copied extents look equal after a crash.
  */
 export interface Store {
@@ -117,37 +141,59 @@ export interface Store {
   /** Where `applied` and `failed` go: the session of the moment. */
   setEvents(events: StoreEvents): void;
 
-  /** Durable when resolved. Rejects with EPOCH_STALE when a higher one was promised, or the same to another session. */
+  /**
+   * Durable when resolved. Rejects with EPOCH_STALE when a higher one was promised, or the same to
+   * another session.
+   */
   promise(epoch: Epoch, session: Session): Promise<void>;
   /** Durable when resolved. Rejects a record older than the one kept. See the third rule above. */
   putRecord(record: MembershipRecord): Promise<void>;
-  /** Small named blobs that survive a failover (reservations, settings); together at most 64 KiB. Null when absent. */
+  /**
+   * Small named blobs that survive a failover (reservations, settings); together at most 64 KiB.
+   * Null when absent.
+   */
   getDocument(name: string): Uint8Array | null;
   putDocument(name: string, content: Uint8Array): Promise<void>;
 
   /** Hot path. Applies at once where nothing waits, else queues; never reorders. */
   apply(operation: StoreOperation): void;
-  /** Reports what was applied since the last call through `applied`; the session calls it after each batch of apply(). */
+  /**
+   * Reports what was applied since the last call through `applied`; the session calls it after each
+   * batch of apply().
+   */
   settle(): void;
   readonly appliedSeq: Seq;
 
   /**
-   * Reads after all operations given before. Fills `into` (exactly the length) and `checksums` (4 bytes for each
-   * segment cut at block boundaries), each verified against the stored checksum. Calls back synchronously when the data is in the page cache.
+   * Reads after all operations given before. Fills `into` (exactly the length) and `checksums` (4
+   * bytes for each segment cut at block boundaries), each verified against the stored checksum.
+   * Calls back synchronously when the data is in the page cache.
    */
   read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void;
 
   /** After all operations given before: fdatasync, shared by all that wait (group commit). */
   flush(done: ReadDone): void;
 
-  /** Allocated or not, one bit per block (LSB first), for whole blocks from `offsetBytes` (a multiple of BLOCK_BYTES). */
+  /**
+   * Allocated or not, one bit per block (LSB first), for whole blocks from `offsetBytes` (a
+   * multiple of BLOCK_BYTES).
+   */
   allocation(offsetBytes: number, lengthBytes: number): Uint8Array;
-  /** Per block of an extent the checksum (4 bytes, little endian); 0 where not allocated. Recomputed where unknown. */
+  /**
+   * Per block of an extent the checksum (4 bytes, little endian); 0 where not allocated. Recomputed
+   * where unknown.
+   */
   extentChecksums(extent: number): Uint8Array;
-  /** Versions of `count` extents from `first`, 16 bytes each: epoch u64, seq u64, little endian; all ones where unknown. */
+  /**
+   * Versions of `count` extents from `first`, 16 bytes each: epoch u64, seq u64, little endian; all
+   * ones where unknown.
+   */
   extentVersions(first: number, count: number): Uint8Array;
 
-  /** Applies what is queued, flushes, writes metadata, clears the marks, sets the clean flag, releases the lock. */
+  /**
+   * Applies what is queued, flushes, writes metadata, clears the marks, sets the clean flag,
+   * releases the lock.
+   */
   close(): Promise<void>;
 }
 

@@ -29,8 +29,9 @@ export interface WriterOptions {
 }
 
 /**
- * Applies operations to the data file and the extent pages, in one go and only where the region is marked.
- * Throws a StoreError when an operation fails; the extents that it may have changed are unknown then.
+ * Applies operations to the data file and the extent pages, in one go and only where the region is
+ * marked. Throws a StoreError when an operation fails; the extents that it may have changed are
+ * unknown then.
  */
 export class Writer {
   readonly #data: DiskFile;
@@ -50,7 +51,10 @@ export class Writer {
     this.#standing = options.standing;
   }
 
-  /** Whether the last call of `advance` stopped for want of a mark, which was asked for; else only to let others in. */
+  /**
+   * Whether the last call of `advance` stopped for want of a mark, which was asked for; else only
+   * to let others in.
+   */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -93,7 +97,8 @@ export class Writer {
       this.#blocked = true;
       return false;
     }
-    // Loaded before the data changes: a page that cannot be read must not keep its old version over new data.
+    // Loaded before the data changes: a page that cannot be read must not keep its old version over
+    // new data.
     const lastExtent = Math.floor((offsetBytes + lengthBytes - 1) / EXTENT_BYTES);
     for (let extent = Math.floor(offsetBytes / EXTENT_BYTES); extent <= lastExtent; extent += 1)
       this.#pages.get(extent);
@@ -157,9 +162,9 @@ export class Writer {
   }
 
   /**
-   * Reads a block that is about to be changed in part and verifies it: a new checksum over rotten bytes would bless them.
-   * A rotten block gets a checksum that it does not have, and its extent becomes unknown, so that the comparison with
-   * another replica finds and replaces the block.
+   * Reads a block that is about to be changed in part and verifies it: a new checksum over rotten
+   * bytes would bless them. A rotten block gets a checksum that it does not have, and its extent
+   * becomes unknown, so that the comparison with another replica finds and replaces the block.
    */
   #loadBlock(offsetBytes: number): void {
     const extent = Math.floor(offsetBytes / EXTENT_BYTES);
@@ -177,7 +182,8 @@ export class Writer {
     page.setUnknown();
     throw new StoreError(
       'CHECKSUM_MISMATCH',
-      `The block at byte ${offsetBytes} does not have its checksum, so a part of it cannot be written. Write the whole block, or let the copy be compared with another replica.`,
+      `The block at byte ${offsetBytes} does not have its checksum, so a part of it cannot be ` +
+        'written. Write the whole block, or let the copy be compared with another replica.',
       { offsetBytes },
     );
   }
@@ -190,7 +196,10 @@ export class Writer {
     }
   }
 
-  /** A failed write may have changed any of its blocks: each keeps or gets the checksum that it has, if it is a legal one. */
+  /**
+   * A failed write may have changed any of its blocks: each keeps or gets the checksum that it has,
+   * if it is a legal one.
+   */
   #settleFailedWrite(write: Write): void {
     const end = write.offsetBytes + write.lengthBytes;
     let segment = 0;
@@ -210,7 +219,8 @@ export class Writer {
     try {
       this.#data.read(this.#block, 0, BLOCK_BYTES, offsetBytes);
     } catch {
-      // It cannot be read now; whenever it can, its checksum will tell whether it is the new content.
+      // It cannot be read now; whenever it can, its checksum will tell whether it is the new
+      // content.
       page.allocate(block, newChecksum);
       return;
     }
@@ -220,7 +230,10 @@ export class Writer {
     page.allocate(block, actual === newChecksum ? actual : differentFrom(actual));
   }
 
-  /** Region by region, so that the whole volume can be unmapped although few regions can be marked at a time. */
+  /**
+   * Region by region, so that the whole volume can be unmapped although few regions can be marked
+   * at a time.
+   */
   #advanceByRegion(operation: RangeOperation, from: number): number {
     const end = operation.offsetBytes + operation.lengthBytes;
     let position = operation.offsetBytes + from;
@@ -252,7 +265,9 @@ export class Writer {
     return present === extent ? position : Math.min(end, present * EXTENT_BYTES);
   }
 
-  /** An unmap of what is not allocated changes nothing, so it needs no mark and gives no version. */
+  /**
+   * An unmap of what is not allocated changes nothing, so it needs no mark and gives no version.
+   */
   #anyAllocated(from: number, to: number): boolean {
     return this.#someExtent(from, to, (page, firstBlock, endBlock) => {
       return page.next(true, firstBlock, endBlock) < endBlock;
