@@ -12,7 +12,8 @@ const bundled = fileURLToPath(new URL('../../node_modules/.bin/node', import.met
 /** Runs a TypeScript main: here where this Node.js can, else with the bundled one. */
 export async function launch(main) {
   if (Number.parseInt(process.versions.node, 10) >= MIN_NODE) {
-    // Compiled code is kept in the user's own cache; where that cannot be written nothing is lost but time.
+    // Compiled code is kept in the user's own cache; where that cannot be written nothing is lost
+    // but time.
     if (process.env.NODE_COMPILE_CACHE === undefined) {
       module.enableCompileCache(
         join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'openebs'),

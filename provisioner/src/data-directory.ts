@@ -10,10 +10,14 @@ import { readServerFile } from './server-file.ts';
 import { formatSize } from './size.ts';
 
 /**
- *   DIR/system.json   format, since when             DIR/volumes/NAME/volume.json  the record
- *   DIR/server.json   where the API server answers   DIR/volumes/NAME/replica-N/   one copy of the data
- *   DIR/token...      bearer tokens                  DIR/logs/NAME/PROCESS.log     what the daemons say
- *   DIR/run           processes of the last run      DIR/cache                     compiled code
+ *   DIR/system.json                 format, since when
+ *   DIR/server.json                 where the API server answers
+ *   DIR/token, token-read-only      bearer tokens
+ *   DIR/volumes/NAME/volume.json    the record
+ *   DIR/volumes/NAME/replica-N/     one copy of the data
+ *   DIR/logs/NAME/PROCESS.log       what the daemons say
+ *   DIR/run                         processes of the last run
+ *   DIR/cache                       compiled code
  */
 export class DataDirectory {
   readonly path: string;
@@ -84,7 +88,7 @@ async function isUnused(path: string): Promise<boolean> {
   if (format !== null && format > SYSTEM_FORMAT) {
     throw new Problem(
       'record-damaged',
-      `a newer version of OpenEBS wrote ${path} (format ${format}, this one knows ${SYSTEM_FORMAT})`,
+      `a newer OpenEBS wrote ${path} (format ${format}, this one knows ${SYSTEM_FORMAT})`,
       { next: 'start the newer version, or use another data directory (--data-dir)' },
     );
   }
@@ -105,7 +109,7 @@ async function requireSpace(path: string): Promise<void> {
   const { bsize, bavail } = await statfs(path);
   if (bsize * bavail >= MIN_FREE_BYTES) return;
   throw new Problem('no-space', `only ${formatSize(bsize * bavail)} are free in ${path}`, {
-    next: `free some, at least ${formatSize(MIN_FREE_BYTES)} (df -h ${path}), or use another data directory (--data-dir)`,
+    next: `free at least ${formatSize(MIN_FREE_BYTES)} (df -h ${path}), or use another --data-dir`,
   });
 }
 
@@ -116,7 +120,7 @@ async function busyProblem(path: string, cause: Error): Promise<Problem> {
     next:
       server === null
         ? 'use that one, or start this one with another --data-dir'
-        : `use that one (mayactl --data-dir ${path} status), stop it (kill ${server.pid}), or start this one with another --data-dir`,
+        : `use it (mayactl --data-dir ${path} status), or stop it (kill ${server.pid})`,
     cause,
   });
 }

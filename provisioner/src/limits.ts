@@ -1,6 +1,9 @@
 /** All caps and periods of the control plane. Bytes, milliseconds, counts: the name says which. */
 
-/** A DNS label (RFC 1123 2.1): it names the directory, the IQN's suffix and, in a cluster, the Service. */
+/**
+ * A DNS label (RFC 1123 2.1): it names the directory, the IQN's suffix and, in a cluster, the
+ * Service.
+ */
 export const MAX_NAME_CHARACTERS = 63;
 /** Largest volume: 64 TiB, sparse. */
 export const MAX_VOLUME_BYTES = 64 * 1024 ** 4;

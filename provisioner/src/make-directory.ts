@@ -2,8 +2,8 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a directory and its parents. (mkdir with `recursive` loops for ever where the kernel answers ENOENT below an existing
- * directory, as in /proc.)
+ * Makes a directory and its parents. (mkdir with `recursive` loops for ever where the kernel
+ * answers ENOENT below an existing directory, as in /proc.)
  */
 export async function makeDirectory(path: string, mode = 0o700): Promise<void> {
   const missing: string[] = [];

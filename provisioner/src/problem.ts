@@ -1,4 +1,7 @@
-/** Everything that the API can refuse; the table gives the HTTP status, mayactl's exit code and the title. */
+/**
+ * Everything that the API can refuse; the table gives the HTTP status, mayactl's exit code and the
+ * title.
+ */
 const PROBLEMS = {
   'bad-request': { status: 400, exitCode: 2, title: 'The request is not valid' },
   'name-invalid': { status: 400, exitCode: 2, title: 'The name is not valid' },
@@ -31,7 +34,10 @@ export function exitCodeOf(code: string): number {
   return code in PROBLEMS ? PROBLEMS[code as ProblemCode].exitCode : 1;
 }
 
-/** RFC 9457 3.1, with the extension members `code` (stable, for programs) and `next` (what a person can do). */
+/**
+ * RFC 9457 3.1, with the extension members `code` (stable, for programs) and `next` (what a person
+ * can do).
+ */
 export interface ProblemDocument {
   readonly type: string;
   readonly title: string;
@@ -93,7 +99,7 @@ export function fileProblem(error: unknown, path: string): Problem | null {
     case 'EACCES':
     case 'EPERM':
       return new Problem('permission-denied', `no permission to write ${path}`, {
-        next: `make it yours (chown -R "$(id -un)" ${path}), or use another data directory (--data-dir)`,
+        next: `make it yours (chown -R "$(id -un)" ${path}), or use another one (--data-dir)`,
         cause: error,
       });
     default:

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { replaceFile } from './orchestrator/local/atomic-file.ts';
 import { isDataDirectoryLocked } from './orchestrator/local/data-lock.ts';
 
-/** How mayactl finds a system: where its API server answered last. Whether it runs is told by the directory's lock. */
+/**
+ * How mayactl finds a system: where its API server answered last. Whether it runs is told by the
+ * directory's lock.
+ */
 export const SERVER_FILE = 'server.json';
 
 export interface ServerFile {
@@ -43,7 +46,10 @@ export async function readServerFile(directory: string): Promise<ServerFile | nu
   }
 }
 
-/** On a full disk the file of the last run is written over, which needs no space: mayactl is needed to make some. */
+/**
+ * On a full disk the file of the last run is written over, which needs no space: mayactl is needed
+ * to make some.
+ */
 export async function writeServerFile(directory: string, server: ServerFile): Promise<void> {
   const path = join(directory, SERVER_FILE);
   const text = `${JSON.stringify(server, null, 2)}\n`;

@@ -22,7 +22,10 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
   tib: 1024 ** 4,
 };
 
-/** `1GiB`, `500M`, `1.5TiB`, `1073741824`: bytes, or null where it is no size. Units as in Kubernetes: G is 10^9, Gi and GiB are 2^30. */
+/**
+ * `1GiB`, `500M`, `1.5TiB`, `1073741824`: bytes, or null where it is no size. Units as in
+ * Kubernetes: G is 10^9, Gi and GiB are 2^30.
+ */
 export function parseSize(text: string): number | null {
   const match = /^\s*(\d{1,16}(?:\.\d{1,6})?)\s*([a-z]{0,3})\s*$/i.exec(text);
   if (match === null) return null;

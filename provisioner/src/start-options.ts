@@ -10,7 +10,10 @@ export interface StartOptions {
   readonly demo: boolean;
 }
 
-/** Parses, or prints what is wrong (or the help) and ends the process: 2 is the exit code of wrong usage. */
+/**
+ * Parses, or prints what is wrong (or the help) and ends the process: 2 is the exit code of wrong
+ * usage.
+ */
 export function parseStartOptions(argv: readonly string[]): StartOptions {
   const program = new Command('npm start --')
     .description(
@@ -41,7 +44,7 @@ export function parseStartOptions(argv: readonly string[]): StartOptions {
     )
     .addHelpText(
       'after',
-      '\nEach option is also an environment variable, as shown.\nCtrl-C stops everything and keeps the data.',
+      '\nEach option is also an environment variable. Ctrl-C stops everything and keeps the data.',
     )
     .configureHelp({ helpWidth: Math.min(process.stdout.columns, 100) || 80 })
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))

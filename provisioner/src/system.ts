@@ -12,6 +12,7 @@ import { LocalOrchestrator } from './orchestrator/local/local-orchestrator.ts';
 import { LogFile } from './orchestrator/local/log-file.ts';
 import { findFreePort } from './orchestrator/local/ports.ts';
 import { writeServerFile } from './server-file.ts';
+import { counted } from './wrap.ts';
 
 /** Loopback only: iSCSI without CHAP and HTTP without TLS stay on this host. */
 const HOST = '127.0.0.1';
@@ -45,7 +46,7 @@ export async function openSystem(options: SystemOptions): Promise<System> {
     await awaitLeftovers(directory.markDirectory, {
       onWait: (count) =>
         options.onProgress(
-          `waiting for ${count} ${count === 1 ? 'process' : 'processes'} of the last run to flush and end`,
+          `waiting for ${counted(count, 'daemon')} of the last run to flush and end`,
         ),
     });
     await warmUp(directory.cacheDirectory);

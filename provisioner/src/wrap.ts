@@ -1,3 +1,8 @@
+/** `1 replica`, `2 replicas`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** Breaks at spaces so that no line is longer than `width`, where words allow it. */
 export function wrap(text: string, options: { width: number; indent: string }): string {
   const { width, indent } = options;

@@ -1,6 +1,8 @@
 /**
- * Goal: however the system dies, the next start has all volumes with their data, and no process stays for ever.
- * Method: kill -9 of everything, of the supervisor alone, of single daemons; patterns written before are read after.
+ * Goal: however the system dies, the next start has all volumes with their data, and no process
+ * stays for ever.
+ * Method: kill -9 of everything, of the supervisor alone, of single daemons; patterns written
+ * before are read after.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -84,7 +86,7 @@ describe('a system that is killed', function () {
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
     await system.kill9Supervisor();
     system = LocalSystem.launch(root, ['--no-demo']);
-    await system.saying(/waiting for 6 processes of the last run/);
+    await system.saying(/waiting for 6 daemons of the last run/);
     for (const pid of pids) process.kill(pid, 'SIGCONT');
     await system.started();
     await system.volumeBeing('three', 'healthy');

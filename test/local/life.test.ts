@@ -195,7 +195,7 @@ describe('a system on one host', function () {
     await system.saying(/db: deleted with its data\n/);
   });
 
-  it('stops at Ctrl-C with all its processes, and keeps the volumes for the next start', async () => {
+  it('stops at Ctrl-C with all its processes, and keeps its volumes', async () => {
     const before = await system.volume('demo');
     await system.mayactl('volume', 'create', 'kept', '--size', '1MiB', '--replicas', '1');
     await system.mayactl('volume', 'delete', 'demo', '--yes');

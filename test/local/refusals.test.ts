@@ -1,6 +1,8 @@
 /**
- * Goal: what keeps the system from starting or a volume from being made is said in words, with what to do.
- * Method: each obstacle for real: permissions, file systems mounted read-only and full, busy ports, damaged files.
+ * Goal: what keeps the system from starting or a volume from being made is said in words, with what
+ * to do.
+ * Method: each obstacle for real: permissions, file systems mounted read-only and full, busy ports,
+ * damaged files.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -140,7 +142,7 @@ describe('a start that cannot be', function () {
     }
   });
 
-  it('serves the others when a record is damaged, names the file, and touches nothing of it', async () => {
+  it('serves the others when a record is damaged, names it, and leaves it alone', async () => {
     const directory = join(root, 'd');
     let system = await LocalSystem.start(directory);
     await system.mayactl('volume', 'create', 'good', '--size', '1MiB', '--replicas', '1');
@@ -172,7 +174,7 @@ describe('a start that cannot be', function () {
     }
   });
 
-  it('makes no volume on a full disk, serves the others after a restart, and can be emptied by deleting', async function () {
+  it('makes no volume on a full disk, but serves and deletes the others', async function () {
     if (!isRoot) this.skip();
     const path = mountMemory('size=64m');
     let system = await LocalSystem.start(path, ['--no-demo']);

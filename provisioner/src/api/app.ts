@@ -42,8 +42,13 @@ export async function buildApp(
     clientErrorHandler(_, socket) {
       if (!socket.writable) return;
       const body = JSON.stringify(new Problem('bad-request', 'this is no HTTP').toDocument());
-      const head = `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/problem+json`;
-      socket.end(`${head}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+      const head = [
+        'HTTP/1.1 400 Bad Request',
+        'Connection: close',
+        'Content-Type: application/problem+json',
+        `Content-Length: ${Buffer.byteLength(body)}`,
+      ];
+      socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
     },
     frameworkErrors(error, request, reply) {
       void sendProblem(request, reply, new Problem('bad-request', error.message));
@@ -87,7 +92,7 @@ function requireTokens(app: FastifyInstance, tokens: Tokens): void {
     const role = roleOf(request.headers.authorization, tokens);
     if (role === null) {
       throw new Problem('unauthorized', 'the request has no valid bearer token', {
-        next: 'send Authorization: Bearer TOKEN; the token is in the file "token" of the data directory',
+        next: 'send Authorization: Bearer TOKEN; it is in the file "token" of the data directory',
       });
     }
     const isReading = request.method === 'GET' || request.method === 'HEAD';

@@ -68,7 +68,7 @@ function validationProblem(error: FastifyError): Problem {
     if (issues.some(({ instancePath }) => instancePath === '/name')) {
       return new Problem(
         'name-invalid',
-        'a name has 1 to 63 lower-case letters, digits and hyphens, and begins and ends with a letter or digit',
+        'a name has 1 to 63 lower-case letters, digits and hyphens, no hyphen at its ends',
       );
     }
     // One wrong thing and its consequences: both sizes, or none of them.

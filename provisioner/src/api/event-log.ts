@@ -7,7 +7,10 @@ export interface LoggedEvent extends VolumeEvent {
   readonly at: string;
 }
 
-/** What happened to volumes since the server started: the newest events, and whoever wants to hear the next. */
+/**
+ * What happened to volumes since the server started: the newest events, and whoever wants to hear
+ * the next.
+ */
 export class EventLog {
   readonly #events: LoggedEvent[] = [];
   readonly #listeners = new Set<(event: LoggedEvent) => void>();

@@ -13,8 +13,8 @@ interface Entry<Answer> {
 }
 
 /**
- * The Idempotency-Key header: a request that is sent again with the same key gets the first one's answer and does
- * nothing. A failed request may be tried again with its key.
+ * The Idempotency-Key header: a request that is sent again with the same key gets the first one's
+ * answer and does nothing. A failed request may be tried again with its key.
  */
 export class Idempotency<Answer> {
   readonly #entries = new Map<string, Entry<Answer>>();

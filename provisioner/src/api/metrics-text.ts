@@ -1,4 +1,6 @@
-/** The Prometheus text format (0.0.4), as far as it takes to put several daemons' answers into one. */
+/**
+ * The Prometheus text format (0.0.4), as far as it takes to put several daemons' answers into one.
+ */
 export interface MetricSource {
   /** Given to every sample, instead of what the daemon calls itself. */
   readonly labels: Readonly<Record<string, string>>;

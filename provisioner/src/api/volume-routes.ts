@@ -18,7 +18,7 @@ interface CreateBody {
 }
 
 export function volumeRoutes(app: FastifyInstance, context: ApiContext): void {
-  const { orchestrator, operations } = context;
+  const { orchestrator } = context;
   const idempotency = new Idempotency<Operation>();
 
   app.post<{ Body: CreateBody; Headers: { 'idempotency-key'?: string } }>(
@@ -75,6 +75,10 @@ export function volumeRoutes(app: FastifyInstance, context: ApiContext): void {
     },
   );
 
+  oneVolumeRoutes(app, context);
+}
+
+function oneVolumeRoutes(app: FastifyInstance, { orchestrator, operations }: ApiContext): void {
   app.get<{ Params: { name: string } }>(
     '/v1/volumes/:name',
     {
@@ -170,12 +174,15 @@ function specOf(body: CreateBody): { spec: VolumeSpec; note: string } {
   return {
     spec: { name: body.name, sizeBytes: size.bytes, replicas: body.replicas ?? DEFAULT_REPLICAS },
     note: size.rounded
-      ? `; its size was rounded up to ${size.bytes} bytes (${formatSize(size.bytes)}), whole 4 KiB blocks`
+      ? `; its size was rounded up to ${size.bytes} bytes (${formatSize(size.bytes)}), whole blocks`
       : '',
   };
 }
 
-/** How long a volume that says that it is unavailable may go on trying before its creation is said to have failed. */
+/**
+ * How long a volume that says that it is unavailable may go on trying before its creation is said
+ * to have failed.
+ */
 const GIVE_UP_AFTER_MS = 5_000;
 
 async function untilServing(
@@ -196,7 +203,7 @@ async function untilServing(
     const gaveUp = unavailableSince !== null && now - unavailableSince > GIVE_UP_AFTER_MS;
     if (gaveUp || now - begin > CREATE_TIMEOUT_MS) {
       throw new Problem('volume-failed', view.reason ?? 'the volume does not start', {
-        next: `it is tried again; see: mayactl volume info ${name}; or remove it: mayactl volume delete ${name}`,
+        next: `see: mayactl volume info ${name}; or remove it: mayactl volume delete ${name}`,
       });
     }
     const up = view.replicas.filter(({ status }) => status === 'running').length;

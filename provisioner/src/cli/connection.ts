@@ -38,7 +38,7 @@ async function connectTo(server: string, options: ConnectionOptions): Promise<Ap
     options.token ?? (isOwn ? await readTokenFile(join(directory, ADMIN_TOKEN_FILE)) : null);
   if (token === null) {
     throw new CliFailure(EXIT.usage, '--server needs a token', {
-      next: 'give it with --token or OPENEBS_TOKEN (it is in the file "token" of the data directory)',
+      next: 'give --token or OPENEBS_TOKEN; it is in the file "token" of the data directory',
     });
   }
   return new ApiClient({ url, token, start: null });

@@ -21,7 +21,8 @@ export function makeContext(options: GlobalOptions): CliContext {
   return {
     options,
     color: colorAllowed(process.stdout),
-    mayactl: `${commandName()}${options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`}`,
+    mayactl:
+      commandName() + (options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`),
     client: () => connect(options),
     out: (text) => process.stdout.write(text),
     note: (text) => process.stderr.write(text),

@@ -9,7 +9,10 @@ export const EXIT = {
   degraded: 6,
 } as const;
 
-/** An error in words for a person: what and why (`message`), what to do (`next`), and for a script the exit code. */
+/**
+ * An error in words for a person: what and why (`message`), what to do (`next`), and for a script
+ * the exit code.
+ */
 export class CliFailure extends Error {
   override readonly name = 'CliFailure';
   readonly exitCode: number;

@@ -1,4 +1,7 @@
-/** One line on stderr that is redrawn on a terminal, and silence elsewhere: pipes and logs get the outcome only. */
+/**
+ * One line on stderr that is redrawn on a terminal, and silence elsewhere: pipes and logs get the
+ * outcome only.
+ */
 export class ProgressLine {
   readonly #stream: NodeJS.WriteStream;
   #drawn = false;

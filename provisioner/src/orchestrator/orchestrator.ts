@@ -1,6 +1,7 @@
 /**
- * What the API server, mayactl and everything else above sees of the place where volumes run. One folder per
- * implementation; each keeps its own state of record (JSON documents here, custom resources in a cluster).
+ * What the API server, mayactl and everything else above sees of the place where volumes run. One
+ * folder per implementation; each keeps its own state of record (JSON documents here, custom
+ * resources in a cluster).
  */
 export type VolumeStatus = 'healthy' | 'degraded' | 'unavailable' | 'starting' | 'deleting';
 
@@ -74,7 +75,10 @@ export interface PoolView {
   readonly freeBytes: number;
 }
 
-/** A volume whose record cannot be read: not served, never touched, and told until somebody repairs it. */
+/**
+ * A volume whose record cannot be read: not served, never touched, and told until somebody repairs
+ * it.
+ */
 export interface DamagedVolume {
   readonly name: string;
   readonly file: string;
@@ -103,7 +107,9 @@ export interface DaemonMetrics {
 
 export interface Orchestrator {
   readonly kind: 'local';
-  /** Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ... */
+  /**
+   * Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ...
+   */
   createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView>;
   /** By name; asks the target when `fresh`. Null: there is none. Throws Problem record-damaged. */
   volume(name: string, options?: { fresh: boolean }): Promise<VolumeView | null>;
@@ -112,7 +118,10 @@ export interface Orchestrator {
   damaged(): readonly DamagedVolume[];
   /** The volume that was created with this key, also before a restart. */
   volumeByIdempotencyKey(key: string): VolumeView | null;
-  /** Marks the volume as deleted, durably; `gone` resolves when its processes and data are. Survives a restart. */
+  /**
+   * Marks the volume as deleted, durably; `gone` resolves when its processes and data are. Survives
+   * a restart.
+   */
   deleteVolume(name: string): Promise<{ readonly gone: Promise<void> }>;
   nodes(): Promise<readonly NodeView[]>;
   pools(): Promise<readonly PoolView[]>;

@@ -4,7 +4,10 @@ import { EXIT } from '../failure.ts';
 
 export const SHELLS: readonly string[] = ['bash', 'zsh'];
 
-/** Completes commands and options from the program itself, and names of volumes from the system that answers. */
+/**
+ * Completes commands and options from the program itself, and names of volumes from the system that
+ * answers.
+ */
 export function completion(context: CliContext, program: Command, shell: string): Promise<number> {
   const script = bashScript(program);
   context.out(shell === 'zsh' ? `autoload -U +X bashcompinit && bashcompinit\n${script}` : script);

@@ -1,6 +1,9 @@
 import type { VolumeView } from '../../orchestrator/orchestrator.ts';
 
-/** The exact commands for the initiators that people have; a long one is broken with a backslash, to be pasted as it is. */
+/**
+ * The exact commands for the initiators that people have; a long one is broken with a backslash, to
+ * be pasted as it is.
+ */
 export function connectText(volume: VolumeView): string {
   const { iqn, portal, lun, name } = volume;
   const url = `iscsi://${portal}/${iqn}/${lun}`;

@@ -38,10 +38,10 @@ export function volumeTable(
 
 export function damagedText(damaged: readonly DamagedVolume[]): string {
   return damaged
-    .map(
-      ({ name, file, reason, next }) =>
-        `warning: volume ${name} is not served: ${file}: ${reason}\n${wrap(`next: ${next}`, { width: WIDTH, indent: '  ' })}\n`,
-    )
+    .map(({ name, file, reason, next }) => {
+      const advice = wrap(`next: ${next}`, { width: WIDTH, indent: '  ' });
+      return `warning: volume ${name} is not served: ${file}: ${reason}\n${advice}\n`;
+    })
     .join('');
 }
 

@@ -33,10 +33,13 @@ export async function createVolume(
   }
   const volume = await client.volume(name);
   const text = await structured(context.options.output, volume, [name]);
-  context.out(
-    text ??
-      `${message}\n  ${volume.sizeText}, ${volume.inSyncCount} of ${volume.replicaCount} replicas in sync\n  ${volume.iqn} at ${volume.portal}\n  next: ${context.mayactl} volume connect ${name}\n`,
-  );
+  const lines = [
+    message,
+    `  ${volume.sizeText}, ${volume.inSyncCount} of ${volume.replicaCount} replicas in sync`,
+    `  ${volume.iqn} at ${volume.portal}`,
+    `  next: ${context.mayactl} volume connect ${name}`,
+  ];
+  context.out(text ?? `${lines.join('\n')}\n`);
   return volume.status === 'degraded' ? EXIT.degraded : EXIT.ok;
 }
 

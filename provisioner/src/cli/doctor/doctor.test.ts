@@ -81,7 +81,7 @@ describe('doctor', () => {
     expect(nodeVersion('20.1.0').status).to.equal('error');
     expect(nodeVersion('26.0.0').status).to.equal('ok');
     const limits =
-      'Max file size             1024      unlimited   bytes\nMax open files            unlimited   unlimited   files\n';
+      'Max file size    1024      unlimited bytes\nMax open files   unlimited unlimited files\n';
     expect(softLimit(limits, 'Max file size')).to.equal(1024);
     expect(softLimit(limits, 'Max open files')).to.equal(null);
     const findings = hostChecks(new Host(root), join(root, 'a', 'b'));

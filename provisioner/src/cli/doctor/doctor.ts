@@ -3,7 +3,7 @@ import { defaultDataDirectory } from '../../server-file.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../failure.ts';
 import { paintStatus, structured } from '../output.ts';
-import { wrap } from '../../wrap.ts';
+import { counted, wrap } from '../../wrap.ts';
 import type { Finding } from './finding.ts';
 import { Host } from './host.ts';
 import { hostChecks } from './host-checks.ts';
@@ -46,6 +46,6 @@ export function findingsText(findings: readonly Finding[], color: boolean): stri
   const verdict =
     warnings + errors === 0
       ? 'All is well.'
-      : `${errors} ${errors === 1 ? 'error' : 'errors'}, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}.`;
+      : `${counted(errors, 'error')}, ${counted(warnings, 'warning')}.`;
   return `${lines.join('\n')}\n\n${verdict}\n`;
 }

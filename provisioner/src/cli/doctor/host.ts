@@ -1,7 +1,10 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The host's files below `root`, which is `/` but for tests. What cannot be read is taken as absent. */
+/**
+ * The host's files below `root`, which is `/` but for tests. What cannot be read is taken as
+ * absent.
+ */
 export class Host {
   readonly #root: string;
 

@@ -7,8 +7,8 @@ const OPEN_ISCSI = { debian: 'open-iscsi', redhat: 'iscsi-initiator-utils', suse
 const MIN_REPLACEMENT_TIMEOUT_S = 60;
 
 /**
- * What the Linux kernel's initiator needs. Missing parts are warnings: volumes are served without it, to QEMU and
- * libiscsi, and initiators may be on other machines.
+ * What the Linux kernel's initiator needs. Missing parts are warnings: volumes are served without
+ * it, to QEMU and libiscsi, and initiators may be on other machines.
  */
 export function iscsiChecks(host: Host, kernel: string = release()): readonly Finding[] {
   if (!host.hasProgram('iscsiadm')) {
@@ -62,8 +62,8 @@ function kernelModule(host: Host, kernel: string): Finding {
   const check = 'iscsi_tcp';
   if (host.exists('/sys/module/iscsi_tcp')) return ok(check, 'the kernel module is loaded');
   const modules = `/lib/modules/${kernel}`;
-  const known = `${host.read(`${modules}/modules.dep`) ?? ''}${host.read(`${modules}/modules.builtin`) ?? ''}`;
-  if (known.includes('/iscsi_tcp.ko')) {
+  const lists = [`${modules}/modules.dep`, `${modules}/modules.builtin`];
+  if (lists.some((list) => host.read(list)?.includes('/iscsi_tcp.ko') === true)) {
     return warning(check, 'the kernel module is not loaded', 'sudo modprobe iscsi_tcp');
   }
   return warning(
@@ -94,6 +94,10 @@ function replacementTimeout(host: Host): Finding {
   );
 }
 
+/** As printf takes it. */
+const MULTIPATH_BLACKLIST =
+  'blacklist {\\n  device {\\n    vendor "OpenEBS"\\n    product ".*"\\n  }\\n}\\n';
+
 function multipath(host: Host): Finding {
   const check = 'multipathd';
   if (!host.hasProcess('multipathd')) return ok(check, 'does not run');
@@ -105,9 +109,10 @@ function multipath(host: Host): Finding {
   const withoutComments = text.replace(/#.*$/gm, '');
   const blacklist = /blacklist\s*\{[^]*?\bvendor\s+"?OpenEBS/i.test(withoutComments);
   if (blacklist) return ok(check, 'leaves volumes alone');
+  const restart = 'sudo systemctl restart multipathd';
   return warning(
     check,
     'takes volumes as multipath devices: mounts say "already mounted or busy"',
-    `printf 'blacklist {\\n  device {\\n    vendor "OpenEBS"\\n    product ".*"\\n  }\\n}\\n' | sudo tee -a /etc/multipath.conf && sudo systemctl restart multipathd`,
+    `printf '${MULTIPATH_BLACKLIST}' | sudo tee -a /etc/multipath.conf && ${restart}`,
   );
 }

@@ -12,8 +12,8 @@ export async function syncDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Replaces a file so that a crash at any moment leaves the old or the new content, whole: written beside it, fsync,
- * rename, fsync of the directory. Nothing stays behind when it fails.
+ * Replaces a file so that a crash at any moment leaves the old or the new content, whole: written
+ * beside it, fsync, rename, fsync of the directory. Nothing stays behind when it fails.
  */
 export async function replaceFile(
   path: string,

@@ -1,6 +1,9 @@
 import { RESTART_MAX_MS, RESTART_MIN_MS, STABLE_AFTER_MS } from '../../limits.ts';
 
-/** Failures of one process in a row, and how long to wait before the next try. Doubles; a stable run resets it. */
+/**
+ * Failures of one process in a row, and how long to wait before the next try. Doubles; a stable run
+ * resets it.
+ */
 export class Backoff {
   #failures = 0;
 

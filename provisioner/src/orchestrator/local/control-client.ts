@@ -6,7 +6,10 @@ export interface ControlAnswer {
   readonly body: string;
 }
 
-/** One GET of a daemon's control API over its unix socket. Rejects when it cannot be reached in time. */
+/**
+ * One GET of a daemon's control API over its unix socket. Rejects when it cannot be reached in
+ * time.
+ */
 export function controlGet(
   socketPath: string,
   path: string,

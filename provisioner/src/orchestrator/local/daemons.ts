@@ -53,8 +53,9 @@ export function targetCommand(
 }
 
 /**
- * What the daemons inherit: none of our own OPENEBS_* settings, which are options of theirs too, and a cache of
- * compiled code, without which every start compiles the sources and stays larger in memory.
+ * What the daemons inherit: none of our own OPENEBS_* settings, which are options of theirs too,
+ * and a cache of compiled code, without which every start compiles the sources and stays larger in
+ * memory.
  */
 export function daemonEnvironment(cacheDirectory: string): Record<string, string | undefined> {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('OPENEBS_'));
@@ -65,7 +66,9 @@ function compileCache(cacheDirectory: string): string {
   return process.env['NODE_COMPILE_CACHE'] ?? join(cacheDirectory, 'compiled');
 }
 
-/** Fills the cache before several daemons start at once, and finds out whether they start at all. */
+/**
+ * Fills the cache before several daemons start at once, and finds out whether they start at all.
+ */
 export async function warmUp(cacheDirectory: string): Promise<void> {
   mkdirSync(compileCache(cacheDirectory), { recursive: true });
   const env = daemonEnvironment(cacheDirectory);

@@ -7,9 +7,9 @@ export class DataDirectoryBusyError extends Error {
 }
 
 /**
- * One system per data directory. The lock is a name in the kernel's abstract socket namespace made of the directory's
- * device and inode: it is gone the moment its holder dies, however that happens, and needs no file to clean up.
- * (Replica directories have a lock of their own besides.)
+ * One system per data directory. The lock is a name in the kernel's abstract socket namespace made
+ * of the directory's device and inode: it is gone the moment its holder dies, however that happens,
+ * and needs no file to clean up. (Replica directories have a lock of their own besides.)
  */
 export async function lockDataDirectory(directory: string): Promise<Server> {
   const server = createServer((socket) => socket.destroy());

@@ -4,16 +4,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LEFTOVER_WAIT_MS } from '../../limits.ts';
 
 /**
- * Daemons of a system that was killed end by themselves (their standard input ends), after they have flushed. Until
- * then they hold locks and ports, so the next system waits for them. A process is known by its id and its start time:
- * the id alone may belong to somebody else by now.
+ * Daemons of a system that was killed end by themselves (their standard input ends), after they
+ * have flushed. Until then they hold locks and ports, so the next system waits for them. A process
+ * is known by its id and its start time: the id alone may belong to somebody else by now.
  */
 interface ProcessMark {
   readonly pid: number;
   readonly startTicks: string;
 }
 
-/** Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Null: no such process. */
+/**
+ * Field 22 of /proc/PID/stat; the name before it may hold spaces and brackets. Null: no such
+ * process.
+ */
 function startTicksOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -61,7 +64,10 @@ function readMarks(directory: string): { file: string; mark: ProcessMark }[] {
   return marks;
 }
 
-/** Waits; after half of the time asks them to end, after all of it kills them. Says how many there were. */
+/**
+ * Waits; after half of the time asks them to end, after all of it kills them. Says how many there
+ * were.
+ */
 export async function awaitLeftovers(
   directory: string,
   options: { waitMs?: number; onWait?: (count: number) => void } = {},

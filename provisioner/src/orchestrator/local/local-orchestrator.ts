@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { MIN_FREE_BYTES } from '../../limits.ts';
 import { Problem, fileProblem } from '../../problem.ts';
 import { formatSize } from '../../size.ts';
+import { counted } from '../../wrap.ts';
 import type {
   DaemonMetrics,
   DamagedVolume,
@@ -205,7 +206,7 @@ export class LocalOrchestrator implements Orchestrator {
     this.#emit(name, {
       kind: 'created',
       severity: 'info',
-      message: `created, ${formatSize(record.sizeBytes)}, ${spec.replicas} ${spec.replicas === 1 ? 'replica' : 'replicas'}`,
+      message: `created, ${formatSize(record.sizeBytes)}, ${counted(spec.replicas, 'replica')}`,
     });
     runner
       .start(() => this.#takenPorts())
@@ -298,7 +299,7 @@ export class LocalOrchestrator implements Orchestrator {
         name,
         file,
         reason,
-        next: `put a good copy of ${file} back and start again; the data in ${directory} is untouched`,
+        next: `put a good copy of ${file} back and start again; the data beside it is untouched`,
       });
     }
   }

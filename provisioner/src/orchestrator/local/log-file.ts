@@ -12,8 +12,8 @@ import { dirname } from 'node:path';
 import { LOG_TAIL_BYTES, MAX_LOG_BYTES } from '../../limits.ts';
 
 /**
- * The log of a child. The child has the file itself as its output: no pipe that could fill up and stall the data path, and
- * nothing breaks when this process dies first.
+ * The log of a child. The child has the file itself as its output: no pipe that could fill up and
+ * stall the data path, and nothing breaks when this process dies first.
  */
 export class LogFile {
   readonly path: string;
@@ -41,7 +41,10 @@ export class LogFile {
     return statSync(this.path, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  /** The last words since `startBytes`: the message of the last error, else the last line. Null when there are none. */
+  /**
+   * The last words since `startBytes`: the message of the last error, else the last line. Null when
+   * there are none.
+   */
   lastWords(startBytes: number): string | null {
     const size = this.size();
     const from = Math.max(Math.min(startBytes, size), size - LOG_TAIL_BYTES);

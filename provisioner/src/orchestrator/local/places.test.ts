@@ -15,7 +15,7 @@ describe('places of the local orchestrator', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  it('lock a data directory once, also by another path, and again when it is released', async () => {
+  it('lock a data directory once, by any path, and again when it is released', async () => {
     const lock = await lockDataDirectory(directory);
     const link = `${directory}-link`;
     symlinkSync(directory, link);

@@ -10,10 +10,16 @@ import {
 import type { VolumeSpec } from '../orchestrator.ts';
 import { replaceFile } from './atomic-file.ts';
 
-/** Version 1: the first. A reader refuses what it does not know, so that a downgrade cannot misread a volume. */
+/**
+ * Version 1: the first. A reader refuses what it does not know, so that a downgrade cannot misread
+ * a volume.
+ */
 export const RECORD_FORMAT = 1;
 export const RECORD_FILE = 'volume.json';
-/** The record's name from the moment of deletion: a rename needs no space, so that a full disk can be emptied. */
+/**
+ * The record's name from the moment of deletion: a rename needs no space, so that a full disk can
+ * be emptied.
+ */
 export const DELETED_RECORD_FILE = 'volume.json.deleted';
 
 export interface MemberRecord {

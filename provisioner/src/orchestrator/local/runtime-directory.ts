@@ -9,8 +9,9 @@ import { Problem } from '../../problem.ts';
 const SOCKET_NAME_BYTES = 24;
 
 /**
- * A short private directory for unix sockets: sun_path holds 107 bytes, which a data directory may exceed.
- * The same data directory always gives the same one. Mode 0700 and ours, or it is refused: /tmp belongs to everybody.
+ * A short private directory for unix sockets: sun_path holds 107 bytes, which a data directory may
+ * exceed. The same data directory always gives the same one. Mode 0700 and ours, or it is refused:
+ * /tmp belongs to everybody.
  */
 export function openRuntimeDirectory(
   dataDirectory: string,

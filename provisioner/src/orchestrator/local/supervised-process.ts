@@ -98,7 +98,10 @@ export class SupervisedProcess {
     if (this.#state.kind === 'stopped') this.#spawn();
   }
 
-  /** Resolves when the process is gone: asked first, killed when it takes too long. Gives whether it had to be killed. */
+  /**
+   * Resolves when the process is gone: asked first, killed when it takes too long. Gives whether it
+   * had to be killed.
+   */
   async stop(): Promise<boolean> {
     const state = this.#state;
     clearTimeout(this.#stableTimer);
@@ -138,8 +141,9 @@ export class SupervisedProcess {
       log.rotateIfLarge();
       const output = log.openForChild();
       startBytes = output.startBytes;
-      // A process group of its own: Ctrl-C in the terminal is for us, who stop the target before its replicas.
-      // Its standard input is a pipe that ends when we do, however we die: it then ends cleanly by itself.
+      // A process group of its own: Ctrl-C in the terminal is for us, who stop the target before
+      // its replicas. Its standard input is a pipe that ends when we do, however we die: it then
+      // ends cleanly by itself.
       child = spawn(command, args, {
         stdio: ['pipe', output.fd, output.fd],
         detached: true,

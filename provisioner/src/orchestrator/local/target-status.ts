@@ -1,6 +1,8 @@
 import type { ResyncView, SessionView } from '../orchestrator.ts';
 
-/** What the orchestrator reads of a target's GET /v1/status; the rest is the target's own affair. */
+/**
+ * What the orchestrator reads of a target's GET /v1/status; the rest is the target's own affair.
+ */
 export interface TargetStatus {
   readonly state: 'healthy' | 'degraded' | 'unavailable' | 'starting';
   readonly reason: string | null;

@@ -97,7 +97,10 @@ export class VolumeRunner {
     return this.#portalPort;
   }
 
-  /** Replicas first, then the target; returns when all are started, which is not yet when they serve. */
+  /**
+   * Replicas first, then the target; returns when all are started, which is not yet when they
+   * serve.
+   */
   async start(takenPorts: () => ReadonlySet<number>): Promise<void> {
     mkdirSync(this.#places.directory, { recursive: true });
     for (const { process } of this.#members) process.start();

@@ -131,7 +131,8 @@ function absenceOf(replicas: readonly ReplicaView[]): string {
     .map((replica) => {
       const name = memberName(replica);
       if (replica.mode === 'syncing') {
-        return `${name} is syncing${replica.resync === null ? '' : `, ${Math.floor(replica.resync.percent)}%`}`;
+        const { resync } = replica;
+        return `${name} is syncing${resync === null ? '' : `, ${Math.floor(resync.percent)}%`}`;
       }
       return `${name} is offline${replica.lastError === null ? '' : ` (${replica.lastError})`}`;
     })
