@@ -60,7 +60,10 @@ const openReplicator = (
   });
 };
 
-/** Resolves when login may be possible; rejects never: a volume that waits says so over the control API. */
+/**
+ * Resolves when login may be possible; rejects never: a volume that waits says so over the control
+ * API.
+ */
 const untilReady = (replicator: Replicator): Promise<void> =>
   new Promise((resolve) => {
     replicator.onChange((change) => {
@@ -181,7 +184,9 @@ const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): v
   staySmallWhenIdle(() => facts.server()?.counters.commands ?? 0);
 };
 
-/** The first signal stops in order, a later one at once. Signals that come together count as one. */
+/**
+ * The first signal stops in order, a later one at once. Signals that come together count as one.
+ */
 const onStop = (stop: (reason: string) => void): void => {
   let firstMs: number | null = null;
   const first = (reason: string): void => {

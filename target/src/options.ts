@@ -185,7 +185,8 @@ const chapSettings = (
   if (mutualUser === null || mutualSecret === null) {
     return { initiator: { user, secret }, target: null };
   }
-  // RFC 7143 12.1.3: one secret for both directions would let an initiator answer our challenge with ours.
+  // RFC 7143 12.1.3: one secret for both directions would let an initiator answer our challenge
+  // with ours.
   if (mutualSecret === secret) return 'the two CHAP secrets must differ';
   return { initiator: { user, secret }, target: { user: mutualUser, secret: mutualSecret } };
 };

@@ -1,6 +1,7 @@
 /**
- * Buffers for Data-Out that comes in more than one PDU. Fresh memory costs a page fault for each 4 KiB, which at writes of 1 MiB is
- * more than all else; buffers that were lent to the device server come back when `execute` returns and are used again.
+ * Buffers for Data-Out that comes in more than one PDU. Fresh memory costs a page fault for each 4
+ * KiB, which at writes of 1 MiB is more than all else; buffers that were lent to the device server
+ * come back when `execute` returns and are used again.
  */
 export class BufferPool {
   /** By size; sizes are powers of two. */

@@ -38,7 +38,10 @@ const TRANSITIONS: Readonly<Record<ConnectionState, readonly ConnectionState[]>>
 export const isTransitionValid = (from: ConnectionState, to: ConnectionState): boolean =>
   TRANSITIONS[from].includes(to);
 
-/** Reasons for a Reject after which the connection can go on; all others end it, as there is no recovery. RFC 7143 7.3 */
+/**
+ * Reasons for a Reject after which the connection can go on; all others end it, as there is no
+ * recovery. RFC 7143 7.3
+ */
 const HARMLESS: ReadonlySet<RejectReason> = new Set([
   RejectReason.snackReject,
   RejectReason.commandNotSupported,
@@ -222,7 +225,10 @@ export class Connection implements PduSink {
     }
   }
 
-  /** The command with this number was aborted before it arrived: it counts as received. RFC 7143 11.6.1 */
+  /**
+   * The command with this number was aborted before it arrived: it counts as received. RFC 7143
+   * 11.6.1
+   */
   skipCommand(session: Session, cmdSn: number): void {
     session.early.set(cmdSn, null);
     this.#catchUp(session);
@@ -358,7 +364,9 @@ export class Connection implements PduSink {
     for (const task of [...session.tasks.values()]) abort(this, task);
   }
 
-  /** Sends what is there, closes our half, and waits a little for the initiator to close its own. */
+  /**
+   * Sends what is there, closes our half, and waits a little for the initiator to close its own.
+   */
   finish(reason: string): void {
     if (this.#state === 'finishing' || this.#state === 'closed') return;
     this.#move('finishing');
@@ -380,7 +388,10 @@ export class Connection implements PduSink {
     this.context.counters.connections--;
   }
 
-  /** Leaves the session; a session without its connection is over at error recovery level 0. RFC 7143 6.3.5 */
+  /**
+   * Leaves the session; a session without its connection is over at error recovery level 0. RFC
+   * 7143 6.3.5
+   */
   #detach(reason: string): void {
     const { session } = this;
     this.session = null;

@@ -1,6 +1,9 @@
 import type { LoginFailure } from './login/status.ts';
 
-/** Everything the front end counts, for /metrics; plain numbers that only grow, except `connections` and `sessions`. */
+/**
+ * Everything the front end counts, for /metrics; plain numbers that only grow, except `connections`
+ * and `sessions`.
+ */
 export interface IscsiCounters {
   connections: number;
   sessions: number;

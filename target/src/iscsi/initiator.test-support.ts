@@ -1,4 +1,6 @@
-/** As much of an initiator as unit tests of the front end need: PDUs by hand, and what comes back. */
+/**
+ * As much of an initiator as unit tests of the front end need: PDUs by hand, and what comes back.
+ */
 import { once } from 'node:events';
 import nodeNet from 'node:net';
 import { createMemoryVolume, type MemoryVolume } from '../memory-volume.ts';

@@ -35,7 +35,9 @@ export class SessionRegistry {
     return null;
   }
 
-  /** May a connection with this identity begin or join a session? Null is yes. RFC 7143 6.3.1, 6.3.5 */
+  /**
+   * May a connection with this identity begin or join a session? Null is yes. RFC 7143 6.3.1, 6.3.5
+   */
   admit(who: LoginIdentity, portalGroupTag: number): LoginStatus | null {
     if (who.tsih === 0) {
       const reinstates =
@@ -52,7 +54,8 @@ export class SessionRegistry {
     ) {
       return LoginStatus.sessionDoesNotExist;
     }
-    // MaxConnections is 1, so the only connection that may join is the one that takes the place of the old one.
+    // MaxConnections is 1, so the only connection that may join is the one that takes the place of
+    // the old one.
     return session.connection.cid === who.cid ? null : LoginStatus.tooManyConnections;
   }
 

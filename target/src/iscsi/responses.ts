@@ -71,7 +71,10 @@ export interface ScsiOutcome {
   readonly requiredBytes: number;
 }
 
-/** Data-In PDUs and the status: in the last Data-In where that may be, else in a SCSI Response. RFC 7143 11.4, 11.7 */
+/**
+ * Data-In PDUs and the status: in the last Data-In where that may be, else in a SCSI Response. RFC
+ * 7143 11.4, 11.7
+ */
 export const sendScsiResponse = (
   connection: Connection,
   task: IscsiTask,
@@ -154,7 +157,8 @@ const setResiduals = (
 ): void => {
   const required = outcome.requiredBytes;
   if (task.reads && task.writes) {
-    // No command of this target moves data both ways, so its length belongs to the one direction that it uses.
+    // No command of this target moves data both ways, so its length belongs to the one direction
+    // that it uses.
     const isRead = outcome.dataInLengthBytes > 0;
     setResidual(slab, at, isRead ? 0 : required, task.expectedBytes);
     const read = (isRead ? required : 0) - task.expectedReadBytes;

@@ -61,8 +61,8 @@ export interface IscsiServer {
 }
 
 /**
- * Fits the receive buffer several times, so that data does not leave the processor's cache. What the initiator sends unsolicited
- * or after an R2T just takes more PDUs. Bytes.
+ * Fits the receive buffer several times, so that data does not leave the processor's cache. What
+ * the initiator sends unsolicited or after an R2T just takes more PDUs. Bytes.
  */
 export const DEFAULT_DATA_SEGMENT_BYTES = 128 * 1024;
 

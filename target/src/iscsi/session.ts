@@ -9,7 +9,10 @@ import type { IscsiTask } from './task.ts';
 /** Where a CmdSN lies. RFC 7143 4.2.2.1 */
 export type CommandPlace = 'next' | 'early' | 'outside';
 
-/** One session: an I_T nexus with its command window and its tasks. It has one connection (MaxConnections is 1). */
+/**
+ * One session: an I_T nexus with its command window and its tasks. It has one connection
+ * (MaxConnections is 1).
+ */
 export class Session {
   readonly nexus: Nexus;
   readonly tsih: number;
@@ -19,7 +22,10 @@ export class Session {
   connection: Connection;
 
   readonly tasks = new Map<number, IscsiTask>();
-  /** Commands that arrived before those in front of them, by CmdSN; null was aborted before it arrived. */
+  /**
+   * Commands that arrived before those in front of them, by CmdSN; null was aborted before it
+   * arrived.
+   */
   readonly early = new Map<number, PduView | null>();
   /** Tasks that wait until less is in flight, first come first served. */
   readonly waiting: IscsiTask[] = [];

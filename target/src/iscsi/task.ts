@@ -51,10 +51,14 @@ export class IscsiTask implements ScsiTask {
 
   /** How much Data-Out is wanted before the command is executed. */
   neededBytes = 0;
-  /** What it counts against the session's limit of transfers in flight, from when it is admitted. */
+  /**
+   * What it counts against the session's limit of transfers in flight, from when it is admitted.
+   */
   costBytes = 0;
   admitted = false;
-  /** Data-Out so far, from the start and without a gap; what lies beyond neededBytes is not kept. */
+  /**
+   * Data-Out so far, from the start and without a gap; what lies beyond neededBytes is not kept.
+   */
   receivedBytes = 0;
   /** Unsolicited Data-Out PDUs follow until one has the F bit. */
   unsolicitedOpen = false;
@@ -67,7 +71,10 @@ export class IscsiTask implements ScsiTask {
   /** Next DataSN or R2TSN of what we send. */
   nextDataSn = 0;
   nextR2TSn = 0;
-  /** Set when Data-Out broke the rules: the command ends with it once the initiator has stopped sending. */
+  /**
+   * Set when Data-Out broke the rules: the command ends with it once the initiator has stopped
+   * sending.
+   */
   failureSense: Uint8Array | null = null;
 
   constructor(

@@ -82,7 +82,8 @@ export const continueDataOut = (
 ): void => {
   if (task.unsolicitedOpen) return;
   if (task.failureSense !== null) {
-    // RFC 7143 7.8: the response waits until the initiator has sent everything that it was asked for.
+    // RFC 7143 7.8: the response waits until the initiator has sent everything that it was asked
+    // for.
     if (task.r2ts !== null && task.r2ts.length > 0) return;
     task.complete(ScsiStatus.checkCondition, task.failureSense, [], 0, task.neededBytes);
     return;
@@ -181,10 +182,14 @@ export const takeUnsolicited = (session: Session, task: IscsiTask, piece: DataOu
   if (piece.final) task.unsolicitedOpen = false;
 };
 
-/** One Data-Out PDU that an R2T asked for; false when its target transfer tag is not that of the R2T in turn. */
+/**
+ * One Data-Out PDU that an R2T asked for; false when its target transfer tag is not that of the R2T
+ * in turn.
+ */
 export const takeSolicited = (task: IscsiTask, tag: number, piece: DataOutPiece): boolean => {
   const r2t = task.r2ts?.[0];
-  // RFC 7143 13.19: with DataSequenceInOrder the R2Ts are answered in the order in which they were sent.
+  // RFC 7143 13.19: with DataSequenceInOrder the R2Ts are answered in the order in which they were
+  // sent.
   if (r2t?.targetTransferTag !== tag || tag === RESERVED_TAG) return false;
   const expected = r2t.offset + r2t.received;
   if (piece.dataSn !== r2t.nextDataSn || piece.offset !== expected) {

@@ -106,7 +106,10 @@ export class LoginHandler {
     }
   }
 
-  /** A new session, one in the place of an old one, or an old one that goes on here. RFC 7143 6.3.5, 6.3.6 */
+  /**
+   * A new session, one in the place of an old one, or an old one that goes on here. RFC 7143 6.3.5,
+   * 6.3.6
+   */
   #begin(
     header: RequestHeader,
     identity: LoginIdentity,

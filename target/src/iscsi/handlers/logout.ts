@@ -46,7 +46,10 @@ export const handleLogout = (
   }
 };
 
-/** RFC 7143 6.4.3: the session's only connection closes, so its tasks and the session end either way. */
+/**
+ * RFC 7143 6.4.3: the session's only connection closes, so its tasks and the session end either
+ * way.
+ */
 const close = (connection: Connection, session: Session, pdu: PduView): void => {
   connection.abortTasks(session);
   respond(connection, pdu, Response.closed);

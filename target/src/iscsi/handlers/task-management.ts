@@ -73,7 +73,8 @@ const abortTask = (
   }
   const refCmdSn = pdu.uint32(TaskManagementRequestFields.refCmdSn[0]);
   const cmdSn = pdu.uint32(TaskManagementRequestFields.cmdSn[0]);
-  // A command that is still on its way: it counts as received from now on, so that it will be ignored.
+  // A command that is still on its way: it counts as received from now on, so that it will be
+  // ignored.
   if (session.place(refCmdSn) !== 'outside' && serialBefore(refCmdSn, cmdSn)) {
     connection.skipCommand(session, refCmdSn);
     return TaskManagementResponse.functionComplete;

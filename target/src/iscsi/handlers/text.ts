@@ -106,12 +106,14 @@ const answerKey = (connection: Connection, session: Session, pair: TextPair): Te
 /** RFC 7143 appendix C */
 const sendTargets = (connection: Connection, session: Session, value: string): TextPair[] => {
   const { targetName } = connection.context;
-  // All is for discovery sessions; a normal session asks with an empty value for the target that it is logged in to.
+  // All is for discovery sessions; a normal session asks with an empty value for the target that it
+  // is logged in to.
   const known = session.discovery
     ? value === 'All' || value.toLowerCase() === targetName.toLowerCase()
     : value === '' || value.toLowerCase() === targetName.toLowerCase();
   if (!known) {
-    // In discovery a name that is not here has an empty answer; All in a normal session is not allowed.
+    // In discovery a name that is not here has an empty answer; All in a normal session is not
+    // allowed.
     return session.discovery && value !== '' ? [] : [{ key: 'SendTargets', value: REJECT }];
   }
   return [

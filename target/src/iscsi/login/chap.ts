@@ -1,7 +1,10 @@
 import { crypto } from '@openebs/replica/runtime';
 import { hexValue, parseBinaryValue, parseNumber } from './text.ts';
 
-/** RFC 7143 12.1.3 and the IANA registry "PPP Authentication Algorithms": number in CHAP_A, name of the hash. */
+/**
+ * RFC 7143 12.1.3 and the IANA registry "PPP Authentication Algorithms": number in CHAP_A, name of
+ * the hash.
+ */
 export const CHAP_ALGORITHMS: ReadonlyMap<string, string> = new Map([
   ['5', 'md5'],
   ['6', 'sha1'],
@@ -148,7 +151,8 @@ export class ChapExchange {
     if (challenge === null || challenge.length > MAX_CHALLENGE_BYTES) {
       return failed('CHAP_C is not a binary value of at most 1024 bytes');
     }
-    // RFC 7143 12.1.3: a challenge that reflects ours would have us compute the initiator's own response.
+    // RFC 7143 12.1.3: a challenge that reflects ours would have us compute the initiator's own
+    // response.
     if (equal(challenge, sent.challenge))
       return failed('the initiator sent our own challenge back');
     this.#state = { kind: 'done' };

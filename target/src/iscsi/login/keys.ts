@@ -176,7 +176,10 @@ export interface NegotiationScope {
   readonly leading: boolean;
 }
 
-/** Applies one operational key of the initiator to `parameters` and says what to answer. RFC 7143 6.2, 13 */
+/**
+ * Applies one operational key of the initiator to `parameters` and says what to answer. RFC 7143
+ * 6.2, 13
+ */
 export const negotiateKey = (
   parameters: OperationalParameters,
   key: string,
@@ -223,7 +226,9 @@ export const negotiateKey = (
   }
 };
 
-/** The first of the offered values that we know: the offer is in order of preference. RFC 7143 6.2.1 */
+/**
+ * The first of the offered values that we know: the offer is in order of preference. RFC 7143 6.2.1
+ */
 export const chooseFromList = (offer: string, known: readonly string[]): string | null =>
   offer.split(',').find((value) => known.includes(value)) ?? null;
 

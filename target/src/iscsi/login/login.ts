@@ -82,7 +82,10 @@ const NAME = /^(?:iqn\.|eui\.|naa\.)[\x21-\x7e\u0080-\uffff]{1,219}$/i;
 
 const NONE = new Uint8Array(0);
 
-/** Sent in every text by some initiators, so a repetition with the same value is no second negotiation. */
+/**
+ * Sent in every text by some initiators, so a repetition with the same value is no second
+ * negotiation.
+ */
 const DECLARED_ONCE = new Set([
   'InitiatorName',
   'InitiatorAlias',

@@ -50,7 +50,8 @@ export const serializeText = (pairs: readonly TextPair[]): Uint8Array =>
   new TextEncoder().encode(pairs.map(({ key, value }) => `${key}=${value}\0`).join(''));
 
 /**
- * A binary value: 0x with hexadecimal digits or 0b with base64. Null when it is neither. RFC 7143 6.1
+ * A binary value: 0x with hexadecimal digits or 0b with base64. Null when it is neither. RFC 7143
+ * 6.1
  */
 export const parseBinaryValue = (value: string): Uint8Array | null => {
   const prefix = value.slice(0, 2).toLowerCase();
@@ -68,7 +69,10 @@ export const parseBinaryValue = (value: string): Uint8Array | null => {
 
 export const hexValue = (bytes: Uint8Array): string => `0x${Buffer.from(bytes).toString('hex')}`;
 
-/** A number: decimal, or hexadecimal with 0x. Null when it is neither or not a safe integer. RFC 7143 6.1 */
+/**
+ * A number: decimal, or hexadecimal with 0x. Null when it is neither or not a safe integer. RFC
+ * 7143 6.1
+ */
 export const parseNumber = (value: string): number | null => {
   if (!/^(?:[0-9]+|0[xX][0-9a-fA-F]+)$/.test(value)) return null;
   const number = Number(value);

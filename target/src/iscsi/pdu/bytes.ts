@@ -1,6 +1,6 @@
 /**
- * Big-endian fields in place. Node's Buffer methods check type and range at each call; these are inlined and the
- * callers have compared the length once.
+ * Big-endian fields in place. Node's Buffer methods check type and range at each call; these are
+ * inlined and the callers have compared the length once.
  */
 export const getUint16 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] as number) << 8) | (bytes[at + 1] as number);

@@ -3,8 +3,8 @@ import { digest, getDigest } from './digest.ts';
 import { BHS_BYTES, DIGEST_BYTES, IMMEDIATE_BIT, OPCODE_MASK } from './fields.ts';
 
 /**
- * One PDU where it lies in the receive buffer. The decoder has one view and points it at each PDU in turn: what it shows
- * is borrowed and valid until the sink returns.
+ * One PDU where it lies in the receive buffer. The decoder has one view and points it at each PDU
+ * in turn: what it shows is borrowed and valid until the sink returns.
  */
 export class PduView {
   buffer: Uint8Array = new Uint8Array(BHS_BYTES);
@@ -104,7 +104,10 @@ export class PduDecoder {
     this.maxDataSegmentBytes = maxDataSegmentBytes;
   }
 
-  /** Decodes what lies complete in buffer[start, end); returns the offset of the first byte not consumed. */
+  /**
+   * Decodes what lies complete in buffer[start, end); returns the offset of the first byte not
+   * consumed.
+   */
   consume(buffer: Uint8Array, start: number, end: number): number {
     let at = start;
     const view = this.#view;
@@ -117,7 +120,8 @@ export class PduDecoder {
       const dataBytes = getUint24(buffer, at + 5);
       const headerBytes = BHS_BYTES + ahsBytes + (this.headerDigest ? DIGEST_BYTES : 0);
       if (this.headerDigest && !this.#headerIntact) {
-        // A damaged length must not be believed: the header is checked as soon as it is there. RFC 7143 7.8
+        // A damaged length must not be believed: the header is checked as soon as it is there. RFC
+        // 7143 7.8
         if (end - at < headerBytes) {
           this.#sink.reserve(headerBytes);
           return at;

@@ -4,7 +4,10 @@ type Crc32c = (bytes: Uint8Array, previous?: number) => number;
 
 let crc32c: Crc32c | null = null;
 
-/** CRC32C as in RFC 7143 13.1, of several pieces in turn. The native library is loaded when the first digest is wanted. */
+/**
+ * CRC32C as in RFC 7143 13.1, of several pieces in turn. The native library is loaded when the
+ * first digest is wanted.
+ */
 export const digest = (bytes: Uint8Array, previous = 0): number => {
   crc32c ??= (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: Crc32c }).crc32c;
   return crc32c(bytes, previous);

@@ -1,6 +1,6 @@
 /**
- * The basic header segments of RFC 7143 11: one table per PDU, each field as [offset, length in bytes].
- * All PDUs are big-endian and start with 48 bytes.
+ * The basic header segments of RFC 7143 11: one table per PDU, each field as [offset, length in
+ * bytes]. All PDUs are big-endian and start with 48 bytes.
  */
 
 export const BHS_BYTES = 48;

@@ -21,8 +21,9 @@ const ROOM_BYTES = BHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + DIGEST_BYTES;
 /**
  * Encodes the PDUs of one turn of the event loop into one slab and sends them with one write.
  *
- * `begin` gives 48 zeroed bytes to fill in, `finish` adds data, padding and digests. Several Data-In PDUs take their data
- * from one list of slices: `load` sets the list, each `finish` takes the next bytes from it.
+ * `begin` gives 48 zeroed bytes to fill in, `finish` adds data, padding and digests. Several
+ * Data-In PDUs take their data from one list of slices: `load` sets the list, each `finish` takes
+ * the next bytes from it.
  */
 export class Outbox {
   headerDigest = false;
@@ -59,7 +60,10 @@ export class Outbox {
     return at;
   }
 
-  /** The data of the PDUs that follow; the slices must not change until they are sent when they are long. */
+  /**
+   * The data of the PDUs that follow; the slices must not change until they are sent when they are
+   * long.
+   */
   load(source: readonly Uint8Array[]): void {
     this.#source = source;
     this.#sourceIndex = 0;
@@ -126,7 +130,8 @@ export class Outbox {
     }
     this.#segments = [];
     const backlog = this.#sink.writableLength;
-    // The kernel has taken everything, so the slab may be written over; else its written part belongs to the socket.
+    // The kernel has taken everything, so the slab may be written over; else its written part
+    // belongs to the socket.
     if (backlog === 0) {
       this.#end = 0;
       this.#unsent = 0;
