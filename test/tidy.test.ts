@@ -132,8 +132,12 @@ describe('the repository', () => {
     expectNone(findings);
   });
 
-  it(`has no line above ${COLUMNS} columns`, () => {
-    expectNone(findLines((line) => (line.length > COLUMNS ? `has ${line.length}` : null)));
+  it(`has no line above ${COLUMNS} columns, but for text that people read in one piece`, () => {
+    expectNone(
+      findLines((line) =>
+        line.length > COLUMNS && !/['"`].{30,}['"`]/.test(line) ? `has ${line.length}` : null,
+      ),
+    );
   });
 
   it('has no word that stands for unfinished work', () => {
