@@ -54,7 +54,8 @@ type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
  *
  * 1. wait for a majority of the voters (all replicas of a new volume)
  * 2. choose an epoch above all promises, and have a majority promise it durably
- * 3. from what they told after their promise: whose data the volume continues with; wait a while for in-sync members that are absent
+ * 3. from what they told after their promise: whose data the volume continues with; wait a while
+ *    for in-sync members that are absent
  * 4. make the in-sync members equal, and flush them
  * 5. make a record of this epoch durable, which names them
  */
@@ -71,7 +72,8 @@ export const activate = async (host: ActivationHost): Promise<Outcome> => {
       host.dropAll('the activation starts over');
     }
     if (host.fencedBy < host.epoch) continue;
-    // Who has served before has been replaced. Two targets that start at the same time try again, each at its own moment.
+    // Who has served before has been replaced. Two targets that start at the same time try again,
+    // each at its own moment.
     if (host.hasServed || ++attempts >= REPLICATOR_LIMITS.promiseAttempts) {
       return { kind: 'fenced' };
     }

@@ -44,12 +44,14 @@ const FULL_RETRY_MS = 10_000;
 const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SYSTEM']);
 
 /**
- * The members of a volume and what they are together: activation, removal of members that fail, return of those that come back.
+ * The members of a volume and what they are together: activation, removal of members that fail,
+ * return of those that come back.
  *
  *   starting --activate()--> serving --the last in-sync member is lost, or a member has promised a higher epoch--> starting
  *   any -> fenced | stopped
  *
- * While serving, whatever happens to a member leads to #reconsider(), which derives everything else from the members' states.
+ * While serving, whatever happens to a member leads to #reconsider(), which derives everything else
+ * from the members' states.
  */
 export class Assembly implements MemberOwner, ActivationHost {
   readonly environment: Environment;
@@ -130,7 +132,10 @@ export class Assembly implements MemberOwner, ActivationHost {
     return this.#required;
   }
 
-  /** As people see it. A witness has no data that could be out of step; a copy that has promised waits to be resynchronised. */
+  /**
+   * As people see it. A witness has no data that could be out of step; a copy that has promised
+   * waits to be resynchronised.
+   */
   modeOf({ state, identity }: Member): MemberMode {
     switch (state.kind) {
       case 'in-sync':
@@ -264,7 +269,7 @@ export class Assembly implements MemberOwner, ActivationHost {
 
   memberLost(member: Member, from: MemberState): void {
     this.#stream.remove(member);
-    if (from.kind !== 'dialling' || this.#hasServed) {
+    if (!this.stopped) {
       const fields = { replica: member.address, was: from.kind, reason: member.lastError };
       this.environment.log(from.kind === 'dialling' ? 'debug' : 'warn', fields, 'replica lost');
     }
@@ -361,7 +366,8 @@ export class Assembly implements MemberOwner, ActivationHost {
     );
     this.#readers = inSync;
     this.#required = required;
-    // Whoever the record in force names and who is not there has missed something: nothing is acknowledged until a record says so.
+    // Whoever the record in force names and who is not there has missed something: nothing is
+    // acknowledged until a record says so.
     this.#stream.setRequired(quorum && complete ? required : null);
     this.#host.requiredChanged();
     if (quorum) {

@@ -19,8 +19,8 @@ export interface KeptPayload {
 }
 
 /**
- * The frames of one turn, encoded once and sent to every member of the stream: they differ in nothing, since epoch, session
- * and sequence numbers are the same for all.
+ * The frames of one turn, encoded once and sent to every member of the stream: they differ in
+ * nothing, since epoch, session and sequence numbers are the same for all.
  */
 export class Batch {
   readonly #encoder: FrameEncoder;
@@ -40,7 +40,10 @@ export class Batch {
     return this.#writer.empty;
   }
 
-  /** Copies the payload, sums it, and says in `kept` where both are; the slab is held for the caller. */
+  /**
+   * Copies the payload, sums it, and says in `kept` where both are; the slab is held for the
+   * caller.
+   */
   write(seq: Seq, offsetBytes: number, chunks: readonly Uint8Array[], kept: KeptPayload): void {
     let lengthBytes = 0;
     for (const chunk of chunks) lengthBytes += chunk.length;
@@ -64,7 +67,10 @@ export class Batch {
     this.#writer.advance(frameBytes);
   }
 
-  /** A payload that an earlier batch has copied and summed already: sent once more under a new number. */
+  /**
+   * A payload that an earlier batch has copied and summed already: sent once more under a new
+   * number.
+   */
   rewrite(seq: Seq, offsetBytes: number, kept: KeptPayload): void {
     const { slab, tableStart, payloadStart, payloadEnd } = kept;
     if (slab === null) throw new RangeError('the payload was not kept');

@@ -4,12 +4,14 @@ import { MemberError } from './member.ts';
 import { isMajority } from './membership.ts';
 
 /**
- * Small named blobs, kept by every voter. Each copy carries (epoch, count) of its writing, so that of several copies the newest is known:
+ * Small named blobs, kept by every voter. Each copy carries (epoch, count) of its writing, so that
+ * of several copies the newest is known:
  *
  *     version u32 = 1 | epoch u64 | count u64 | content
  *
- * A write is done when a majority of the voters has it durably; a read asks a majority, takes the newest and, where somebody has an older
- * one, writes it back before it answers: what was read once is read again.
+ * A write is done when a majority of the voters has it durably; a read asks a majority, takes the
+ * newest and, where somebody has an older one, writes it back before it answers: what was read once
+ * is read again.
  */
 const DOCUMENT_VERSION = 1;
 const AT_EPOCH = 4;

@@ -1,6 +1,7 @@
 /**
- * Everything that the replicator takes from the world. Production gives real clocks and sockets (node-environment.ts); a simulation gives
- * its own and runs the same code with no real time and no real I/O.
+ * Everything that the replicator takes from the world. Production gives real clocks and sockets
+ * (node-environment.ts); a simulation gives its own and runs the same code with no real time and no
+ * real I/O.
  */
 import type { Link, LinkEvents } from './link.ts';
 
@@ -13,7 +14,10 @@ export interface Environment {
   defer(callback: () => void): void;
   /** Uniform in [0, 1). */
   random(): number;
-  /** Begins a connection to one replica. Every later outcome comes through the events, never before dial() returns. */
+  /**
+   * Begins a connection to one replica. Every later outcome comes through the events, never before
+   * dial() returns.
+   */
   dial(address: string, events: LinkEvents): Link;
   log(level: 'debug' | 'info' | 'warn' | 'error', fields: object, message: string): void;
 }

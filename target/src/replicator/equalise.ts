@@ -5,8 +5,9 @@ import { type Member, MemberError } from './member.ts';
 import type { Stream } from './stream.ts';
 
 /**
- * Makes a range of at most one extent the same on several members and gives it one new version on all that take the stream.
- * Nobody else may change the range meanwhile: the caller holds an exclusive lock, or no initiator is served yet.
+ * Makes a range of at most one extent the same on several members and gives it one new version on
+ * all that take the stream. Nobody else may change the range meanwhile: the caller holds an
+ * exclusive lock, or no initiator is served yet.
  */
 
 /** crc32 and allocation of each block, as one member tells them. */
@@ -28,7 +29,8 @@ const isAllocated = ({ allocated }: BlockSums, block: number): boolean =>
   ((allocated[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
 
 /**
- * A checksum alone is not enough: a block that is not allocated tells 0, and so does an allocated one whose checksum happens to be 0.
+ * A checksum alone is not enough: a block that is not allocated tells 0, and so does an allocated
+ * one whose checksum happens to be 0.
  */
 export const sameBlock = (a: BlockSums, b: BlockSums, block: number): boolean => {
   const at = block * 4;
@@ -41,7 +43,10 @@ export const sameBlock = (a: BlockSums, b: BlockSums, block: number): boolean =>
   );
 };
 
-/** Blocks in which any of the others differs from the source, in runs that can be copied in one piece. */
+/**
+ * Blocks in which any of the others differs from the source, in runs that can be copied in one
+ * piece.
+ */
 export const differingRuns = (
   source: BlockSums,
   others: readonly BlockSums[],
@@ -72,11 +77,17 @@ export interface Equalisation {
   readonly lengthBytes: number;
   /** All that shall be equal, in the stream already. The first one's data win. */
   readonly members: readonly Member[];
-  /** Whose blocks may be copied: the first of the members, then who may stand in for a damaged block. */
+  /**
+   * Whose blocks may be copied: the first of the members, then who may stand in for a damaged
+   * block.
+   */
   readonly sources: readonly Member[];
 }
 
-/** Returns how many bytes were copied. Rejects with MemberError when a member is lost or no source has a good copy. */
+/**
+ * Returns how many bytes were copied. Rejects with MemberError when a member is lost or no source
+ * has a good copy.
+ */
 export const equalise = async (work: Equalisation): Promise<number> => {
   const { stream, offsetBytes, lengthBytes, members } = work;
   const check = sameStream(members);
@@ -97,7 +108,8 @@ export const equalise = async (work: Equalisation): Promise<number> => {
     copiedBytes += await copyRun(work, sums, run, check);
     check();
   }
-  // Nothing was awaited since the check: whoever takes the stamp is one of those that were compared, or was in sync all the time.
+  // Nothing was awaited since the check: whoever takes the stamp is one of those that were
+  // compared, or was in sync all the time.
   stream.stamp(offsetBytes, lengthBytes);
   stream.endTurn();
   await Promise.all(members.map((member) => member.caughtUp()));

@@ -53,7 +53,8 @@ export class Flushes {
       operation.waitingFor.delete(member);
       this.#check(operation);
     } else if (failure.code !== 'LINK_CLOSED') {
-      // Whether its data are durable is not known any more. It leaves the set, and the flush then waits for the others only.
+      // Whether its data are durable is not known any more. It leaves the set, and the flush then
+      // waits for the others only.
       member.drop(`flush failed: ${failure.message} (${failure.code})`);
     }
   }

@@ -1,4 +1,7 @@
-/** A Volume on replicas: see replicator.ts for the way of an operation, assembly.ts for the way of a member. */
+/**
+ * A Volume on replicas: see replicator.ts for the way of an operation, assembly.ts for the way of a
+ * member.
+ */
 export type { Environment } from './environment.ts';
 export type { Link, LinkEvents } from './link.ts';
 export type { Member } from './member.ts';

@@ -8,15 +8,23 @@ import type {
 } from '@openebs/replica/protocol';
 import type { Batch } from './batch.ts';
 
-/** Why a request got no answer. `code` is a StoreErrorCode, a RefusalCode or one of the link's own. */
+/**
+ * Why a request got no answer. `code` is a StoreErrorCode, a RefusalCode or one of the link's own.
+ */
 export interface RequestFailure {
-  /** LINK_CLOSED: the connection ended before the answer. DAMAGED: the answer's bytes do not match its checksums. */
+  /**
+   * LINK_CLOSED: the connection ended before the answer. DAMAGED: the answer's bytes do not match
+   * its checksums.
+   */
   readonly code: string;
   readonly message: string;
   readonly offsetBytes: number | null;
 }
 
-/** One read on its way to one replica; the operation itself implements it, so that nothing is made per request. */
+/**
+ * One read on its way to one replica; the operation itself implements it, so that nothing is made
+ * per request.
+ */
 export interface ReadRequest {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
@@ -29,8 +37,9 @@ export interface ReadRequest {
 export type Answer = (failure: RequestFailure | null, payload: Uint8Array | null) => void;
 
 /**
- * What a link tells its owner. `closed` is the last call, exactly once; then requests that are still in flight fail with LINK_CLOSED, so that
- * whoever asks again elsewhere does not meet this link.
+ * What a link tells its owner. `closed` is the last call, exactly once; then requests that are
+ * still in flight fail with LINK_CLOSED, so that whoever asks again elsewhere does not meet this
+ * link.
  */
 export interface LinkEvents {
   welcome(identity: WelcomeIdentity, state: WelcomeState): void;
@@ -45,7 +54,9 @@ export interface LinkEvents {
   closed(code: string, message: string): void;
 }
 
-/** A modifying operation as the stream carries it. The payload is borrowed until the call returns. */
+/**
+ * A modifying operation as the stream carries it. The payload is borrowed until the call returns.
+ */
 export interface StreamOperation {
   readonly kind: 'write' | 'unmap' | 'stamp';
   readonly seq: Seq;
@@ -57,8 +68,9 @@ export interface StreamOperation {
 }
 
 /**
- * One connection to one replica. Two kinds: a socket, which wants frames, and a store in this process, which wants the operations
- * themselves. Order is kept: a request sees everything that was sent in the stream before it.
+ * One connection to one replica. Two kinds: a socket, which wants frames, and a store in this
+ * process, which wants the operations themselves. Order is kept: a request sees everything that was
+ * sent in the stream before it.
  */
 export interface Link {
   readonly wants: 'frames' | 'operations';

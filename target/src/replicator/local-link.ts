@@ -10,7 +10,10 @@ import type {
   StreamOperation,
 } from './link.ts';
 
-/** A replica's store in this process: no socket, no frames, and most calls complete before they return. */
+/**
+ * A replica's store in this process: no socket, no frames, and most calls complete before they
+ * return.
+ */
 export class LocalLink implements Link {
   readonly wants = 'operations';
   readonly bufferedBytes = 0;
@@ -157,7 +160,10 @@ export class LocalLink implements Link {
     return this.#store;
   }
 
-  /** The store's answers that are made at once; given later, so that a caller never sees its own callback before the call returns. */
+  /**
+   * The store's answers that are made at once; given later, so that a caller never sees its own
+   * callback before the call returns.
+   */
   #later(answer: Answer, take: (store: Store) => Uint8Array | null): void {
     this.#pending.add(answer);
     this.#defer(() => {
@@ -195,7 +201,10 @@ export class LocalLink implements Link {
     if (this.#store !== null) this.#shut(this.#store, failure);
   }
 
-  /** The directory's lock is free only when the store has closed, so that is when the link counts as closed. */
+  /**
+   * The directory's lock is free only when the store has closed, so that is when the link counts as
+   * closed.
+   */
   #shut(store: Store, failure: RequestFailure): void {
     store.close().then(
       () => this.#closed(failure),

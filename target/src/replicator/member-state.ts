@@ -7,8 +7,9 @@ import assert from 'node:assert';
  *                                                                 `--(activation)-->'
  *   any state -> offline
  *
- * Only `in-sync` members serve reads. `joining`: it holds everything; from now on writes wait for it; the record that names it is on
- * its way. `promised`: it votes, and waits to be resynchronised (a witness stays there).
+ * Only `in-sync` members serve reads. `joining`: it holds everything; from now on writes wait for
+ * it; the record that names it is on its way. `promised`: it votes, and waits to be resynchronised
+ * (a witness stays there).
  */
 export type MemberState =
   | { readonly kind: 'offline'; readonly since: number; readonly reason: string }
@@ -68,7 +69,10 @@ export interface Watch {
 
 export const FRESH_WATCH: Watch = { progress: 0, stalledTicks: 0, silentTicks: 0 };
 
-/** Progress counts, not speed: a member that is slow but moves stays. Ticks are counted, not time: a pause of this process is nobody's fault. */
+/**
+ * Progress counts, not speed: a member that is slow but moves stays. Ticks are counted, not time: a
+ * pause of this process is nobody's fault.
+ */
 export const watchStep = (
   watch: Watch,
   now: Liveness,
@@ -81,6 +85,8 @@ export const watchStep = (
   return { watch: { progress: now.progress, stalledTicks, silentTicks }, failed };
 };
 
-/** Milliseconds until the next attempt: doubling, with jitter so that members do not come in step. */
+/**
+ * Milliseconds until the next attempt: doubling, with jitter so that members do not come in step.
+ */
 export const backoffMs = (attempts: number, random: number): number =>
   Math.min(5_000, 100 * 2 ** Math.min(attempts, 10)) * (0.5 + random);

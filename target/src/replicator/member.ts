@@ -67,7 +67,10 @@ export class Member {
   ackedSeq: Seq = seq(0);
   /** The last operation of the stream that went there. */
   sentSeq: Seq = seq(0);
-  /** Counts how often it has entered a stream: what was learnt of it before says nothing about it now. */
+  /**
+   * Counts how often it has entered a stream: what was learnt of it before says nothing about it
+   * now.
+   */
   incarnation = 0;
   /** Requests under way, reads included. */
   requests = 0;
@@ -142,7 +145,10 @@ export class Member {
     if (state.kind === 'in-sync') this.#attempts = 0;
   }
 
-  /** Resolves when everything that was sent to it in the stream is applied there; rejects when it is lost before. */
+  /**
+   * Resolves when everything that was sent to it in the stream is applied there; rejects when it is
+   * lost before.
+   */
   caughtUp(): Promise<void> {
     if (!this.streaming) return Promise.reject(offlineError(this.address));
     if (this.ackedSeq >= this.sentSeq) return Promise.resolve();
@@ -164,7 +170,10 @@ export class Member {
     this.sentSeq = from;
   }
 
-  /** Ends the connection from this side. memberLost follows before this returns, unless it was offline already. */
+  /**
+   * Ends the connection from this side. memberLost follows before this returns, unless it was
+   * offline already.
+   */
   drop(reason: string, orderly = false): void {
     if (this.#state.kind === 'offline') return;
     const link = this.#link;
@@ -183,7 +192,8 @@ export class Member {
       }
       return;
     }
-    // Who has stayed for a while comes back quickly when its connection breaks; who fails again and again does not.
+    // Who has stayed for a while comes back quickly when its connection breaks; who fails again and
+    // again does not.
     if (++this.#steadyTicks > STALL_TICKS) this.#attempts = 0;
     const { watch, failed } = watchStep(this.#watch, {
       busy: this.requests > 0 || (this.streaming && this.ackedSeq < this.sentSeq),

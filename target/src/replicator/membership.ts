@@ -7,11 +7,13 @@ import type {
 import { epoch } from '@openebs/replica/protocol';
 
 /**
- * The decisions about who belongs to a volume, as functions of what is known: no clock, no network, no state of their own.
+ * The decisions about who belongs to a volume, as functions of what is known: no clock, no network,
+ * no state of their own.
  *
- * Why they are safe, in short. A record is in force once a majority of its voters has it durably; any later activation reads a
- * majority and therefore meets it. Who is in the in-sync set of the record in force holds every acknowledged write,
- * because a write is acknowledged only when all members of that set, and of every record that might be in force, have it.
+ * Why they are safe, in short. A record is in force once a majority of its voters has it durably;
+ * any later activation reads a majority and therefore meets it. Who is in the in-sync set of the
+ * record in force holds every acknowledged write, because a write is acknowledged only when all
+ * members of that set, and of every record that might be in force, have it.
  */
 
 /** A configured replica that has said who it is. */
@@ -40,8 +42,9 @@ export const isMajority = (voters: readonly string[], ids: ReadonlySet<string>):
   voters.filter((voter) => ids.has(voter)).length >= majorityOf(voters);
 
 /**
- * Whether those who are there know together what any majority has ever decided. A voter without a record has lost its memory (its
- * directory was emptied), so its voice says nothing; that matters no more when all voters are there.
+ * Whether those who are there know together what any majority has ever decided. A voter without a
+ * record has lost its memory (its directory was emptied), so its voice says nothing; that matters
+ * no more when all voters are there.
  */
 const isInformed = (record: MembershipRecord, members: readonly KnownMember[]): boolean => {
   const all = new Set(members.map((member) => member.identity.replicaId));
@@ -70,7 +73,8 @@ export const planPromise = ({
 }): PromisePlan => {
   const record = newestRecord(members);
   if (record === null) {
-    // A volume without a record has never served. All its replicas must be there, or one with data could be taken for absent.
+    // A volume without a record has never served. All its replicas must be there, or one with data
+    // could be taken for absent.
     if (members.length < configured) {
       return {
         kind: 'wait',
@@ -112,15 +116,18 @@ export type SourcePlan =
       readonly trusted: readonly string[];
     };
 
-/** Nothing that the member had acknowledged can be missing: its page cache was never lost, or it was compared since. */
+/**
+ * Nothing that the member had acknowledged can be missing: its page cache was never lost, or it was
+ * compared since.
+ */
 const isIntact = ({ state }: KnownMember): boolean => state.intact;
 
 const laterVersion = (a: WelcomeState, b: WelcomeState): number =>
   b.lastVersion.epoch - a.lastVersion.epoch || b.lastVersion.seq - a.lastVersion.seq;
 
 /**
- * Whose data the volume continues with, from the states that the members told after their promise (so that no older target can change
- * them any more).
+ * Whose data the volume continues with, from the states that the members told after their promise
+ * (so that no older target can change them any more).
  */
 export const planSource = ({
   configured,
@@ -156,7 +163,8 @@ export const planSource = ({
   const intact = inSync.filter(isIntact);
   if (absent.length > 0) {
     if (intact.length === 0) {
-      // An absent member may hold acknowledged writes that the others have lost with their machines' page caches.
+      // An absent member may hold acknowledged writes that the others have lost with their
+      // machines' page caches.
       const why =
         inSync.length === 0
           ? 'no other replica has all acknowledged writes'
@@ -202,9 +210,10 @@ const planFirst = (members: readonly KnownMember[]): SourcePlan => {
 };
 
 /**
- * The records of one activation, in the order in which they are made. Between the moment in which a record is sent to the first
- * voter and the moment in which it is durable at a majority it may or may not be in force after a crash; a write therefore waits for
- * all members of the record in force and of all those.
+ * The records of one activation, in the order in which they are made. Between the moment in which a
+ * record is sent to the first voter and the moment in which it is durable at a majority it may or
+ * may not be in force after a crash; a write therefore waits for all members of the record in force
+ * and of all those.
  */
 export class RecordHistory {
   #inForce: MembershipRecord;
@@ -254,7 +263,10 @@ export class RecordHistory {
   }
 }
 
-/** Which in-sync set the record should say now; null when the latest record says it already, or when none is left. */
+/**
+ * Which in-sync set the record should say now; null when the latest record says it already, or when
+ * none is left.
+ */
 export const nextInSync = ({
   latest,
   serving,

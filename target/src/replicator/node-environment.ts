@@ -16,7 +16,10 @@ export interface NodeEnvironmentOptions {
   readonly log: Environment['log'];
 }
 
-/** What was typed for --replica, checked: `host:port`, `unix:/path` or `dir:/path`. Throws AddressError or RangeError. */
+/**
+ * What was typed for --replica, checked: `host:port`, `unix:/path` or `dir:/path`. Throws
+ * AddressError or RangeError.
+ */
 export const parseReplicaAddress = (text: string): string => {
   if (!text.startsWith(DIRECTORY_PREFIX)) {
     parseAddress(text);

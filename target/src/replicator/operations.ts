@@ -13,13 +13,19 @@ export interface OperationHost {
   now(): number;
   /** The range is held (or needs no lock): go on. */
   begin(operation: Operation): void;
-  /** It was answered for good; its lock, if it holds one, is to be released. Comes before its initiator is told. */
+  /**
+   * It was answered for good; its lock, if it holds one, is to be released. Comes before its
+   * initiator is told.
+   */
   ended(operation: Operation): void;
   readAnswered(operation: ReadOperation, data: Buffer): void;
   readFailed(operation: ReadOperation, failure: RequestFailure): void;
 }
 
-/** One VolumeIo on its way: entry of the range lock, request to a member, and place in the queue of the stream, all in one object. */
+/**
+ * One VolumeIo on its way: entry of the range lock, request to a member, and place in the queue of
+ * the stream, all in one object.
+ */
 abstract class BaseOperation extends LockEntry {
   readonly io: VolumeIo;
   readonly statistics: OperationStatistics;

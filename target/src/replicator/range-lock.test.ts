@@ -19,7 +19,10 @@ class Entry extends LockEntry {
   }
 }
 
-/** The obvious way: one list in order of arrival; an entry is held when no older conflicting one is in the list. */
+/**
+ * The obvious way: one list in order of arrival; an entry is held when no older conflicting one is
+ * in the list.
+ */
 class Model {
   readonly list: Entry[] = [];
   readonly held = new Set<Entry>();

@@ -2,12 +2,13 @@ import assert from 'node:assert';
 import type { RangeLock } from '../volume.ts';
 
 /**
- * Byte-range locks, shared or exclusive. First come, first served among ranges that conflict; ranges that do not are never in
- * each other's way.
+ * Byte-range locks, shared or exclusive. First come, first served among ranges that conflict;
+ * ranges that do not are never in each other's way.
  *
- * Each entry counts the older entries that conflict with it and is granted when none is left. Entries stand in
- * BUCKETS lists by their 1 MiB extent, so that an acquisition looks only at its neighbours; an entry that spans several extents
- * stands in several lists, and a pair that meets in k lists is counted k times, both when it is blocked and when it is freed.
+ * Each entry counts the older entries that conflict with it and is granted when none is left.
+ * Entries stand in BUCKETS lists by their 1 MiB extent, so that an acquisition looks only at its
+ * neighbours; an entry that spans several extents stands in several lists, and a pair that meets in
+ * k lists is counted k times, both when it is blocked and when it is freed.
  */
 const BUCKETS = 64;
 const BUCKET_BYTES = 1024 * 1024;
@@ -38,7 +39,10 @@ export class RangeLocks {
   #ticket = 0;
   #held = 0;
   #waiting = 0;
-  /** Entries that became free while granted() callbacks run: no recursion, however long the queue was. */
+  /**
+   * Entries that became free while granted() callbacks run: no recursion, however long the queue
+   * was.
+   */
   readonly #free: LockEntry[] = [];
   #granting = false;
 

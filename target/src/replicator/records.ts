@@ -2,7 +2,9 @@ import type { MembershipRecord } from '@openebs/replica/protocol';
 import { MemberError, type Member } from './member.ts';
 import { isMajority, RecordHistory } from './membership.ts';
 
-/** Makes records durable: sends each to all voters that are there, and says when a majority has it. */
+/**
+ * Makes records durable: sends each to all voters that are there, and says when a majority has it.
+ */
 export class RecordKeeper {
   readonly history: RecordHistory;
   readonly #committed: (record: MembershipRecord) => void;
@@ -29,7 +31,8 @@ export class RecordKeeper {
   send(record: MembershipRecord, voter: Member): void {
     const { id } = voter;
     if (!record.voters.includes(id)) return;
-    // A record that names a replica makes it believe that it is whole; only one that holds everything may see it.
+    // A record that names a replica makes it believe that it is whole; only one that holds
+    // everything may see it.
     const whole = voter.inSync || (voter.state.kind === 'joining' && voter.state.ready);
     if (record.inSync.includes(id) && !whole) return;
     voter.putRecord(record).then(

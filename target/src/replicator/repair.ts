@@ -4,8 +4,9 @@ import { type Member, MemberError } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
 
 /**
- * Blocks that a member has lost (rot, a read error) get a good copy again. First the blocks that were read, since a member tells
- * the checksum that such a block should have; then the whole extent is compared and stamped, since more than one block may be bad.
+ * Blocks that a member has lost (rot, a read error) get a good copy again. First the blocks that
+ * were read, since a member tells the checksum that such a block should have; then the whole extent
+ * is compared and stamped, since more than one block may be bad.
  */
 export class Repairs {
   readonly #context: ResyncContext;

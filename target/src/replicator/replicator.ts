@@ -198,7 +198,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.#listeners.push(listener);
   }
 
-  /** Lets what is under way end, flushes all members and closes the connections. Nothing may be submitted any more. */
+  /**
+   * Lets what is under way end, flushes all members and closes the connections. Nothing may be
+   * submitted any more.
+   */
   async close(): Promise<void> {
     if (this.#operationsInFlight > 0 && this.#open) {
       await new Promise<void>((resolve) => {
@@ -241,7 +244,8 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readAnswered(operation: ReadOperation, data: Buffer): void {
     operation.member?.readEnded();
     operation.member = null;
-    // Below a majority another target may have taken over, and have written what this member does not know of.
+    // Below a majority another target may have taken over, and have written what this member does
+    // not know of.
     if (!this.#open) {
       this.#hold(operation, this.#parked);
       return;
@@ -356,7 +360,9 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     queue.push(operation);
   }
 
-  /** Everything that waits is answered with this error, and what comes is, until the volume opens. */
+  /**
+   * Everything that waits is answered with this error, and what comes is, until the volume opens.
+   */
   #fail(error: VolumeError): void {
     this.#failing = error;
     for (const operation of this.#parked.splice(0)) operation.finish(error);

@@ -8,8 +8,8 @@ interface Waiting {
 }
 
 /**
- * Requests of one connection that wait for their answers. Reads are kept by slot, so that a read costs no object but itself; their
- * ids are even and the others' odd.
+ * Requests of one connection that wait for their answers. Reads are kept by slot, so that a read
+ * costs no object but itself; their ids are even and the others' odd.
  */
 export class RequestTable {
   readonly #reads: (ReadRequest | null)[] = [];

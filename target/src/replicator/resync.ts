@@ -7,7 +7,10 @@ import { CallerLock, type RangeLocks } from './range-lock.ts';
 import type { VolumeStatistics } from './statistics.ts';
 import type { Stream } from './stream.ts';
 
-/** What both uses of the engine share: reconciling before the first login, and bringing back one member while I/O goes on. */
+/**
+ * What both uses of the engine share: reconciling before the first login, and bringing back one
+ * member while I/O goes on.
+ */
 export interface ResyncContext {
   readonly environment: Environment;
   readonly stream: Stream;
@@ -46,8 +49,9 @@ export class ResyncProgress {
 const VERSION_BYTES = 16;
 
 /**
- * Which of the extents have to be compared block by block: those whose versions are not the same on all members, or not known on one (all
- * ones). Two members that tell the same known version hold the same bytes.
+ * Which of the extents have to be compared block by block: those whose versions are not the same on
+ * all members, or not known on one (all ones). Two members that tell the same known version hold
+ * the same bytes.
  */
 export const suspectExtents = (versions: readonly Uint8Array[], count: number): number[] => {
   const [first, ...others] = versions;
@@ -88,8 +92,8 @@ const forEachSuspectRange = async (
 };
 
 /**
- * Before the first login: all members get the source's data wherever they differ. No lock is needed, since nobody is served.
- * Returns how many extents were compared block by block.
+ * Before the first login: all members get the source's data wherever they differ. No lock is
+ * needed, since nobody is served. Returns how many extents were compared block by block.
  */
 export const reconcile = async (
   context: ResyncContext,
@@ -116,13 +120,17 @@ export const reconcile = async (
 };
 
 /**
- * While I/O goes on: the member, which takes the stream already, gets whatever it missed. Each extent that may differ is compared
- * and copied under its exclusive lock, so that no write can overtake the copy.
+ * While I/O goes on: the member, which takes the stream already, gets whatever it missed. Each
+ * extent that may differ is compared and copied under its exclusive lock, so that no write can
+ * overtake the copy.
  */
 export const bringUpToDate = async (
   context: ResyncContext,
   member: Member,
-  /** Asked for each extent anew: in-sync members come and go. Throws when this resynchronisation is over. */
+  /**
+   * Asked for each extent anew: in-sync members come and go. Throws when this resynchronisation is
+   * over.
+   */
   sources: () => readonly Member[],
   progress: ResyncProgress,
 ): Promise<void> => {
@@ -137,7 +145,8 @@ export const bringUpToDate = async (
       const copiedBytes = await bringExtent(context, member, sources, extent);
       progress.copiedBytes += copiedBytes;
       statistics.resyncedBytes += copiedBytes;
-      // Initiators come first: where they had something to do in this time, they get as much again without us.
+      // Initiators come first: where they had something to do in this time, they get as much again
+      // without us.
       if (operationsOf(statistics) !== initiatorOperations) {
         await pause(environment, Math.min(100, environment.now() - startedMs));
       }

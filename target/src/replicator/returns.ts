@@ -80,7 +80,8 @@ export class Returns {
     await bringUpToDate(this.#context, member, sources, progress);
     sources();
     requireState(member, 'syncing');
-    // From here on writes and flushes wait for it. What was completed before it has, and has flushed, before a record names it.
+    // From here on writes and flushes wait for it. What was completed before it has, and has
+    // flushed, before a record names it.
     member.become({ kind: 'joining', ready: false });
     this.#changed();
     stream.endTurn();

@@ -13,7 +13,10 @@ import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
 import type { Batch } from './batch.ts';
 import type { Answer, Link, LinkEvents, ReadRequest } from './link.ts';
 
-/** Virtual time, chance and the order of events: whoever lives in the simulation takes them from here. */
+/**
+ * Virtual time, chance and the order of events: whoever lives in the simulation takes them from
+ * here.
+ */
 export interface World {
   readonly now: number;
   random(): number;
@@ -21,7 +24,10 @@ export interface World {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** A replica process on a simulated disk: the real store, and the rules of the replica's server for sessions. */
+/**
+ * A replica process on a simulated disk: the real store, and the rules of the replica's server for
+ * sessions.
+ */
 export class SimulatedReplica {
   readonly address: string;
   readonly id: string;
@@ -98,6 +104,7 @@ export class SimulatedReplica {
         if (seq === this.#lastSeq) for (const wake of this.#idleWaiters.splice(0)) wake();
       },
       failed: (error) => {
+        this.#appliedSeq = this.#lastSeq;
         const link = this.#serving;
         link?.toTarget(() => link.events.failed(error.code, error.message));
         for (const wake of this.#idleWaiters.splice(0)) wake();

@@ -1,20 +1,27 @@
 /**
- * Goal: no acknowledged write is lost and no stale block is read, whatever dies and in whatever order.
- * Method: the replicator and real stores on simulated disks, a simulated network and virtual time; a seed decides everything.
- * Each sector is checked as a register: what a read may return follows from the writes that were acknowledged, are under way, or have failed.
+ * Goal: no acknowledged write is lost and no stale block is read, whatever dies and in whatever
+ * order. Method: the replicator and real stores on simulated disks, a simulated network and virtual
+ * time; a seed decides everything. Each sector is checked as a register: what a read may return
+ * follows from the writes that were acknowledged, are under way, or have failed.
  */
 import { strict as assert } from 'node:assert';
 import { expect } from 'chai';
 import { operation, SECTOR, Simulation, type SimulatedTarget } from './simulation.test-support.ts';
 
 const MIB = 1024 * 1024;
-/** Sectors that are used: the same few, so that operations meet; in two extents of one region and one of another. */
+/**
+ * Sectors that are used: the same few, so that operations meet; in two extents of one region and
+ * one of another.
+ */
 const AREAS = [0, MIB, 5 * MIB - 8192].map((at) => at / SECTOR);
 const AREA_SECTORS = 32;
 const MAX_IN_FLIGHT = 12;
 
 class Register {
-  /** What a read may return; one value unless writes are under way, have failed, or were lost with their target. */
+  /**
+   * What a read may return; one value unless writes are under way, have failed, or were lost with
+   * their target.
+   */
   possible = new Set<number>([0]);
   writing: number | null = null;
   /** Counts writes that began, so that a read knows whether one was under way. */
@@ -231,7 +238,8 @@ const run = async (seed: number, steps: number): Promise<Checker> => {
     if (chance < 0.4) {
       checker.issue();
     } else if (chance < 0.403) {
-      // A machine stops only while the others hold everything, so that nothing acknowledged can be lost.
+      // A machine stops only while the others hold everything, so that nothing acknowledged can be
+      // lost.
       const power = simulation.healthy(checker.target) && random() < 0.5;
       victim.kill(power);
       if (power) {

@@ -1,8 +1,9 @@
 import assert from 'node:assert';
 
 /**
- * Memory for outgoing frames. Frames of a turn stand one behind the other in a slab that fits the processor's cache; it is used
- * again when the last socket has written it and the last operation that might have to send it once more has completed.
+ * Memory for outgoing frames. Frames of a turn stand one behind the other in a slab that fits the
+ * processor's cache; it is used again when the last socket has written it and the last operation
+ * that might have to send it once more has completed.
  */
 export const SLAB_BYTES = 256 * 1024;
 /** Kept for later use when nobody holds them. Bytes. */
@@ -111,7 +112,8 @@ export class SlabWriter {
     if (this.#slab !== null) this.#cut(this.#slab);
     for (const { slab } of this.#pieces) slab.release();
     this.#pieces.length = 0;
-    // An idle volume gives its slab back; and what was sent is never written over while others may still read it.
+    // An idle volume gives its slab back; and what was sent is never written over while others may
+    // still read it.
     if (this.#slab !== null && this.#position > this.#slab.buffer.length - MIN_ROOM_BYTES) {
       this.#slab.release();
       this.#slab = null;

@@ -25,7 +25,9 @@ import { RequestTable } from './request-table.ts';
 import type { SlabPool } from './slab.ts';
 import { SlabWriter } from './slab.ts';
 
-/** Made by whoever knows how to connect: net.connect in production, a simulated network in tests. */
+/**
+ * Made by whoever knows how to connect: net.connect in production, a simulated network in tests.
+ */
 export type Connect = (receiver: Receiver) => Socket;
 
 /** A replica behind a TCP or unix socket. */

@@ -8,7 +8,9 @@ import type { Member } from './member.ts';
 import type { WriteOperation } from './operations.ts';
 import type { SlabPool } from './slab.ts';
 
-/** Room for the checksum table of the largest write, used again and again where no frame is made. */
+/**
+ * Room for the checksum table of the largest write, used again and again where no frame is made.
+ */
 const MAX_TABLE_BYTES = segmentTableBytes(511, REPLICATOR_LIMITS.writeBytes);
 const NO_CHUNKS: readonly Uint8Array[] = [];
 const NO_TABLE = new Uint8Array(0);
@@ -23,8 +25,9 @@ interface OutgoingOperation extends StreamOperation {
 }
 
 /**
- * The one order of all modifying operations. Gives each its sequence number, hands it to every member that takes the
- * stream, and completes operations, in their order, when all members that they have to wait for have acknowledged them.
+ * The one order of all modifying operations. Gives each its sequence number, hands it to every
+ * member that takes the stream, and completes operations, in their order, when all members that
+ * they have to wait for have acknowledged them.
  */
 export class Stream {
   readonly #batch: Batch;
@@ -100,7 +103,10 @@ export class Stream {
     return this.#pending.length - this.#head;
   }
 
-  /** A new epoch: numbers begin at 1. Returns the operations that the one before has left, in their order. */
+  /**
+   * A new epoch: numbers begin at 1. Returns the operations that the one before has left, in their
+   * order.
+   */
   start(epoch: Epoch, session: Session): WriteOperation[] {
     const left = this.#pending.slice(this.#head);
     this.#pending = [];
@@ -117,7 +123,9 @@ export class Stream {
     return left;
   }
 
-  /** From the next operation on the member gets all; what came before it must get in another way. */
+  /**
+   * From the next operation on the member gets all; what came before it must get in another way.
+   */
   add(member: Member): void {
     this.endTurn();
     member.enterStream(this.#lastSeq);
@@ -172,7 +180,10 @@ export class Stream {
     return outgoing.seq;
   }
 
-  /** To one member only: resynchronisation. `data` null: unmap. Returns what that member will acknowledge. */
+  /**
+   * To one member only: resynchronisation. `data` null: unmap. Returns what that member will
+   * acknowledge.
+   */
   sendTo(member: Member, offsetBytes: number, lengthBytes: number, data: Uint8Array | null): Seq {
     // Numbers must rise in each member's stream.
     this.endTurn();
