@@ -1,8 +1,9 @@
 /**
  * `npm test`: every suite, one after the other, each in a process of its own.
  *
- * Tools that a suite needs are installed where that is allowed; a suite that cannot have them is skipped and says how
- * to get them, except with CI=true, where it fails: a check that nobody notices missing is none.
+ * Tools that a suite needs are installed where that is allowed; a suite that cannot have them is
+ * skipped and says how to get them, except with CI=true, where it fails: a check that nobody
+ * notices missing is none.
  */
 import { delimiter, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -19,7 +19,10 @@ const FILE_LINES = 450;
 const FUNCTION_LINES = 80;
 const COLUMNS = 100;
 
-/** ARCHITECTURE.md, "Where things are": who may import whom. The first line that fits a module counts. */
+/**
+ * ARCHITECTURE.md, "Where things are": who may import whom. The first line that fits a module
+ * counts.
+ */
 const MAY_IMPORT: readonly { readonly from: string; readonly to: readonly string[] }[] = [
   {
     from: 'replica/src/protocol/**',
@@ -55,10 +58,16 @@ const MAY_IMPORT: readonly { readonly from: string; readonly to: readonly string
 /** Values that a package's modules and all its folders share. */
 const COMMON = ['replica/src/limits.ts', 'target/src/limits.ts'];
 
-/** What a test file may import besides: doubles and helpers of its own package, and of the cross-process tests. */
+/**
+ * What a test file may import besides: doubles and helpers of its own package, and of the
+ * cross-process tests.
+ */
 const TEST_FILES = '**/*.{test,test-support}.ts';
 
-/** Modules of Node.js that cost memory when the module loader binds them. See replica/src/runtime/builtin.ts. */
+/**
+ * Modules of Node.js that cost memory when the module loader binds them. See
+ * replica/src/runtime/builtin.ts.
+ */
 const HEAVY = ['http', 'https', 'http2', 'crypto', 'zlib', 'fs', 'net', 'path'];
 
 const BANNED: readonly { readonly pattern: RegExp; readonly why: string }[] = [

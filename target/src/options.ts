@@ -79,6 +79,49 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     description: 'iSCSI name of the target; iqn.2016-09.com.openebs:VOLUME when not given.',
     parse: parseIqn,
   });
+  const { listen, portals } = portalFlags(options);
+  const control = options.requiredFlag({
+    flags: '--control <address>',
+    description: 'Control API and metrics over HTTP: host:port or unix:/path.',
+    parse: parseAddress,
+    default: { value: parseAddress('127.0.0.1:9501'), text: '127.0.0.1:9501' },
+  });
+  const chapFlag = chapFlags(options);
+  const { hold, grace } = timeFlags(options);
+  const logLevel = options.flag<LogLevel>({
+    flags: '--log-level <level>',
+    description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
+    parse: oneOf(LOG_LEVELS),
+    default: { value: 'info', text: 'info' },
+  });
+  options.parse();
+  if (nullStore() === replicas().length > 0) {
+    options.fail(
+      nullStore()
+        ? '--null and --replica exclude each other'
+        : 'name the replicas with --replica, once for each',
+    );
+  }
+  if (new Set(replicas()).size < replicas().length) options.fail('a --replica is named twice');
+  const chap = chapFlag();
+  if (typeof chap === 'string') return options.fail(chap);
+  return {
+    volume: volume(),
+    volumeId: volumeId(),
+    sizeBytes: size(),
+    replicas: replicas(),
+    iqn: iqn() ?? parseIqn(`iqn.2016-09.com.openebs:${volume().toLowerCase()}`),
+    listen: listen(),
+    portals: portals(),
+    control: control(),
+    chap,
+    holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
+    graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
+    logLevel: logLevel() ?? 'info',
+  };
+};
+
+const portalFlags = (options: DaemonOptions) => {
   const listen = options.repeatedFlag({
     flags: '--listen <host:port>',
     description: 'Where initiators connect; port 0 is any free one.',
@@ -93,12 +136,27 @@ export const parseTargetOptions = (version: string): TargetOptions => {
       return text;
     },
   });
-  const control = options.requiredFlag({
-    flags: '--control <address>',
-    description: 'Control API and metrics over HTTP: host:port or unix:/path.',
-    parse: parseAddress,
-    default: { value: parseAddress('127.0.0.1:9501'), text: '127.0.0.1:9501' },
+  return { listen, portals };
+};
+
+const timeFlags = (options: DaemonOptions) => {
+  const hold = options.flag({
+    flags: '--hold-seconds <seconds>',
+    description:
+      'How long I/O is held while no majority of the replicas is there, before it is answered NOT READY.',
+    parse: parseSeconds,
+    default: { value: DEFAULT_HOLD_SECONDS, text: String(DEFAULT_HOLD_SECONDS) },
   });
+  const grace = options.flag({
+    flags: '--grace-seconds <seconds>',
+    description: 'How long the start waits for replicas that were in sync and are absent.',
+    parse: parseSeconds,
+    default: { value: DEFAULT_GRACE_SECONDS, text: String(DEFAULT_GRACE_SECONDS) },
+  });
+  return { hold, grace };
+};
+
+const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSettings>) => {
   const text = (value: string): string => value;
   const user = options.flag({
     flags: '--chap-user <name>',
@@ -120,50 +178,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     description: 'File with the secret of --mutual-chap-user, different from the other one.',
     parse: readSecret,
   });
-  const hold = options.flag({
-    flags: '--hold-seconds <seconds>',
-    description:
-      'How long I/O is held while no majority of the replicas is there, before it is answered NOT READY.',
-    parse: parseSeconds,
-    default: { value: DEFAULT_HOLD_SECONDS, text: String(DEFAULT_HOLD_SECONDS) },
-  });
-  const grace = options.flag({
-    flags: '--grace-seconds <seconds>',
-    description: 'How long the start waits for replicas that were in sync and are absent.',
-    parse: parseSeconds,
-    default: { value: DEFAULT_GRACE_SECONDS, text: String(DEFAULT_GRACE_SECONDS) },
-  });
-  const logLevel = options.flag<LogLevel>({
-    flags: '--log-level <level>',
-    description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
-    parse: oneOf(LOG_LEVELS),
-    default: { value: 'info', text: 'info' },
-  });
-  options.parse();
-  if (nullStore() === replicas().length > 0) {
-    options.fail(
-      nullStore()
-        ? '--null and --replica exclude each other'
-        : 'name the replicas with --replica, once for each',
-    );
-  }
-  if (new Set(replicas()).size < replicas().length) options.fail('a --replica is named twice');
-  const chap = chapSettings(user(), secret(), mutualUser(), mutualSecret());
-  if (typeof chap === 'string') return options.fail(chap);
-  return {
-    volume: volume(),
-    volumeId: volumeId(),
-    sizeBytes: size(),
-    replicas: replicas(),
-    iqn: iqn() ?? parseIqn(`iqn.2016-09.com.openebs:${volume().toLowerCase()}`),
-    listen: listen(),
-    portals: portals(),
-    control: control(),
-    chap,
-    holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
-    graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
-    logLevel: logLevel() ?? 'info',
-  };
+  return () => chapSettings(user(), secret(), mutualUser(), mutualSecret());
 };
 
 /** Null: no authentication. A string: what is wrong. */

@@ -1,7 +1,8 @@
 /*
- * The load of the benchmark: a pipelined iSCSI initiator on plain sockets, in C, so that the client costs as little as it can.
- * One thread, one epoll, N sessions of one connection each; payload is sent from and received into reused buffers.
- * Prints one line of JSON. RFC 7143; no digests, no authentication, error recovery level 0.
+ * The load of the benchmark: a pipelined iSCSI initiator on plain sockets, in C, so that the client
+ * costs as little as it can. One thread, one epoll, N sessions of one connection each; payload is
+ * sent from and received into reused buffers. Prints one line of JSON. RFC 7143; no digests, no
+ * authentication, error recovery level 0.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -9,8 +9,8 @@ const NO_BLOCKS =
   'the unit says (WSNZ) that it refuses WRITE SAME of no blocks, so that part is not run';
 
 /**
- * Tests that the suite skips, wholly or in part, by its own choice. Everything else has to run: a [SKIPPED] that is not
- * listed here is a failure, and so is a test listed here that skips nothing.
+ * Tests that the suite skips, wholly or in part, by its own choice. Everything else has to run: a
+ * [SKIPPED] that is not listed here is a failure, and so is a test listed here that skips nothing.
  */
 export const SKIPPED_BY_SUITE: Readonly<Record<string, string>> = {
   'PreventAllow.Simple': NOT_REMOVABLE,
@@ -45,8 +45,8 @@ export const SKIPPED_BY_SUITE: Readonly<Record<string, string>> = {
 };
 
 /**
- * Tests that are wrong themselves for a unit with 8 logical blocks in a physical one: the only assertion that fails, and
- * why it has to. The rest of the test has to pass.
+ * Tests that are wrong themselves for a unit with 8 logical blocks in a physical one: the only
+ * assertion that fails, and why it has to. The rest of the test has to pass.
  */
 export const WRONG_IN_SUITE: Readonly<
   Record<string, { readonly assertion: string; readonly reason: string }>

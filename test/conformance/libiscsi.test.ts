@@ -1,7 +1,7 @@
 /**
  * Goal: libiscsi's conformance suite finds nothing: every one of its tests runs, and passes.
- * Method: Debian's iscsi-test-cu with its destructive tests and a second path, against a volume of three replica
- * processes; what it prints is read test by test.
+ * Method: Debian's iscsi-test-cu with its destructive tests and a second path, against a volume of
+ * three replica processes; what it prints is read test by test.
  */
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -94,7 +94,10 @@ describe("libiscsi's conformance suite", function () {
     expect(replicas.map(({ mode }) => mode)).to.deep.equal(['in-sync', 'in-sync', 'in-sync']);
   });
 
-  /** MODE SENSE and MODE SELECT (6) of the control page, without block descriptors. SPC-4 6.9, 6.11, 7.5.10 */
+  /**
+   * MODE SENSE and MODE SELECT (6) of the control page, without block descriptors. SPC-4 6.9, 6.11,
+   * 7.5.10
+   */
   async function setSoftwareWriteProtect(on: boolean): Promise<void> {
     const disk = await openDisk(fixture.volume.portal);
     const sense = Buffer.from([0x1a, 0x08, 0x0a, 0, MODE_BYTES, 0]);

@@ -47,8 +47,8 @@ export function parseConformance(text: string): ConformanceResult[] {
 }
 
 function resultOf(name: string, lines: readonly string[]): ConformanceResult {
-  // The verdict begins a line; what the next suite's preparation prints may follow on it. Without one the test took
-  // the whole run with it.
+  // The verdict begins a line; what the next suite's preparation prints may follow on it. Without
+  // one the test took the whole run with it.
   const verdict = lines.map((line) => VERDICT.exec(line)?.[1]).find((word) => word !== undefined);
   const outcome = verdict === 'passed' ? 'passed' : 'failed';
   const skipped = matches(lines, SKIPPED);

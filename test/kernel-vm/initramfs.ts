@@ -1,4 +1,7 @@
-/** The machine's root file system: busybox, this host's iSCSI and file system tools with their libraries, modules. */
+/**
+ * The machine's root file system: busybox, this host's iSCSI and file system tools with their
+ * libraries, modules.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -20,7 +23,10 @@ import { findCommand } from '../support/debian.ts';
 
 const BUSYBOX = '/bin/busybox';
 const TOOLS = ['iscsid', 'iscsiadm', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'fio'];
-/** What the Debian kernel has as modules and the scenario needs; those that they depend on come along. */
+/**
+ * What the Debian kernel has as modules and the scenario needs; those that they depend on come
+ * along.
+ */
 const MODULES = ['virtio_pci', 'virtio_net', 'sd_mod', 'iscsi_tcp', 'xfs'];
 
 export interface InitramfsOptions {
@@ -33,7 +39,10 @@ export interface InitramfsOptions {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** Returns the archive's path. It is not compressed: unpacking costs the emulated processor more than reading. */
+/**
+ * Returns the archive's path. It is not compressed: unpacking costs the emulated processor more
+ * than reading.
+ */
 export function buildInitramfs(options: InitramfsOptions): string {
   const tree = join(options.directory, 'tree');
   const settings = Object.entries(options.settings).map(([key, value]) => `${key} = ${value}`);
@@ -82,7 +91,10 @@ function installTool(tree: string, name: string): void {
     copy(tree, library!, library!);
 }
 
-/** The modules as /modules/NN-name.ko in the order in which they load: each after those that it depends on. */
+/**
+ * The modules as /modules/NN-name.ko in the order in which they load: each after those that it
+ * depends on.
+ */
 function installModules(tree: string, folder: string): void {
   const paths = new Map(
     globSync(`${folder}/kernel/**/*.ko`).map((path) => [moduleName(path), path] as const),

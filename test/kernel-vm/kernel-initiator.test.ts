@@ -1,8 +1,9 @@
 /**
- * Goal: the Linux kernel's own initiator, with iscsid and iscsiadm as Debian ships them, keeps file systems on a
- * replicated volume; nothing is lost when the target is killed under it.
- * Method: a virtual machine in software emulation boots Debian's kernel and goes through guest-init.sh; each step of
- * that scenario is a test here. Its network is QEMU's user mode: 10.0.2.2 is this host's loopback.
+ * Goal: the Linux kernel's own initiator, with iscsid and iscsiadm as Debian ships them, keeps file
+ * systems on a replicated volume; nothing is lost when the target is killed under it. Method: a
+ * virtual machine in software emulation boots Debian's kernel and goes through guest-init.sh; each
+ * step of that scenario is a test here. Its network is QEMU's user mode: 10.0.2.2 is this host's
+ * loopback.
  */
 import { writeFileSync } from 'node:fs';
 

@@ -1,7 +1,7 @@
 /**
  * Goal: QEMU can keep its disks on a volume.
- * Method: qemu-img and qemu-io with QEMU's own iSCSI driver; images go in and out and are compared, patterns are
- * written and verified at every alignment.
+ * Method: qemu-img and qemu-io with QEMU's own iSCSI driver; images go in and out and are compared,
+ * patterns are written and verified at every alignment.
  */
 import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';

@@ -1,6 +1,7 @@
 /**
  * Goal: what a user is promised when replicas and targets die, seen from outside of the processes.
- * Method: real daemons on unix sockets, killed with SIGKILL under a load that checks every answer; then the images are compared.
+ * Method: real daemons on unix sockets, killed with SIGKILL under a load that checks every answer;
+ * then the images are compared.
  */
 import { expect } from 'chai';
 import { firstDifference } from '../crash/images.ts';

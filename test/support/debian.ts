@@ -1,6 +1,7 @@
 /**
- * What the suites need from Debian or Ubuntu. Missing packages are installed when that is allowed (root, or sudo
- * that asks no password); the kernel of the virtual machine is only unpacked, beside the tests.
+ * What the suites need from Debian or Ubuntu. Missing packages are installed when that is allowed
+ * (root, or sudo that asks no password); the kernel of the virtual machine is only unpacked, beside
+ * the tests.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -18,7 +19,10 @@ import { basename, delimiter, join } from 'node:path';
 export type Requirement =
   | { readonly command: string; readonly packages: readonly string[] }
   | { readonly file: string; readonly packages: readonly string[] }
-  /** A kernel image, unpacked into the cache and not installed. The meta package names the current one. */
+  /**
+   * A kernel image, unpacked into the cache and not installed. The meta package names the current
+   * one.
+   */
   | { readonly kernel: string };
 
 export interface Kernel {
@@ -45,7 +49,10 @@ const SYSTEM_PATHS = [
   '/bin',
 ];
 
-/** Where a command is; the system's folders count even where PATH leaves sbin out, as Debian's does for users. */
+/**
+ * Where a command is; the system's folders count even where PATH leaves sbin out, as Debian's does
+ * for users.
+ */
 export function findCommand(name: string): string | null {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SYSTEM_PATHS];
   for (const folder of folders) {
@@ -76,7 +83,9 @@ function nameOf(requirement: Requirement): string {
   return 'file' in requirement ? requirement.file : requirement.command;
 }
 
-/** The words before a command that needs root, or null where nothing gives it without a question. */
+/**
+ * The words before a command that needs root, or null where nothing gives it without a question.
+ */
 function asRoot(): readonly string[] | null {
   if (process.getuid?.() === 0) return [];
   if (findCommand('sudo') === null) return null;

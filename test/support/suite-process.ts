@@ -1,5 +1,6 @@
 /**
- * The child process of one mocha suite: runs the files it is given and tells its parent, test by test, how it goes.
+ * The child process of one mocha suite: runs the files it is given and tells its parent, test by
+ * test, how it goes.
  *
  *     node test/support/suite-process.ts '{"files": [...], "reporter": "spec", "testTimeoutMs": 60000, "grep": null}'
  */
@@ -47,7 +48,8 @@ await mocha.loadFilesAsync();
 const runner = mocha.run((failures) => {
   const { passes = 0, pending = 0 } = runner.stats ?? {};
   tell({ kind: 'total', passed: passes, failed: failures, skipped: pending });
-  // What still holds the loop open would only hide behind the parent's limit: the parent looks for processes left.
+  // What still holds the loop open would only hide behind the parent's limit: the parent looks for
+  // processes left.
   process.exit(failures === 0 ? 0 : 1);
 });
 runner.on('test', (test) => tell({ kind: 'begin', title: test.fullTitle() }));

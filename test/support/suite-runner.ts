@@ -1,4 +1,6 @@
-/** Runs one suite in a process group of its own, watches the clock, and leaves nothing of it behind. */
+/**
+ * Runs one suite in a process group of its own, watches the clock, and leaves nothing of it behind.
+ */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

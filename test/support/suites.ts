@@ -1,4 +1,7 @@
-/** What `npm test` runs, in this order: the cheap and general first, the machine that boots a kernel last. */
+/**
+ * What `npm test` runs, in this order: the cheap and general first, the machine that boots a kernel
+ * last.
+ */
 import { globSync } from 'node:fs';
 
 import type { Requirement } from './debian.ts';
@@ -13,7 +16,9 @@ export interface Command {
 interface CommonSuite {
   readonly name: string;
   readonly about: string;
-  /** After this long the suite is stuck, whatever the machine: what runs is said, and it is killed. */
+  /**
+   * After this long the suite is stuck, whatever the machine: what runs is said, and it is killed.
+   */
   readonly limitSeconds: number;
   readonly needs: readonly Requirement[];
   /** Where it can run, when not everywhere. */

@@ -26,7 +26,10 @@ export class ToolError extends Error {
   }
 }
 
-/** Runs it and returns what it said, whatever its exit code; rejects only when it does not end in time. */
+/**
+ * Runs it and returns what it said, whatever its exit code; rejects only when it does not end in
+ * time.
+ */
 export async function tryTool(
   name: string,
   args: readonly string[],

@@ -16,8 +16,9 @@ export interface VolumeFixture {
 }
 
 /**
- * A volume with three replica processes for all tests of the `describe` that calls this. When the first of
- * them fails, the last words of every daemon are printed. Read the fixture's fields in hooks and tests only.
+ * A volume with three replica processes for all tests of the `describe` that calls this. When the
+ * first of them fails, the last words of every daemon are printed. Read the fixture's fields in
+ * hooks and tests only.
  */
 export function useVolume(prepare: PrepareFixture): VolumeFixture {
   const directory = temporaryDirectory();
