@@ -19,8 +19,8 @@ const HELP = `npm test [-- options]
   --list           list the suites
   --help           this text
 
-Missing tools are installed from Debian when this runs as root or sudo asks no password. With CI=true a tool that
-cannot be had is a failure; otherwise its suites are skipped.
+Missing tools are installed from Debian when this runs as root or sudo asks no password.
+With CI=true a tool that cannot be had is a failure; otherwise its suites are skipped.
 `;
 
 const root = dirname(import.meta.dirname);
