@@ -47,7 +47,9 @@ const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SY
  * The members of a volume and what they are together: activation, removal of members that fail,
  * return of those that come back.
  *
- *   starting --activate()--> serving --the last in-sync member is lost, or a member has promised a higher epoch--> starting
+ *   starting --activate()--> serving
+ *      ^                        |  the last in-sync member is lost, or a member has promised
+ *      `------------------------'  a higher epoch
  *   any -> fenced | stopped
  *
  * While serving, whatever happens to a member leads to #reconsider(), which derives everything else

@@ -1,5 +1,6 @@
 /**
- * Goal: single faults, each with its defined answer: rot, a full disk, a lost majority, a second target, a stop in good order.
+ * Goal: single faults, each with its defined answer: rot, a full disk, a lost majority, a
+ * second target, a stop in good order.
  * Method: as in simulation.test.ts, but the schedule is written down.
  */
 import { expect } from 'chai';

@@ -44,7 +44,8 @@ const DRAIN_MS = 10_000;
 /**
  * The volume: initiators' operations on one side, the members on the other.
  *
- *   submit -> (held while not open) -> range lock -> begin -> (parked while not open) -> stream or one member -> done
+ *   submit -> (held while not open) -> range lock -> begin -> (parked while not open)
+ *          -> stream or one member -> done
  */
 export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly volumeId: string;

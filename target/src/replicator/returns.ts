@@ -11,7 +11,8 @@ interface Return {
 /**
  * Brings members back that are connected and not in sync, one at a time:
  *
- *   promised -> syncing (takes the stream, gets what it missed) -> joining (waited for, caught up, flushed) -> a record names it
+ *   promised -> syncing (takes the stream, gets what it missed)
+ *            -> joining (waited for, caught up, flushed) -> a record names it
  */
 export class Returns {
   readonly #context: ResyncContext;
