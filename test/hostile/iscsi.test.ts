@@ -38,6 +38,7 @@ const SIZE_BYTES = 1024 * GIB;
 const WITNESS_OFFSET_BYTES = 0x5a3c1e80 * 512;
 const CAPS = { growthBytes: 64 * MIB, peakGrowthBytes: 128 * MIB };
 const LATENCY_CAP_MS = 3_000;
+const WITNESS_TIMEOUT_MS = 15_000;
 const LOGIN_TIMEOUT_MS = 15_000;
 const SLACK_MS = 5_000;
 const CORPUS = join(REPOSITORY, 'test', 'corpus', 'iscsi');
@@ -57,7 +58,8 @@ describe(`mutated iSCSI PDUs, seed ${SEED}`, function () {
     });
   });
   afterEach(function () {
-    if (this.currentTest?.state === 'failed') console.log(volume.target.daemon.log.slice(-20));
+    if (this.currentTest?.state !== 'failed') return;
+    console.log(volume.target.daemon.log.slice(-20).join('\n'));
   });
   after(async () => {
     await volume.stop();
@@ -103,7 +105,7 @@ describe(`mutated iSCSI PDUs, seed ${SEED}`, function () {
   });
 
   it(`do not disturb a session beside them (${WITNESSED_PDUS})`, async () => {
-    const disk = await openDisk(volume.portal);
+    const disk = await openDisk({ ...volume.portal, timeoutMs: WITNESS_TIMEOUT_MS });
     const witness = new Witness({ disk, offsetBytes: WITNESS_OFFSET_BYTES, random });
     const watch = new Watch([volume.target, ...volume.replicas.map((replica) => replica!)]);
     const next = attacks(volume, true);
