@@ -61,6 +61,20 @@ describe('the register checker', () => {
     }
   });
 
+  it('keeps the old value, though read during a write that is never answered', () => {
+    const checker = new RegisterChecker(1);
+    const old = checker.startWrite(0, 1);
+    checker.finishWrite(old);
+    const lost = checker.startWrite(0, 1);
+    checker.finishRead(checker.startRead(0, 1), [old.stamp]);
+    checker.abandon(lost);
+    checker.settle();
+    const read = checker.startRead(0, 1);
+    const next = checker.startWrite(0, 1);
+    expect(checker.candidates(0)).to.have.members([old.stamp, lost.stamp, next.stamp]);
+    checker.finishRead(read, [old.stamp]);
+  });
+
   it('refuses an unanswered write that appears after a later acknowledged one', () => {
     const checker = new RegisterChecker(1);
     const lost = checker.startWrite(0, 1);

@@ -184,7 +184,11 @@ export class RegisterChecker {
         );
       }
       if (otherFirst) other.overwrittenAt = Math.min(other.overwrittenAt, finish);
-      if (valueFirst) value.overwrittenAt = Math.min(value.overwrittenAt, finish);
+      // The other one may still be under way, and never happen: until it is answered or seen this
+      // value counts. Its own end will find that it came later.
+      if (valueFirst && other.minFinish < Infinity) {
+        value.overwrittenAt = Math.min(value.overwrittenAt, finish);
+      }
     }
     // A value without an answer that is known to be followed can be dropped as well.
     for (const other of this.#sectors[sector]!) {
