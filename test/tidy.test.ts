@@ -213,9 +213,11 @@ describe('the repository', () => {
   });
 });
 
-/** What package.json files start: `node PATH` in scripts, and their `bin`. */
+/** What package.json files start (`node PATH` in scripts, and `bin`) and CONTRIBUTING.md tells to start. */
 function programs(): string[] {
-  return ['.', 'replica', 'target', 'provisioner'].flatMap((folder) => {
+  const guide = readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8');
+  const told = [...guide.matchAll(/\bnode (\S+\.ts)\b/g)].map(([, path]) => path!);
+  const started = ['.', 'replica', 'target', 'provisioner'].flatMap((folder) => {
     const manifest = JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8')) as {
       scripts?: Record<string, string>;
       bin?: Record<string, string>;
@@ -224,4 +226,5 @@ function programs(): string[] {
     const paths = [...scripts, ...Object.values(manifest.bin ?? {})];
     return paths.filter((path) => /\.(ts|js)$/.test(path)).map((path) => join(folder, path));
   });
+  return [...started, ...told];
 }
