@@ -126,12 +126,12 @@ export const SUITES: readonly Suite[] = [
     'one replica daemon, and everything that can go wrong with its disk',
     240,
   ),
-  crossProcess('replication', 'a target and its replicas', 300),
-  crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 300),
+  crossProcess('replication', 'a target and its replicas', 360),
+  crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 420),
-  crossProcess('hostile', 'mutated PDUs and frames against live daemons', 300),
+  crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
     ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
     // The machine's programs are copied from this host.
