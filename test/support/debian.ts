@@ -122,7 +122,7 @@ export class Debian {
 
   private obstacle(): string | null {
     if (findCommand('apt-get') === null) return 'this is neither Debian nor Ubuntu';
-    if (asRoot() === null) return 'installing needs root, and sudo asks for a password';
+    if (asRoot() === null) return 'installing needs root, or a sudo that asks for no password';
     return null;
   }
 
