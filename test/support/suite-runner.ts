@@ -30,6 +30,7 @@ export interface RunOptions {
 
 interface Ended {
   readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
   readonly timedOut: boolean;
   /** Command lines of processes that outlived the suite. */
   readonly leftovers: readonly string[];
@@ -94,13 +95,13 @@ async function finish(child: ChildProcess, limitMs: number, stuck: () => void): 
     setTimeout(() => signalGroup(group, 'SIGKILL'), KILL_AFTER_MS).unref();
   };
   limit.addEventListener('abort', end);
-  const [code] = (await once(child, 'exit')) as [number | null];
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
   limit.removeEventListener('abort', end);
   const timedOut = limit.aborted;
   const leftovers = timedOut ? [] : membersOf(group);
   signalGroup(group, 'SIGKILL');
   groups.delete(group);
-  return { code, timedOut, leftovers };
+  return { code, signal, timedOut, leftovers };
 }
 
 async function runCommands(suite: CommandSuite, options: RunOptions): Promise<SuiteResult> {
@@ -176,7 +177,9 @@ function complaints(
   if (end.timedOut)
     return [`did not end within ${suite.limitSeconds} s, in: ${running ?? 'no test'}`];
   if (total === null)
-    return [`the process ended with code ${end.code ?? 'of a signal'}, no results`];
+    return [
+      `ended by ${end.signal ?? `code ${end.code ?? 0}`}, without results, in: ${running ?? 'no test'}`,
+    ];
   const found: string[] = [];
   if (total.passed + total.failed + total.skipped === 0 && options.grep === null)
     found.push(`no test ran: is there a ${suite.files}?`);
