@@ -59,7 +59,15 @@ export class HostilePdus {
   session(negotiated: Negotiated): Buffer[] {
     this.#cmdSn = negotiated.cmdSn;
     this.#tag = 1;
-    return Array.from({ length: this.#random.between(1, 12) }, () => this.#hostile(this.#right()));
+    const messages: Buffer[] = [];
+    for (let left = this.#random.between(1, 12); left > 0; left--) {
+      const pdu = this.#hostile(this.#right());
+      messages.push(pdu);
+      // What followed would complete it: one byte of a task management request and the opcode of a
+      // Data-Out make a rightful LOGICAL UNIT RESET.
+      if (this.#witness && pdu.length < BHS_BYTES) break;
+    }
+    return messages;
   }
 
   /** The messages of one connection that has not. */
