@@ -59,15 +59,10 @@ export class HostilePdus {
   session(negotiated: Negotiated): Buffer[] {
     this.#cmdSn = negotiated.cmdSn;
     this.#tag = 1;
-    const messages: Buffer[] = [];
-    for (let left = this.#random.between(1, 12); left > 0; left--) {
-      const pdu = this.#hostile(this.#right());
-      messages.push(pdu);
-      // What followed would complete it: one byte of a task management request and the opcode of a
-      // Data-Out make a rightful LOGICAL UNIT RESET.
-      if (this.#witness && pdu.length < BHS_BYTES) break;
-    }
-    return messages;
+    const messages = Array.from({ length: this.#random.between(1, 12) }, () =>
+      this.#hostile(this.#right()),
+    );
+    return this.#witness ? restrain(messages) : messages;
   }
 
   /** The messages of one connection that has not. */
@@ -267,13 +262,27 @@ export class HostilePdus {
 
   #hostile(right: Buffer): Buffer {
     const random = this.#random;
-    const pdu = random.chance(0.2) ? right : mutate(right, BHS_BYTES, random);
-    if (this.#witness && pdu.length >= BHS_BYTES) restrain(pdu);
-    return pdu;
+    return random.chance(0.2) ? right : mutate(right, BHS_BYTES, random);
   }
 }
 
-function restrain(pdu: Buffer): void {
+/**
+ * Looks at the stream as the target will, as cuts and insertions make new PDUs out of pieces: one
+ * byte of a task management request and the opcode of a Data-Out are a rightful LOGICAL UNIT RESET.
+ */
+function restrain(messages: readonly Buffer[]): Buffer[] {
+  const stream = Buffer.concat(messages);
+  for (let at = 0; at + BHS_BYTES <= stream.length;) {
+    const pdu = stream.subarray(at, at + BHS_BYTES);
+    restrainPdu(pdu);
+    const data = pdu.readUIntBE(At.dataLength, 3);
+    at += BHS_BYTES + pdu.readUInt8(At.additionalWords) * 4 + Math.ceil(data / 4) * 4;
+  }
+  let at = 0;
+  return messages.map(({ length }) => stream.subarray(at, (at += length)));
+}
+
+function restrainPdu(pdu: Buffer): void {
   const opcode = pdu.readUInt8(At.opcode) & 0x3f;
   if (opcode === Opcode.scsiCommand && FAR_REACHING.has(pdu.readUInt8(At.cdb))) {
     pdu.writeUInt8(0, At.cdb);
