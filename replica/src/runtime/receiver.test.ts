@@ -88,6 +88,55 @@ describe('Receiver', () => {
     expect(lengths).to.deep.equal([1, 2, 3, 4]);
   });
 
+  it('loses nothing when it is resumed between two reads of a socket', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 100_000 }), { minLength: 3, maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
+        (lengths, pauses) => {
+          const seen: number[] = [];
+          let untilPause = pauses[0]!;
+          const receiver: Receiver = new Receiver((buffer, start, end) => {
+            let at = start;
+            while (end - at >= 4 && !receiver.paused) {
+              const length = buffer.readUInt32LE(at);
+              if (end - at < 4 + length) {
+                receiver.reserve(4 + length);
+                break;
+              }
+              seen.push(length);
+              at += 4 + length;
+              if (--untilPause > 0) continue;
+              receiver.pause();
+              untilPause = pauses[seen.length % pauses.length]!;
+            }
+            return at;
+          });
+          // As net.Socket does it: the place of the next read is asked for right after a read.
+          const { buffer, callback } = receiver.onread;
+          let space = buffer();
+          const arrive = (bytes: Buffer): void => {
+            for (let at = 0; at < bytes.length;) {
+              while (receiver.paused) receiver.resume();
+              const take = Math.min(space.length, bytes.length - at);
+              bytes.copy(space, 0, at, at + take);
+              at += take;
+              callback(take);
+              space = buffer();
+            }
+          };
+          // Several frames arrive together, so that a pause leaves whole ones behind.
+          for (let at = 0; at < lengths.length; at += 3) {
+            arrive(Buffer.concat(lengths.slice(at, at + 3).map((length) => frame(length, 1))));
+          }
+          while (receiver.paused) receiver.resume();
+          expect(seen).to.deep.equal(lengths);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
   for (const side of ['accepted', 'dialled'] as const) {
     it(`receives frames larger than its buffer from a socket it ${side}, and its end`, async () => {
       const { receiver, frames } = make();

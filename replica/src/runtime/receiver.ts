@@ -126,10 +126,6 @@ export class Receiver {
       this.#consuming = false;
       assert(start >= this.#start && start <= this.#end, 'consume returned an offset out of range');
       this.#start = start;
-      if (start === this.#end) {
-        this.#start = 0;
-        this.#end = 0;
-      }
       // Frames that the pause has held back are complete: no further read would bring them up.
     } while (this.#isResumedInside() && !this.paused);
     if (this.#socketPaused && !this.paused) {
@@ -138,7 +134,11 @@ export class Receiver {
     }
   }
 
-  /** Where the next read goes: behind what is there, after making room. */
+  /**
+   * Where the next read goes: behind what is there, after making room. The socket has this place
+   * from one read to the next, so that only here may the buffer change and its end go back:
+   * resume() consumes in between.
+   */
   #space(): Buffer {
     const held = this.#end - this.#start;
     if (held === 0) {
