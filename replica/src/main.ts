@@ -12,7 +12,7 @@ import {
   path,
   staySmallWhenIdle,
   StartError,
-  stopWithParent,
+  onStop,
 } from './runtime/index.ts';
 import { startReplicaControl } from './control.ts';
 import type { ReplicaRole } from './protocol/index.ts';
@@ -24,7 +24,6 @@ import { openStore, StoreError } from './store/index.ts';
 /** Exit codes; 2 is a wrong command line. */
 const EXIT_CANNOT_START = 1;
 const EXIT_STORE_FAILED = 3;
-const SAME_SIGNAL_MS = 1_000;
 
 interface ReplicaOptions {
   readonly directory: string;
@@ -159,22 +158,22 @@ const run = async (options: ReplicaOptions): Promise<void> => {
       version,
     });
     const listen = await server.listen(options.listen);
-    const stop = async (signal: NodeJS.Signals): Promise<void> => {
-      logger.info({ signal }, 'stopping');
+    const stop = async (reason: string): Promise<void> => {
+      logger.info({ reason }, 'stopping');
       await server.stop();
       await control.close();
       await store.close();
       logger.info('stopped');
     };
-    onSignals((signal) => {
-      stop(signal).then(
+    onStop((reason) => {
+      stop(reason).then(
         () => process.exit(),
         (error: unknown) => {
           logger.fatal({ err: error }, 'the store did not close in order');
           process.exit(EXIT_STORE_FAILED);
         },
       );
-    });
+    }, EXIT_STORE_FAILED);
     // Now, not at the end: the next start is quick and small also after kill -9.
     process.getBuiltinModule('node:module').flushCompileCache();
     staySmallWhenIdle(() => {
@@ -194,30 +193,6 @@ const run = async (options: ReplicaOptions): Promise<void> => {
     await store.close();
     throw error;
   }
-};
-
-/**
- * The first signal stops in order, a later one at once. Signals that come together count as one:
- * Ctrl-C reaches the whole process group, and who started this daemon passes it on as well.
- */
-const onSignals = (stop: (signal: NodeJS.Signals) => void): void => {
-  let firstMs: number | null = null;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      const nowMs = performance.now();
-      if (firstMs === null) {
-        firstMs = nowMs;
-        stop(signal);
-      } else if (nowMs - firstMs > SAME_SIGNAL_MS) {
-        process.exit(EXIT_STORE_FAILED);
-      }
-    });
-  }
-  stopWithParent(() => {
-    if (firstMs !== null) return;
-    firstMs = performance.now();
-    stop('SIGTERM');
-  });
 };
 
 try {

@@ -2,10 +2,10 @@ import {
   createLogger,
   formatAddress,
   fs,
+  onStop,
   path,
   staySmallWhenIdle,
   StartError,
-  stopWithParent,
 } from '@openebs/replica/runtime';
 import type { ControlServer, Logger } from '@openebs/replica/runtime';
 import { startTargetControl, type TargetFacts } from './control.ts';
@@ -26,7 +26,6 @@ import type { Volume } from './volume.ts';
 const EXIT_CANNOT_START = 1;
 const EXIT_FENCED = 4;
 const LOGOUT_GRACE_MS = 3_000;
-const SAME_SIGNAL_MS = 1_000;
 const POOL_BYTES = 256 * 1024;
 
 const { version } = JSON.parse(
@@ -144,7 +143,7 @@ const run = async (options: TargetOptions): Promise<void> => {
         process.exit(EXIT_CANNOT_START);
       },
     );
-  });
+  }, EXIT_CANNOT_START);
   replicator?.onChange((change) => {
     if (change === 'fenced') endFenced(logger, server);
   });
@@ -182,25 +181,6 @@ const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): v
   // Now, not at the end: the next start is quick and small also after kill -9.
   process.getBuiltinModule('node:module').flushCompileCache();
   staySmallWhenIdle(() => facts.server()?.counters.commands ?? 0);
-};
-
-/**
- * The first signal stops in order, a later one at once. Signals that come together count as one.
- */
-const onStop = (stop: (reason: string) => void): void => {
-  let firstMs: number | null = null;
-  const first = (reason: string): void => {
-    if (firstMs !== null) return;
-    firstMs = performance.now();
-    stop(reason);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (firstMs === null) first(signal);
-      else if (performance.now() - firstMs > SAME_SIGNAL_MS) process.exit(EXIT_CANNOT_START);
-    });
-  }
-  stopWithParent(() => first('the supervisor is gone'));
 };
 
 const describe = (error: unknown): string | null => {

@@ -67,8 +67,8 @@ export interface Volume {
   readonly volumeId: string;
   readonly sizeBytes: number;
   /**
-   * True when no write can be acknowledged now; commands of the media fail with the error that
-   * submit() would give.
+   * False while submit() answers with an error at once, as when a majority has been missing for
+   * longer than I/O is held.
    */
   readonly ready: boolean;
 

@@ -13,5 +13,5 @@ export { DaemonOptions, oneOf } from './options.ts';
 export { Counter, Gauge, Histogram, LATENCY_BOUNDS_SECONDS, MetricRegistry } from './metrics.ts';
 export type { ControlOptions, ControlServer } from './control-server.ts';
 export { startControlServer } from './control-server.ts';
-export { stopWithParent } from './parent.ts';
+export { onStop } from './stop-signals.ts';
 export { staySmallWhenIdle } from './resident.ts';

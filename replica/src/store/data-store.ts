@@ -8,7 +8,7 @@ import {
 import type { Epoch, MembershipRecord, Seq, Session, Version } from '../protocol/types.ts';
 import type { DiskFile } from './disk.ts';
 import type { DurableState } from './durable-state.ts';
-import { StoreError } from './errors.ts';
+import { isCurable, StoreError } from './errors.ts';
 import { BLOCKS_PER_EXTENT } from './extent-page.ts';
 import type { ExtentPages } from './extent-pages.ts';
 import { failureOf } from './failure.ts';
@@ -58,8 +58,6 @@ const NO_EVENTS: StoreEvents = { applied: () => undefined, failed: () => undefin
  * Failures of one session: the next one may try again. After any other the store has to be opened
  * anew.
  */
-const CURABLE = new Set(['NO_SPACE', 'CHECKSUM_MISMATCH', 'OUT_OF_RANGE']);
-
 /**
  * A copy with data. Operations are applied at once where nothing waits for a mark; else they queue,
  * and everything that has to come after them queues behind.
@@ -158,8 +156,7 @@ export class DataStore implements Store {
       this.#appliedSeq = toSeq(0);
       this.#settledSeq = toSeq(0);
     }
-    if (!this.#dead && this.#failure !== null && CURABLE.has(this.#failure.code))
-      this.#failure = null;
+    if (!this.#dead && this.#failure !== null && isCurable(this.#failure)) this.#failure = null;
     await this.#parts.durable.promise(epoch, session);
   }
 
