@@ -114,13 +114,15 @@ export const describeTarget = (facts: TargetFacts) => {
 
 export const startTargetControl = (options: {
   readonly address: Address;
+  readonly token: string | null;
   readonly logger: Logger;
   readonly metrics: MetricRegistry;
   readonly facts: TargetFacts;
 }): Promise<ControlServer> => {
-  const { address, logger, metrics, facts } = options;
+  const { address, token, logger, metrics, facts } = options;
   return startControlServer({
     address,
+    token,
     logger,
     metrics,
     notReady: () => {

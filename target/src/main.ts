@@ -123,6 +123,7 @@ const run = async (options: TargetOptions): Promise<void> => {
   observeTarget(registry, facts);
   const control = await startTargetControl({
     address: options.control,
+    token: options.controlToken,
     logger,
     metrics: registry,
     facts,

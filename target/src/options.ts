@@ -1,12 +1,11 @@
 import type { Address, LogLevel } from '@openebs/replica/runtime';
 import {
   DaemonOptions,
-  fs,
   LOG_LEVELS,
   oneOf,
   parseAddress,
   parseSize,
-  path,
+  readSecretFile,
 } from '@openebs/replica/runtime';
 import { BLOCK_BYTES, isUuid, MAX_VOLUME_BYTES } from '@openebs/replica/protocol';
 import type { ChapSettings } from './iscsi/index.ts';
@@ -23,6 +22,7 @@ export interface TargetOptions {
   /** host:port as SendTargets tells it; null: what the initiator has connected to. */
   readonly portals: readonly string[];
   readonly control: Address;
+  readonly controlToken: string | null;
   readonly chap: ChapSettings | null;
   readonly holdMs: number;
   readonly graceMs: number;
@@ -80,12 +80,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     parse: parseIqn,
   });
   const { listen, portals } = portalFlags(options);
-  const control = options.requiredFlag({
-    flags: '--control <address>',
-    description: 'Control API and metrics over HTTP: host:port or unix:/path.',
-    parse: parseAddress,
-    default: { value: parseAddress('127.0.0.1:9501'), text: '127.0.0.1:9501' },
-  });
+  const { control, controlToken } = controlFlags(options);
   const chapFlag = chapFlags(options);
   const { hold, grace } = timeFlags(options);
   const logLevel = options.flag<LogLevel>({
@@ -114,6 +109,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     listen: listen(),
     portals: portals(),
     control: control(),
+    controlToken: controlToken(),
     chap,
     holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
@@ -137,6 +133,22 @@ const portalFlags = (options: DaemonOptions) => {
     },
   });
   return { listen, portals };
+};
+
+const controlFlags = (options: DaemonOptions) => {
+  const control = options.requiredFlag({
+    flags: '--control <address>',
+    description: 'Control API and metrics over HTTP: host:port or unix:/path.',
+    parse: parseAddress,
+    default: { value: parseAddress('127.0.0.1:9501'), text: '127.0.0.1:9501' },
+  });
+  const controlToken = options.flag({
+    flags: '--control-token-file <path>',
+    description:
+      'File with the bearer token for orders to --control over TCP; without it there are none.',
+    parse: readSecretFile,
+  });
+  return { control, controlToken };
 };
 
 const timeFlags = (options: DaemonOptions) => {
@@ -166,7 +178,7 @@ const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSetting
   const secret = options.flag({
     flags: '--chap-secret-file <path>',
     description: 'File with the secret of --chap-user, at least 12 bytes.',
-    parse: readSecret,
+    parse: readSecretFile,
   });
   const mutualUser = options.flag({
     flags: '--mutual-chap-user <name>',
@@ -176,7 +188,7 @@ const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSetting
   const mutualSecret = options.flag({
     flags: '--mutual-chap-secret-file <path>',
     description: 'File with the secret of --mutual-chap-user, different from the other one.',
-    parse: readSecret,
+    parse: readSecretFile,
   });
   return () => chapSettings(user(), secret(), mutualUser(), mutualSecret());
 };
@@ -239,17 +251,4 @@ const parseSeconds = (text: string): number => {
     return seconds;
   }
   throw new RangeError('Seconds from 0 to 86400.');
-};
-
-const readSecret = (file: string): string => {
-  let content: string;
-  try {
-    content = fs.readFileSync(path.resolve(file), 'utf8');
-  } catch (error) {
-    throw new RangeError(`Cannot read ${file}: ${(error as Error).message}.`, { cause: error });
-  }
-  const secret = content.replace(/\r?\n$/, '');
-  // RFC 7143 9.2.1: shorter secrets need protection by IPsec.
-  if (Buffer.byteLength(secret) >= 12) return secret;
-  throw new RangeError(`The secret in ${file} has less than 12 bytes.`);
 };

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ControlServer } from './control-server.ts';
-import { startControlServer } from './control-server.ts';
+import { ControlProblem, startControlServer } from './control-server.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './logger.ts';
@@ -23,6 +23,12 @@ describe('the control server', () => {
   const directory = mkdtempSync(join(tmpdir(), 'openebs-control-'));
   const path = join(directory, 'control.sock');
   let reason: string | null = null;
+  const actions = {
+    'PUT /v1/things/:name': (body: unknown, { name = '' }: Readonly<Record<string, string>>) => {
+      if (name === 'busy') throw new ControlProblem(409, 'Conflict', 'somebody else has it');
+      return Promise.resolve({ name, body });
+    },
+  };
   let server: ControlServer;
 
   before(async () => {
@@ -39,6 +45,7 @@ describe('the control server', () => {
           throw new Error('secret');
         },
       },
+      actions,
     });
   });
 
@@ -110,6 +117,47 @@ describe('the control server', () => {
     expect(post.status).to.equal(405);
     expect(post.headers.allow).to.equal('GET, HEAD');
     expect((await ask('/v1/status', { body: 'x'.repeat(100_000) })).status).to.equal(413);
+  });
+
+  it('gives an action its body and the names in its path', async () => {
+    const answer = await ask('/v1/things/a%20b', { method: 'PUT', body: '{"size":1}' });
+    expect(answer.status).to.equal(200);
+    expect(JSON.parse(answer.body)).to.deep.equal({ name: 'a b', body: { size: 1 } });
+    expect((await ask('/v1/things/a', { method: 'POST' })).status).to.equal(404);
+  });
+
+  it('refuses a body that is too large or no JSON, and tells what an action refuses', async () => {
+    const put = (name: string, body: string): Promise<Answer> =>
+      ask(`/v1/things/${name}`, { method: 'PUT', body });
+    expect((await put('a', '{"size":')).status).to.equal(400);
+    expect((await put('a', JSON.stringify('x'.repeat(70_000)))).status).to.equal(413);
+    const busy = await put('busy', '{}');
+    expect(busy.status).to.equal(409);
+    expect(JSON.parse(busy.body)).to.include({ detail: 'somebody else has it' });
+  });
+
+  it('takes orders over TCP only from who has the token', async () => {
+    const order = async (token: string | null, sent: string | null): Promise<number> => {
+      const tcp = await startControlServer({
+        address: parseAddress('127.0.0.1:0'),
+        logger: createLogger({ name: 'test', level: 'silent' }),
+        metrics: new MetricRegistry(),
+        notReady: () => null,
+        routes: {},
+        actions,
+        token,
+      });
+      const response = await fetch(`http://${formatAddress(tcp.address)}/v1/things/a`, {
+        method: 'PUT',
+        headers: sent === null ? {} : { authorization: `Bearer ${sent}` },
+      });
+      await tcp.close();
+      return response.status;
+    };
+    expect(await order(null, null)).to.equal(403);
+    expect(await order('a token of some length', null)).to.equal(401);
+    expect(await order('a token of some length', 'a token of some lengtH')).to.equal(401);
+    expect(await order('a token of some length', 'a token of some length')).to.equal(200);
   });
 
   it('keeps the reason of a failure in its log', async () => {
