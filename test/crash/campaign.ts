@@ -1,132 +1,174 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../initiator/disk.ts';
 import { openDisk } from '../initiator/disk.ts';
+import type { Daemon } from '../support/daemons.ts';
 import { Random } from '../support/random.ts';
 import { ReplicatedVolume } from '../support/replicated-volume.ts';
+import { type Again, type Blow, type Part, randomBlow, type Shape, shuffled } from './blow.ts';
 import { CheckingLoad } from './checking-load.ts';
 import { firstDifference } from './images.ts';
 
-/**
- * Rounds of load, a blow, repair, and a look at everything. A blow names the processes that it
- * ends; the signal is SIGKILL or, to see that an orderly stop loses nothing either, SIGTERM.
- */
-export interface Blow {
-  readonly signal: 'SIGKILL' | 'SIGTERM';
-  readonly target: boolean;
-  readonly replicas: readonly number[];
-}
-
+/** Rounds of load, a blow, repair, and a look at everything. */
 export interface CampaignOptions {
   readonly directory: string;
   readonly seed: number;
+  readonly shape?: Shape;
   readonly sizeBytes?: number;
+  /** Flags of Node for every daemon. */
+  readonly nodeFlags?: readonly string[];
 }
 
-const REPLICAS = 3;
-const SIZE_BYTES = 32 * 1024 * 1024;
+const THREE_REPLICAS: Shape = { replicas: 3, witnesses: 0 };
+const SIZE_BYTES = 8 * 1024 * 1024;
 /** Load before the blow: long enough for writes to be everywhere on their way. Milliseconds. */
-const LOAD_MS = { least: 40, most: 300 };
+const LOAD_MS = { least: 15, most: 150 };
 /** How long what was ended stays away. Milliseconds. */
-const AWAY_MS = { least: 0, most: 250 };
-/** Load after everything is back. Milliseconds. */
-const AFTER_MS = 60;
-
-export function describeBlow({ signal, target, replicas }: Blow): string {
-  const names = [...(target ? ['target'] : []), ...replicas.map((index) => `replica ${index}`)];
-  return `${signal} to ${names.join(', ')}`;
-}
+const AWAY_MS = { least: 0, most: 60 };
+/** Between the starts of two processes. Milliseconds. */
+const START_SPREAD_MS = { least: 0, most: 40 };
+/** Into a resynchronisation, before it is struck. Milliseconds. */
+const INTO_RESYNC_MS = { least: 0, most: 40 };
+/** A target that ends in order waits for initiators to log out; ours goes on so long. Millis. */
+const LOGOUT_AFTER_MS = 100;
+const RESYNC_WITHIN_MS = 20_000;
+const LOG_POLL_MS = 2;
+const LOG_LINES_SHOWN = 25;
 
 export class CrashCampaign {
   readonly load: CheckingLoad;
-  readonly #volume: ReplicatedVolume;
+  readonly volume: ReplicatedVolume;
+  readonly #shape: Shape;
   readonly #random: Random;
   readonly #sizeBytes: number;
   #disk: Disk | null = null;
 
-  constructor({ directory, seed, sizeBytes = SIZE_BYTES }: CampaignOptions) {
+  constructor(options: CampaignOptions) {
+    const { shape = THREE_REPLICAS, sizeBytes = SIZE_BYTES, nodeFlags = [] } = options;
     this.#sizeBytes = sizeBytes;
-    this.#random = new Random(seed);
+    this.#shape = shape;
+    this.#random = new Random(options.seed);
     this.load = new CheckingLoad({ sizeBytes, random: this.#random });
-    this.#volume = new ReplicatedVolume({
-      directory,
+    this.volume = new ReplicatedVolume({
+      directory: options.directory,
       sizeBytes,
-      replicas: REPLICAS,
+      ...shape,
+      nodeFlags,
       kind: 'unix',
     });
   }
 
   async start(): Promise<void> {
-    await this.#volume.start();
-    this.#disk = await openDisk(this.#volume.portal);
+    await this.volume.start();
+    this.#disk = await openDisk(this.volume.portal);
   }
 
   async stop(): Promise<void> {
     this.#disk?.session.destroy();
-    await this.#volume.stop();
+    await this.volume.stop();
   }
 
-  /** What happens in one round is decided by the seed. */
+  /** What happens in a round is decided by the seed. */
   randomBlow(): Blow {
-    const random = this.#random;
-    const signal = random.chance(0.2) ? 'SIGTERM' : 'SIGKILL';
-    const one = random.below(REPLICAS);
-    const all = Array.from({ length: REPLICAS }, (_, index) => index);
-    switch (random.below(6)) {
-      case 0:
-      case 1:
-        return { signal, target: true, replicas: [] };
-      case 2:
-      case 3:
-        return { signal, target: false, replicas: [one] };
-      case 4:
-        return { signal, target: true, replicas: [one] };
-      default:
-        return { signal, target: true, replicas: all };
-    }
+    return randomBlow(this.#random, this.#shape);
+  }
+
+  /** The last words of every daemon, to understand a failure. */
+  lastWords(): string {
+    const daemons = [this.volume.target, ...this.volume.replicas];
+    return daemons
+      .map((running, index) => {
+        const name = index === 0 ? 'target' : `replica ${index - 1}`;
+        return `${name}:\n${running?.daemon.log.slice(-LOG_LINES_SHOWN).join('\n') ?? ''}`;
+      })
+      .join('\n');
   }
 
   /** Rejects with what was lost, stale, torn or different. */
-  async round(blow: Blow): Promise<void> {
+  async round({ signal, parts, spreadMs, again }: Blow): Promise<void> {
+    this.load.calm = false;
     this.load.start(this.#disk!);
     await this.#pause(LOAD_MS);
-    await this.#strike(blow);
+    const logged = this.volume.target.daemon.log.length;
+    await this.#strike(parts, signal, spreadMs);
+    this.load.calm = true;
     await this.#pause(AWAY_MS);
-    await this.#volume.start();
-    if (blow.target) await this.#loginAgain();
-    await this.#volume.untilHealthy();
-    await sleep(AFTER_MS);
+    await this.#startAgain(parts);
+    if (again !== null) await this.#strikeAgain(parts[0]!, again, logged);
+    await this.volume.untilHealthy();
     await this.load.stop();
     await this.load.verify(this.#disk!);
     await this.#disk!.flush();
     await this.#compareImages();
   }
 
-  async #strike({ signal, target, replicas }: Blow): Promise<void> {
-    const daemons = [
-      ...(target ? [this.#volume.target] : []),
-      ...replicas.map((index) => this.#volume.replicas[index]!),
-    ].map(({ daemon }) => daemon);
-    // All at the same moment; only then wait.
-    for (const daemon of daemons) daemon.child.kill(signal);
-    for (const exit of await Promise.all(daemons.map((daemon) => daemon.exited))) {
+  async #strike(parts: readonly Part[], signal: Blow['signal'], spreadMs: number): Promise<void> {
+    const struck: Daemon[] = [];
+    for (const part of parts) {
+      if (spreadMs > 0 && struck.length > 0) await sleep(this.#random.below(spreadMs));
+      const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
+      daemon.child.kill(signal);
+      struck.push(daemon);
+    }
+    if (parts.includes('target')) await this.#leave(signal);
+    for (const exit of await Promise.all(struck.map((daemon) => daemon.exited))) {
       if (signal === 'SIGTERM' && exit.code !== 0) {
         throw new Error(`a daemon ended with ${exit.code ?? exit.signal} after SIGTERM`);
       }
     }
   }
 
-  async #loginAgain(): Promise<void> {
-    // The old session's end fails what is in flight; every worker must have seen that.
+  async #leave(signal: Blow['signal']): Promise<void> {
+    if (signal === 'SIGTERM') await sleep(LOGOUT_AFTER_MS);
+    // The session's end fails what is in flight; every worker must have seen that.
     this.#disk!.session.destroy();
     await this.load.stop();
-    this.#disk = await openDisk(this.#volume.portal);
+  }
+
+  /** In any order, and not waiting for each other. */
+  async #startAgain(parts: readonly Part[]): Promise<void> {
+    const starting: Promise<void>[] = [];
+    for (const part of shuffled(this.#random, parts)) {
+      if (starting.length > 0) await this.#pause(START_SPREAD_MS);
+      const start = part === 'target' ? this.volume.startTarget() : this.volume.startReplica(part);
+      // Awaited below; one that fails before that is no unhandled rejection.
+      start.catch(() => undefined);
+      starting.push(start);
+    }
+    await Promise.all(starting);
+    if (!parts.includes('target')) return;
+    this.#disk = await openDisk(this.volume.portal);
     this.load.checker.settle();
     this.load.start(this.#disk);
   }
 
+  /** Once the replica that came back is being resynchronised. */
+  async #strikeAgain(returning: Part, again: Again, logged: number): Promise<void> {
+    await this.#untilLogged('resynchronisation begins', logged);
+    await this.#pause(INTO_RESYNC_MS);
+    const others = [...this.volume.replicas.keys()].filter((index) => index !== returning);
+    const parts: Record<Again, readonly Part[]> = {
+      'the returning replica': [returning],
+      'another replica': [this.#random.pick(others)],
+      'the target': ['target'],
+      everything: ['target', returning, ...others],
+    };
+    await this.#strike(parts[again], 'SIGKILL', 0);
+    await this.#pause(AWAY_MS);
+    await this.#startAgain(parts[again]);
+  }
+
+  async #untilLogged(message: string, from: number): Promise<void> {
+    const { log } = this.volume.target.daemon;
+    const deadline = performance.now() + RESYNC_WITHIN_MS;
+    for (let at = from; ;) {
+      for (; at < log.length; at++) if (log[at]!.includes(message)) return;
+      if (performance.now() > deadline) throw new Error(`the target did not say "${message}"`);
+      await sleep(LOG_POLL_MS);
+    }
+  }
+
   async #compareImages(): Promise<void> {
-    const paths = this.#volume.replicas.map((_, index) => this.#volume.imagePath(index));
-    const difference = await firstDifference(paths, this.#sizeBytes);
+    const difference = await firstDifference(this.volume.imagePaths(), this.#sizeBytes);
     if (difference !== null) throw new Error(`in-sync replicas are not identical: ${difference}`);
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../initiator/disk.ts';
 import { ScsiError } from '../initiator/disk.ts';
 import { SessionLost } from '../initiator/session.ts';
@@ -7,9 +8,11 @@ import { RegisterChecker } from './register-checker.ts';
 import { fillSectors, readStamps, SECTOR_BYTES } from './sector.ts';
 
 const WORKERS = 24;
+/** Between two operations of one worker while the load is calm. Milliseconds. */
+const CALM_PAUSE_MS = 40;
 const MAX_SECTORS = 128;
 /** Most operations meet in a few small windows, so that they overlap; the others go anywhere. */
-const WINDOWS = 24;
+const WINDOWS = 20;
 const WINDOW_SECTORS = 192;
 const ANYWHERE = 0.1;
 const VERIFY_BYTES = 256 * 1024;
@@ -24,6 +27,11 @@ export class CheckingLoad {
   readonly #sectors: number;
   readonly #random: Random;
   #stopping = false;
+  /**
+   * Little is going on, so that whoever comes back is not held up by it, and yet every moment is
+   * watched.
+   */
+  calm = false;
   #running: Promise<void> = Promise.resolve();
   /** Operations that were answered with GOOD. */
   answered = 0;
@@ -69,6 +77,7 @@ export class CheckingLoad {
 
   async #work(disk: Disk): Promise<void> {
     while (!this.#stopping) {
+      if (this.calm) await sleep(CALM_PAUSE_MS);
       try {
         await this.#one(disk);
         this.answered++;

@@ -48,6 +48,8 @@ export interface SpawnOptions {
   readonly nodeFlags?: readonly string[];
   /** Run as this user, where the test is root. */
   readonly uid?: number;
+  /** A command that executes the daemon in its place, as `ip netns exec NAME`. */
+  readonly wrapper?: readonly string[];
 }
 
 /** On a busy machine too. */
@@ -61,21 +63,24 @@ process.once('exit', () => {
 export const startDaemon = (
   main: string,
   flags: Flags,
-  { env = {}, nodeFlags = [], uid }: SpawnOptions = {},
+  { env = {}, nodeFlags = [], uid, wrapper = [] }: SpawnOptions = {},
 ): Daemon => {
-  const child = spawn(
+  const [file, ...args] = [
+    ...wrapper,
     process.execPath,
-    [...nodeFlags, join(REPOSITORY, main), ...commandLine(flags)],
-    {
-      env: {
-        ...process.env,
-        NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile'),
-        ...env,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      ...(uid === undefined ? {} : { uid, gid: uid }),
+    ...nodeFlags,
+    join(REPOSITORY, main),
+    ...commandLine(flags),
+  ];
+  const child = spawn(file!, args, {
+    env: {
+      ...process.env,
+      NODE_COMPILE_CACHE: join(REPOSITORY, '.cache', 'compile'),
+      ...env,
     },
-  );
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  });
   running.add(child);
   const log: string[] = [];
   const { promise: ready, resolve: isReady, reject: failed } = Promise.withResolvers<ReadyLine>();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import type { SessionOptions } from '../initiator/connect.ts';
-import type { Daemon, Flags, ReadyLine } from './daemons.ts';
+import type { Daemon, Flags, ReadyLine, SpawnOptions } from './daemons.ts';
 import { startReplica, startTarget } from './daemons.ts';
 
 /**
@@ -21,10 +21,22 @@ export interface ReplicatedVolumeOptions {
   /** An empty directory, short enough for socket paths. */
   readonly directory: string;
   readonly sizeBytes: number;
+  /** Copies of the data. */
   readonly replicas: number;
+  /** Processes that only vote; their indices come after those of the replicas. */
+  readonly witnesses?: number;
   readonly kind: ReplicaKind;
   readonly targetFlags?: Flags;
   readonly nodeFlags?: readonly string[];
+  /** Asked at each start of a replica: what is particular to this one. */
+  readonly replicaSettings?: (index: number) => ReplicaSettings;
+}
+
+export interface ReplicaSettings {
+  readonly spawn?: SpawnOptions;
+  readonly flags?: Flags;
+  /** Instead of one below the volume's directory. */
+  readonly directory?: string;
 }
 
 export interface ReplicaStatus {
@@ -61,7 +73,8 @@ export class ReplicatedVolume {
 
   constructor(options: ReplicatedVolumeOptions) {
     this.#options = options;
-    const processes = options.kind === 'unix' || options.kind === 'tcp' ? options.replicas : 0;
+    const { kind, replicas, witnesses = 0 } = options;
+    const processes = kind === 'unix' || kind === 'tcp' ? replicas + witnesses : 0;
     this.replicas = Array.from({ length: processes }, () => null);
   }
 
@@ -81,7 +94,11 @@ export class ReplicatedVolume {
     return [this.#target, ...this.replicas].filter(alive).map(({ daemon }) => daemon.child.pid!);
   }
 
-  /** The image file of a replica, whose first sizeBytes bytes are the volume. */
+  /** The image files of the replicas, whose first sizeBytes bytes are the volume. */
+  imagePaths(): string[] {
+    return Array.from({ length: this.#options.replicas }, (_, index) => this.imagePath(index));
+  }
+
   imagePath(index: number): string {
     return `${this.#replicaDirectory(index)}/000001.img`;
   }
@@ -104,6 +121,7 @@ export class ReplicatedVolume {
 
   async startReplica(index: number): Promise<void> {
     if (alive(this.replicas[index] ?? null)) return;
+    const settings = this.#options.replicaSettings?.(index) ?? {};
     const directory = this.#replicaDirectory(index);
     mkdirSync(directory, { recursive: true });
     const flags: Flags = {
@@ -111,8 +129,10 @@ export class ReplicatedVolume {
       'volume-id': this.volumeId,
       size: String(this.#options.sizeBytes),
       listen: this.#listenAddress(index),
+      ...(index < this.#options.replicas ? {} : { role: 'witness' }),
+      ...settings.flags,
     };
-    const daemon = startReplica(flags, this.#spawnOptions());
+    const daemon = startReplica(flags, { ...this.#spawnOptions(), ...settings.spawn });
     this.replicas[index] = { daemon, ready: await daemon.ready };
   }
 
@@ -160,7 +180,8 @@ export class ReplicatedVolume {
   }
 
   #replicaDirectory(index: number): string {
-    return `${this.#options.directory}/replica-${index}`;
+    const own = this.#options.replicaSettings?.(index).directory;
+    return own ?? `${this.#options.directory}/replica-${index}`;
   }
 
   /**
@@ -168,7 +189,8 @@ export class ReplicatedVolume {
    * addresses.
    */
   #listenAddress(index: number): string {
-    if (this.#options.kind === 'unix') return `unix:${this.#replicaDirectory(index)}.sock`;
+    if (this.#options.kind === 'unix')
+      return `unix:${this.#options.directory}/replica-${index}.sock`;
     return this.replicas[index]?.ready.listen ?? '127.0.0.1:0';
   }
 
