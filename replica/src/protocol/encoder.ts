@@ -113,4 +113,21 @@ export class FrameEncoder {
     this.header(buffer, 0, { ...fields, tableBytes, payloadBytes });
     return buffer;
   }
+
+  /**
+   * A whole frame of a kind with a `segments` body. Copies the payload: not for the hot path.
+   */
+  segments(fields: FrameFields, table: Uint8Array, chunks: readonly Uint8Array[]): Buffer {
+    const { lengthBytes } = fields;
+    const buffer = Buffer.allocUnsafe(HEADER_BYTES + table.length + lengthBytes);
+    buffer.set(table, HEADER_BYTES);
+    let position = HEADER_BYTES + table.length;
+    for (const chunk of chunks) {
+      buffer.set(chunk, position);
+      position += chunk.length;
+    }
+    assert(position === buffer.length, 'the payload is as long as the frame says');
+    this.header(buffer, 0, { ...fields, tableBytes: table.length, payloadBytes: lengthBytes });
+    return buffer;
+  }
 }

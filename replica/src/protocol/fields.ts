@@ -26,6 +26,11 @@ export class Fields {
     return new Fields(path, value);
   }
 
+  /** For what an older release does not send. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.#values, name);
+  }
+
   object(name: string): Fields {
     return new Fields(`${this.#path}.${name}`, this.#get(name));
   }

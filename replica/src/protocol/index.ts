@@ -24,4 +24,5 @@ export type {
   WelcomeState,
 } from './messages.ts';
 export { decodeMessage, encodeMessage, isMessage } from './messages.ts';
+export { MAX_LAYERS, SNAPSHOT_NAME_PATTERN } from './layers.ts';
 export { bytesToUuid, isUuid, UUID_PATTERN, uuidToBytes } from './uuid.ts';

@@ -9,6 +9,7 @@ import { epoch, seq } from './types.ts';
 
 const VOLUME = '6f1c3c52-7d5b-4c4e-9a39-1f9f5b0d7a11';
 const REPLICA = '11111111-2222-4333-8444-555555555555';
+const AT = '2026-01-01T00:00:00.000Z';
 const encoder = new FrameEncoder(VOLUME);
 
 const decodeFrame = (bytes: Buffer): { message: Message; requestId: number } => {
@@ -30,7 +31,11 @@ const record = {
 const state = {
   promisedEpoch: epoch(4),
   record,
-  layers: [{ id: 1, createdAt: '2026-01-01T00:00:00.000Z', name: null }],
+  layers: [
+    { id: 1, parent: null, name: 'monday', createdAt: AT, complete: true },
+    { id: 2, parent: 1, name: null, createdAt: AT, complete: false },
+  ],
+  headLayer: 2,
   cleanStart: true,
   sameBoot: false,
   intact: true,
@@ -43,6 +48,15 @@ const MESSAGES: readonly Message[] = [
   { kind: 'record', record },
   { kind: 'document-get', name: 'reservations' },
   { kind: 'document-put', name: 'settings', content: Buffer.from([0, 1, 2, 255]) },
+  { kind: 'layers', change: 'snapshot', head: 3, name: 'tuesday', createdAt: AT },
+  { kind: 'layers', change: 'undo', head: 3 },
+  { kind: 'layers', change: 'revert', head: 4, to: 1, name: 'before revert', createdAt: AT },
+  { kind: 'layers', change: 'rename', layer: 1, name: 'x'.repeat(63) },
+  { kind: 'layers', change: 'delete', layer: 1 },
+  { kind: 'layers', change: 'pause-merges' },
+  { kind: 'layers', change: 'resume-merges' },
+  { kind: 'layers', change: 'adopt', head: 2, layers: state.layers },
+  { kind: 'layers', change: 'complete', layer: 2 },
   {
     kind: 'welcome',
     protocolVersion: 1,
@@ -61,7 +75,8 @@ const MESSAGES: readonly Message[] = [
 
 describe('messages', () => {
   for (const message of MESSAGES) {
-    it(`come back as they were sent: ${message.kind}`, () => {
+    const label = 'change' in message ? `${message.kind} ${message.change}` : message.kind;
+    it(`come back as they were sent: ${label}`, () => {
       const decoded = decodeFrame(encodeMessage(encoder, message, 42));
       expect(decoded).to.deep.equal({ message, requestId: 42 });
     });
@@ -81,10 +96,26 @@ describe('messages', () => {
     wrong('record', { record: { ...record, voters: ['x'] } }, 'record.record.voters must be');
     wrong('document-put', { name: '../x', content: '' }, 'document-put.name must be');
     wrong('document-put', { name: 'x', content: '*' }, 'document-put.content must be base64');
+    const adopt = (layer: object): object => ({ change: 'adopt', head: 1, layers: [layer] });
+    wrong('layers', { change: 'forget' }, 'layers.change must be');
+    wrong('layers', { change: 'snapshot', head: 0 }, 'layers.head must be');
+    wrong('layers', { change: 'rename', layer: 1, name: 'a/b' }, 'layers.name must be');
+    wrong('layers', adopt({ id: 1, parent: 1 }), 'layers.layers[0].parent must be');
     wrong('fenced', { promisedEpoch: 2 ** 53 }, 'fenced.promisedEpoch must be');
     expect(() => decodeFrame(encoder.frame(frameFields('hello'), Buffer.from('{'))))
       .to.throw(ProtocolError)
       .with.property('code', 'MALFORMED_JSON');
+  });
+
+  it('of a release that knew one layer give its parent, its head and that it is complete', () => {
+    const old = { ...state, layers: [{ id: 1, name: null, createdAt: AT }], headLayer: undefined };
+    const bytes = encoder.frame(
+      frameFields('promised'),
+      Buffer.from(JSON.stringify({ state: old })),
+    );
+    const { message } = decodeFrame(bytes);
+    const layers = [{ id: 1, parent: null, name: null, createdAt: AT, complete: true }];
+    expect(message).to.deep.equal({ kind: 'promised', state: { ...state, layers, headLayer: 1 } });
   });
 
   it('throw nothing but ProtocolError, whatever the JSON', () => {

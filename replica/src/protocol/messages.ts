@@ -3,7 +3,8 @@ import { Fields } from './fields.ts';
 import type { Frame } from './frame.ts';
 import type { FrameEncoder } from './encoder.ts';
 import { frameFields } from './encoder.ts';
-import type { Layer, MembershipRecord, ReplicaRole, Version } from './types.ts';
+import { readLayers, readLayersChange } from './layers.ts';
+import type { Layer, LayersChange, MembershipRecord, ReplicaRole, Version } from './types.ts';
 import { epoch, seq } from './types.ts';
 import { UUID_PATTERN } from './uuid.ts';
 
@@ -22,6 +23,8 @@ export interface WelcomeState {
   readonly promisedEpoch: Version['epoch'];
   readonly record: MembershipRecord | null;
   readonly layers: readonly Layer[];
+  /** The layer that is written; 0 for a witness. */
+  readonly headLayer: number;
   readonly cleanStart: boolean;
   readonly sameBoot: boolean;
   readonly intact: boolean;
@@ -49,6 +52,7 @@ export type Message =
   | { readonly kind: 'record'; readonly record: MembershipRecord }
   | { readonly kind: 'document-get'; readonly name: string }
   | { readonly kind: 'document-put'; readonly name: string; readonly content: Uint8Array }
+  | ({ readonly kind: 'layers' } & LayersChange)
   | {
       readonly kind: 'welcome';
       readonly protocolVersion: number;
@@ -77,7 +81,6 @@ export type MessageKind = Message['kind'];
 const MAX_NAME_LENGTH = 256;
 const MAX_REASON_LENGTH = 4096;
 const MAX_MEMBERS = 64;
-const MAX_LAYERS = 512;
 const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,47}$/;
 const DOCUMENT_NAME_PATTERN = /^[a-z][a-z0-9-]{0,63}$/;
 const BASE64_PATTERN = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -133,6 +136,7 @@ const READERS: { readonly [Kind in MessageKind]: (fields: Fields) => Message } =
     name: readDocumentName(fields),
     content: readContent(fields),
   }),
+  layers: (fields) => ({ kind: 'layers', ...readLayersChange(fields) }),
   welcome: (fields) => ({
     kind: 'welcome',
     protocolVersion: fields.count('protocolVersion'),
@@ -180,18 +184,14 @@ const readVersion = (fields: Fields): Version => ({
   seq: seq(fields.count('seq')),
 });
 
-const readLayer = (fields: Fields): Layer => ({
-  id: fields.count('id'),
-  createdAt: fields.text('createdAt', MAX_NAME_LENGTH),
-  name: fields.nullableText('name', MAX_NAME_LENGTH),
-});
-
 const readState = (fields: Fields): WelcomeState => {
   const record = fields.nullableObject('record');
+  const layers = readLayers(fields);
   return {
     promisedEpoch: epoch(fields.count('promisedEpoch')),
     record: record === null ? null : readRecord(record),
-    layers: fields.objects('layers', MAX_LAYERS).map(readLayer),
+    layers,
+    headLayer: fields.has('headLayer') ? fields.count('headLayer') : (layers.at(-1)?.id ?? 0),
     cleanStart: fields.flag('cleanStart'),
     sameBoot: fields.flag('sameBoot'),
     intact: fields.flag('intact'),

@@ -56,11 +56,50 @@ export interface MembershipRecord {
 export type ReplicaRole = 'data' | 'witness';
 
 /**
- * One snapshot layer; the last of the list is the live head. Until snapshots are made a volume has
- * one.
+ * One layer of a volume's blocks. The layers are a tree: a block that a layer does not hold is
+ * looked for in its parent, and so on. Exactly one layer is the head, which is written; the others
+ * are frozen.
  */
 export interface Layer {
+  /** Unique in a volume and rising; given by the target. */
   readonly id: number;
-  readonly createdAt: string;
+  /** Null for the layer below which there is none. */
+  readonly parent: number | null;
+  /** A frozen layer with a name is a snapshot; the head has none. */
   readonly name: string | null;
+  readonly createdAt: string;
+  /** False while the layer is filled from another replica. */
+  readonly complete: boolean;
 }
+
+/** A change of the tree of layers. Each is durable when it is answered, and may be repeated. */
+export type LayersChange =
+  /** Freezes the head under a name and makes layer `head`, empty, the head on top of it. */
+  | {
+      readonly change: 'snapshot';
+      readonly head: number;
+      readonly name: string;
+      readonly createdAt: string;
+    }
+  /** The head `head`, never written, goes; its parent is the head again and loses its name. */
+  | { readonly change: 'undo'; readonly head: number }
+  /** Freezes the head under a name and makes layer `head`, empty, the head on top of layer `to`. */
+  | {
+      readonly change: 'revert';
+      readonly head: number;
+      readonly to: number;
+      readonly name: string;
+      readonly createdAt: string;
+    }
+  | { readonly change: 'rename'; readonly layer: number; readonly name: string }
+  /** Takes the layer's name; it is merged in the background with the one layer on top of it. */
+  | { readonly change: 'delete'; readonly layer: number }
+  /** No layer is merged until `resume-merges`, or until the next session begins. */
+  | { readonly change: 'pause-merges' | 'resume-merges' }
+  /**
+   * For a replica that was away: makes the tree exactly this. Layers that it lacks, and its old
+   * head where that is frozen now, are not complete until `complete`.
+   */
+  | { readonly change: 'adopt'; readonly head: number; readonly layers: readonly Layer[] }
+  /** The layer holds what it holds on the source. */
+  | { readonly change: 'complete'; readonly layer: number };

@@ -73,12 +73,14 @@ export class Reads {
     const { buffer } = task.slab;
     const tableStart = task.at + HEADER_BYTES;
     const payloadStart = tableStart + tableBytes;
-    this.#store.read(
-      offsetBytes,
-      buffer.subarray(payloadStart, payloadStart + lengthBytes),
-      buffer.subarray(tableStart, payloadStart),
-      task.done,
-    );
+    const into = buffer.subarray(payloadStart, payloadStart + lengthBytes);
+    const checksums = buffer.subarray(tableStart, payloadStart);
+    // The number of an operation has no meaning for a read; it names a layer, or is 0.
+    if (frame.seq === 0) this.#store.read(offsetBytes, into, checksums, task.done);
+    else {
+      const { done } = task;
+      this.#store.readLayer(frame.seq, { offsetBytes, into, checksums, done });
+    }
     this.#detachIfWaiting(task);
   }
 

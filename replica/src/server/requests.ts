@@ -1,8 +1,8 @@
 import type { Frame, Message, WelcomeState } from '../protocol/index.ts';
-import { EXTENT_BYTES, ProtocolError } from '../protocol/index.ts';
+import { EXTENT_BYTES, ProtocolError, verifySegments } from '../protocol/index.ts';
 import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
 import { StoreError } from '../store/errors.ts';
-import type { Store } from '../store/types.ts';
+import type { LayerFill, Store } from '../store/types.ts';
 import type { Replies } from './replies.ts';
 import type { Stream } from './stream.ts';
 import { rangeProblem } from './stream.ts';
@@ -59,6 +59,9 @@ export class Requests {
       case 'document-put':
         this.#later(requestId, this.#store.putDocument(message.name, message.content));
         return;
+      case 'layers':
+        this.#later(requestId, this.#store.changeLayers(message));
+        return;
       case 'document-get':
         this.#attempt(requestId, () => {
           const content = this.#store.getDocument(message.name);
@@ -82,9 +85,39 @@ export class Requests {
     );
   }
 
-  /** Bitmap, checksums and versions are what they are after all operations given before. */
+  /** Into a layer that another replica has and this one lacks. */
+  fillLayer(frame: Frame): void {
+    const { kind, requestId, offsetBytes, lengthBytes, chunks, table, seq: layer } = frame;
+    if (kind === 'layer-write') {
+      const bad = verifySegments(offsetBytes, chunks, table);
+      if (bad >= 0) {
+        const message = `${kind} arrived damaged at byte ${offsetBytes + bad} of the volume`;
+        throw new ProtocolError('PAYLOAD_CHECKSUM', message);
+      }
+    }
+    this.#attempt(requestId, () => {
+      this.#checkRange(offsetBytes, lengthBytes);
+      const range = { offsetBytes, lengthBytes };
+      const fill: LayerFill =
+        kind === 'layer-write'
+          ? { kind: 'write', ...range, chunks, checksums: table }
+          : { kind: kind === 'layer-zero' ? 'zero' : 'clear', ...range };
+      this.#waiting++;
+      this.#store.fillLayer(layer, fill, (error) => {
+        this.#waiting--;
+        if (error === null) this.#replies.done(requestId);
+        else this.#replies.failedRequest(requestId, error);
+        this.#late();
+      });
+    });
+  }
+
+  /**
+   * Bitmap, checksums and versions are what they are after all operations given before. `seq` names
+   * a layer, or is 0 for the volume.
+   */
   metadata(frame: Frame): void {
-    const { kind, requestId, offsetBytes, lengthBytes } = frame;
+    const { kind, requestId, offsetBytes, lengthBytes, seq: layer } = frame;
     this.#waiting++;
     this.#stream.whenIdle(() => {
       this.#waiting--;
@@ -92,12 +125,15 @@ export class Requests {
         switch (kind) {
           case 'allocation': {
             this.#checkRange(offsetBytes, lengthBytes);
-            const bitmap = this.#store.allocation(offsetBytes, lengthBytes);
+            const bitmap =
+              layer === 0
+                ? this.#store.allocation(offsetBytes, lengthBytes)
+                : this.#store.layerAllocation(layer, offsetBytes, lengthBytes);
             this.#replies.bytes('bitmap', { requestId, offsetBytes, lengthBytes }, bitmap);
             return;
           }
           case 'extent-checksums': {
-            const payload = this.#checksums(offsetBytes, lengthBytes);
+            const payload = this.#checksums(layer, offsetBytes, lengthBytes);
             this.#replies.bytes('checksums', { requestId, offsetBytes, lengthBytes }, payload);
             return;
           }
@@ -117,7 +153,7 @@ export class Requests {
     });
   }
 
-  #checksums(offsetBytes: number, lengthBytes: number): Uint8Array {
+  #checksums(layer: number, offsetBytes: number, lengthBytes: number): Uint8Array {
     this.#checkExtents(offsetBytes, lengthBytes);
     const first = offsetBytes / EXTENT_BYTES;
     const count = Math.ceil(lengthBytes / EXTENT_BYTES);
@@ -128,7 +164,11 @@ export class Requests {
       );
     }
     return Buffer.concat(
-      Array.from({ length: count }, (_, index) => this.#store.extentChecksums(first + index)),
+      Array.from({ length: count }, (_, index) =>
+        layer === 0
+          ? this.#store.extentChecksums(first + index)
+          : this.#store.layerChecksums(layer, first + index),
+      ),
     );
   }
 

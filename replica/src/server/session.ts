@@ -208,6 +208,12 @@ export class ReplicaSession implements StreamOwner {
         if (this.#refuseWitness(frame)) return;
         this.#requests.metadata(frame);
         break;
+      case 'layer-write':
+      case 'layer-zero':
+      case 'layer-clear':
+        if (this.#refuseWitness(frame)) return;
+        this.#requests.fillLayer(frame);
+        break;
       case 'status-get':
         this.#requests.status(frame.requestId);
         break;
@@ -217,6 +223,7 @@ export class ReplicaSession implements StreamOwner {
       case 'record':
       case 'document-get':
       case 'document-put':
+      case 'layers':
         this.#requests.message(decodeMessage(frame), frame.requestId);
         break;
       default:

@@ -19,6 +19,9 @@ import type { Regions } from './regions.ts';
 import type { Standing } from './standing.ts';
 import type { Writer } from './writer.ts';
 import type {
+  LayerFill,
+  LayerRead,
+  LayerUsage,
   ReadDone,
   Store,
   StoreCounters,
@@ -106,6 +109,7 @@ export class DataStore implements Store {
       promisedEpoch: this.#promisedEpoch,
       record,
       layers,
+      headLayer: layers.at(-1)?.id ?? 0,
       ...this.#parts.start,
       intact,
       lastVersion: this.#progress.applied,
@@ -346,6 +350,30 @@ export class DataStore implements Store {
     return versions;
   }
 
+  changeLayers(): Promise<void> {
+    return Promise.reject(noLayers());
+  }
+
+  layerUsage(): readonly LayerUsage[] {
+    return [];
+  }
+
+  readLayer(_layer: number, { done }: LayerRead): void {
+    done(noLayers());
+  }
+
+  layerAllocation(): Uint8Array {
+    throw noLayers();
+  }
+
+  layerChecksums(): Uint8Array {
+    throw noLayers();
+  }
+
+  fillLayer(_layer: number, _fill: LayerFill, done: ReadDone): void {
+    done(noLayers());
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     await new Promise<void>((resolve) => this.#queue.whenEmpty(resolve));
@@ -396,4 +424,8 @@ export const NO_VERSION: Version = { epoch: toEpoch(0), seq: toSeq(0) };
 
 function closed(): StoreError {
   return new StoreError('CLOSED', 'The store is closed; open it again.');
+}
+
+function noLayers(): StoreError {
+  return new StoreError('LAYERS', 'This copy has one layer, and this release keeps one.');
 }

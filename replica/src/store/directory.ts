@@ -44,7 +44,7 @@ export function createStore(disk: Disk, options: StoreOptions): void {
     createdAt,
     promised: { epoch: epoch(0), session: session(0) },
     record: null,
-    layers: role === 'data' ? [{ id: 1, createdAt, name: null }] : [],
+    layers: role === 'data' ? [{ id: 1, parent: null, name: null, createdAt, complete: true }] : [],
     documents: {},
     clean: true,
     bootId: null,

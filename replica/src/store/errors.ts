@@ -19,6 +19,7 @@ export type StoreErrorCode =
   | 'RECORD_STALE'
   | 'OUT_OF_RANGE'
   | 'TOO_LARGE'
+  | 'LAYERS' // the tree of layers does not allow what was asked for
   | 'WITNESS_HAS_NO_DATA'
   | 'CLOSED';
 

@@ -4,6 +4,9 @@ export { openStore, openStoreOn } from './open.ts';
 export type { StoreEnvironment } from './open.ts';
 export type { Disk, DiskFile } from './disk.ts';
 export type {
+  LayerFill,
+  LayerRead,
+  LayerUsage,
   ReadDone,
   Store,
   StoreCounters,

@@ -72,7 +72,7 @@ export function decodeSuperblock(payload: Buffer): Superblock {
       session: session(count(promised['session'], 'promised.session')),
     },
     record: top['record'] === null ? null : record(top['record']),
-    layers: list(top['layers'], 'layers').map(layer),
+    layers: layers(top['layers']),
     documents: documents(top['documents']),
     clean: flag(top['clean'], 'clean'),
     bootId: top['bootId'] === null ? null : text(top['bootId'], 'bootId'),
@@ -95,13 +95,21 @@ function record(value: unknown): MembershipRecord {
   };
 }
 
-function layer(value: unknown): Layer {
-  const fields = object(value, 'layers');
-  return {
-    id: count(fields['id'], 'layers.id'),
-    createdAt: text(fields['createdAt'], 'layers.createdAt'),
-    name: fields['name'] === null ? null : text(fields['name'], 'layers.name'),
-  };
+/** The first format did not write the parent, the layer before, nor that a layer is complete. */
+function layers(value: unknown): Layer[] {
+  const result: Layer[] = [];
+  for (const each of list(value, 'layers')) {
+    const fields = object(each, 'layers');
+    const { parent = result.at(-1)?.id ?? null, complete = true } = fields;
+    result.push({
+      id: count(fields['id'], 'layers.id'),
+      parent: parent === null ? null : count(parent, 'layers.parent'),
+      name: fields['name'] === null ? null : text(fields['name'], 'layers.name'),
+      createdAt: text(fields['createdAt'], 'layers.createdAt'),
+      complete: flag(complete, 'layers.complete'),
+    });
+  }
+  return result;
 }
 
 function documents(value: unknown): Record<string, Uint8Array> {

@@ -1,6 +1,7 @@
 import type {
   Epoch,
   Layer,
+  LayersChange,
   MembershipRecord,
   ReplicaRole,
   Seq,
@@ -21,7 +22,10 @@ export interface StoreIdentity {
 export interface StoreState {
   readonly promisedEpoch: Epoch;
   readonly record: MembershipRecord | null;
+  /** Those that wait to be merged are among them: frozen and without a name. */
   readonly layers: readonly Layer[];
+  /** The layer that is written; 0 for a witness. */
+  readonly headLayer: number;
   /** Whether the last stop was orderly: nothing needs to be compared. */
   readonly cleanStart: boolean;
   /**
@@ -91,6 +95,40 @@ export interface StoreEvents {
  * checked by the reader.
  */
 export type ReadDone = (error: StoreError | null) => void;
+
+export interface LayerRead {
+  readonly offsetBytes: number;
+  readonly into: Uint8Array;
+  readonly checksums: Uint8Array;
+  readonly done: ReadDone;
+}
+
+/**
+ * What a layer shall hold in a range: these bytes; zeroes that hide what older layers hold; or
+ * nothing, so that the older layers show.
+ */
+export type LayerFill =
+  | {
+      readonly kind: 'write';
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+      /** As in StoreOperation: borrowed, and verified already. */
+      readonly chunks: readonly Uint8Array[];
+      readonly checksums: Uint8Array;
+    }
+  | {
+      readonly kind: 'zero' | 'clear';
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+    };
+
+export interface LayerUsage {
+  readonly id: number;
+  /** What the file system has given to the layer's data. */
+  readonly allocatedBytes: number;
+  /** What deleting the layer would give back; null while it is not known yet. */
+  readonly freedBytes: number | null;
+}
 
 export interface StoreCounters {
   readonly readOps: number;
@@ -189,6 +227,25 @@ export interface Store {
    * ones where unknown.
    */
   extentVersions(first: number, count: number): Uint8Array;
+
+  /**
+   * Changes the tree of layers; durable when resolved. Operations that are given meanwhile wait;
+   * what was given before is applied, flushed and frozen with the head. Rejects with LAYERS where
+   * the tree does not allow it.
+   */
+  changeLayers(change: LayersChange): Promise<void>;
+  /** What each layer takes, and what deleting it would give back, as of not long ago. */
+  layerUsage(): readonly LayerUsage[];
+  /**
+   * What one layer itself holds, its parents apart, for another replica that lacks it. Whole
+   * blocks; a block that the layer does not hold reads zero.
+   */
+  readLayer(layer: number, read: LayerRead): void;
+  /** Two bitmaps one after the other: the blocks with data, and those that hide older data. */
+  layerAllocation(layer: number, offsetBytes: number, lengthBytes: number): Uint8Array;
+  layerChecksums(layer: number, extent: number): Uint8Array;
+  /** Whole blocks into a frozen layer that is not complete; durable with `complete`. */
+  fillLayer(layer: number, fill: LayerFill, done: ReadDone): void;
 
   /**
    * Applies what is queued, flushes, writes metadata, clears the marks, sets the clean flag,

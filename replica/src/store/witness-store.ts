@@ -4,6 +4,9 @@ import { NO_VERSION } from './data-store.ts';
 import type { DurableState } from './durable-state.ts';
 import { StoreError } from './errors.ts';
 import type {
+  LayerFill,
+  LayerRead,
+  LayerUsage,
   ReadDone,
   Store,
   StoreCounters,
@@ -39,6 +42,7 @@ export class WitnessStore implements Store {
       promisedEpoch: promised.epoch,
       record,
       layers,
+      headLayer: 0,
       ...this.#parts.start,
       intact: true,
       lastVersion: NO_VERSION,
@@ -111,6 +115,30 @@ export class WitnessStore implements Store {
 
   extentVersions(): Uint8Array {
     throw noData('a question about versions');
+  }
+
+  changeLayers(): Promise<void> {
+    return Promise.reject(noData('a change of layers'));
+  }
+
+  layerUsage(): readonly LayerUsage[] {
+    return [];
+  }
+
+  readLayer(_layer: number, { done }: LayerRead): void {
+    done(noData('a read of a layer'));
+  }
+
+  layerAllocation(): Uint8Array {
+    throw noData('a question about allocation');
+  }
+
+  layerChecksums(): Uint8Array {
+    throw noData('a question about checksums');
+  }
+
+  fillLayer(_layer: number, _fill: LayerFill, done: ReadDone): void {
+    done(noData('a write into a layer'));
   }
 
   async close(): Promise<void> {

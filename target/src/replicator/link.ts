@@ -1,11 +1,13 @@
 import type {
   Epoch,
+  LayersChange,
   MembershipRecord,
   Seq,
   Session,
   WelcomeIdentity,
   WelcomeState,
 } from '@openebs/replica/protocol';
+import type { LayerFill } from '@openebs/replica/store';
 import type { Batch } from './batch.ts';
 
 /**
@@ -67,6 +69,11 @@ export interface StreamOperation {
   readonly table: Uint8Array;
 }
 
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
 /**
  * One connection to one replica. Two kinds: a socket, which wants frames, and a store in this
  * process, which wants the operations themselves. Order is kept: a request sees everything that was
@@ -94,6 +101,16 @@ export interface Link {
   extentChecksums(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   extentVersions(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   ping(answer: Answer): void;
+
+  /** Changes the tree of layers; answered when it is durable. */
+  putLayers(change: LayersChange, answer: Answer): void;
+  /** What one layer itself holds, its parents apart. */
+  readLayer(layer: number, request: ReadRequest): void;
+  /** Two bitmaps one after the other: the blocks with data, and those that hide older data. */
+  layerAllocation(layer: number, range: ByteRange, answer: Answer): void;
+  layerChecksums(layer: number, range: ByteRange, answer: Answer): void;
+  /** Into a layer that is not complete; see LayerFill. */
+  fillLayer(layer: number, fill: LayerFill, answer: Answer): void;
 
   /** Ends the connection; `closed` follows. Orderly: what was sent is delivered first. */
   close(orderly: boolean): void;

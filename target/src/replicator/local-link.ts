@@ -1,8 +1,9 @@
-import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
+import type { Epoch, LayersChange, MembershipRecord, Session } from '@openebs/replica/protocol';
 import { BLOCK_BYTES, EXTENT_BYTES, segmentTableBytes } from '@openebs/replica/protocol';
-import type { Store, StoreError } from '@openebs/replica/store';
+import type { LayerFill, Store, StoreError } from '@openebs/replica/store';
 import type {
   Answer,
+  ByteRange,
   Link,
   LinkEvents,
   ReadRequest,
@@ -132,6 +133,38 @@ export class LocalLink implements Link {
 
   ping(answer: Answer): void {
     this.#later(answer, () => null);
+  }
+
+  putLayers(change: LayersChange, answer: Answer): void {
+    this.#await(this.#opened().changeLayers(change), answer);
+  }
+
+  readLayer(layer: number, request: ReadRequest): void {
+    const { offsetBytes, lengthBytes } = request;
+    const into = Buffer.allocUnsafe(lengthBytes);
+    const checksums = Buffer.allocUnsafe(segmentTableBytes(offsetBytes, lengthBytes));
+    const done = (error: StoreError | null): void => {
+      if (error === null) request.readDone(into);
+      else request.readFailed(failureOf(error));
+    };
+    this.#opened().readLayer(layer, { offsetBytes, into, checksums, done });
+  }
+
+  layerAllocation(layer: number, { offsetBytes, lengthBytes }: ByteRange, answer: Answer): void {
+    this.#later(answer, (store) => store.layerAllocation(layer, offsetBytes, lengthBytes));
+  }
+
+  layerChecksums(layer: number, { offsetBytes, lengthBytes }: ByteRange, answer: Answer): void {
+    this.#later(answer, (store) =>
+      store
+        .layerChecksums(layer, offsetBytes / EXTENT_BYTES)
+        .subarray(0, Math.ceil(lengthBytes / BLOCK_BYTES) * 4),
+    );
+  }
+
+  fillLayer(layer: number, fill: LayerFill, answer: Answer): void {
+    this.#pending.add(answer);
+    this.#opened().fillLayer(layer, fill, (error) => this.#answer(answer, error, null));
   }
 
   close(): void {

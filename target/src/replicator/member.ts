@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import type {
   Epoch,
+  LayersChange,
   MembershipRecord,
   Seq,
   Session,
@@ -8,8 +9,9 @@ import type {
   WelcomeState,
 } from '@openebs/replica/protocol';
 import { seq } from '@openebs/replica/protocol';
+import type { LayerFill } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
-import type { Answer, Link, LinkEvents, ReadRequest, RequestFailure } from './link.ts';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest, RequestFailure } from './link.ts';
 import type { MemberState, Watch } from './member-state.ts';
 import {
   backoffMs,
@@ -254,6 +256,35 @@ export class Member {
 
   putDocument(name: string, content: Uint8Array): Promise<void> {
     return this.#request((link, answer) => link.putDocument(name, content, answer)).then(
+      () => undefined,
+    );
+  }
+
+  putLayers(change: LayersChange): Promise<void> {
+    return this.#request((link, answer) => link.putLayers(change, answer)).then(() => undefined);
+  }
+
+  /** As `read`, of what one layer itself holds. */
+  readLayer(layer: number, request: ReadRequest): void {
+    this.requests++;
+    this.reads++;
+    this.link.readLayer(layer, request);
+  }
+
+  async layerAllocation(layer: number, range: ByteRange): Promise<Uint8Array> {
+    return present(
+      await this.#request((link, answer) => link.layerAllocation(layer, range, answer)),
+    );
+  }
+
+  async layerChecksums(layer: number, range: ByteRange): Promise<Uint8Array> {
+    return present(
+      await this.#request((link, answer) => link.layerChecksums(layer, range, answer)),
+    );
+  }
+
+  fillLayer(layer: number, fill: LayerFill): Promise<void> {
+    return this.#request((link, answer) => link.fillLayer(layer, fill, answer)).then(
       () => undefined,
     );
   }

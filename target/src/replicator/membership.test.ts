@@ -35,6 +35,7 @@ const member = (
     promisedEpoch: epoch(options.promised ?? 3),
     record: options.record === undefined ? record(['a', 'b', 'c']) : options.record,
     layers: [],
+    headLayer: 0,
     cleanStart: false,
     sameBoot: true,
     intact: options.intact ?? true,

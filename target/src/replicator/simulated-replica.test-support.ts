@@ -5,13 +5,14 @@ import {
   verifySegments,
   type Epoch,
   type Frame,
+  type LayersChange,
   type MembershipRecord,
   type Session,
 } from '@openebs/replica/protocol';
-import { openStoreOn, StoreError, type Store } from '@openebs/replica/store';
+import { openStoreOn, StoreError, type LayerFill, type Store } from '@openebs/replica/store';
 import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
 import type { Batch } from './batch.ts';
-import type { Answer, Link, LinkEvents, ReadRequest } from './link.ts';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 
 /**
  * Virtual time, chance and the order of events: whoever lives in the simulation takes them from
@@ -270,20 +271,48 @@ export class SimulatedLink implements Link {
   }
 
   read(request: ReadRequest): void {
+    this.#read(request, 0);
+  }
+
+  readLayer(layer: number, request: ReadRequest): void {
+    this.#read(request, layer);
+  }
+
+  #read(request: ReadRequest, layer: number): void {
     const { offsetBytes, lengthBytes } = request;
     this.#request(
       (failure) => request.readFailed(failure),
       (reply) => {
         const into = Buffer.alloc(lengthBytes);
-        const table = Buffer.alloc(4 * (Math.ceil(lengthBytes / 4096) + 1));
-        this.#replica.store.read(offsetBytes, into, table, (error) =>
+        const checksums = Buffer.alloc(4 * (Math.ceil(lengthBytes / 4096) + 1));
+        const done = (error: StoreError | null): void =>
           reply(() => {
             if (error === null) request.readDone(into);
             else request.readFailed(failureOf(error));
-          }),
-        );
+          });
+        const { store } = this.#replica;
+        if (layer === 0) store.read(offsetBytes, into, checksums, done);
+        else store.readLayer(layer, { offsetBytes, into, checksums, done });
       },
     );
+  }
+
+  putLayers(change: LayersChange, answer: Answer): void {
+    this.#ask(answer, (done) => settleWith(this.#replica.store.changeLayers(change), done));
+  }
+
+  layerAllocation(layer: number, { offsetBytes, lengthBytes }: ByteRange, answer: Answer): void {
+    this.#metadata(answer, (store) => store.layerAllocation(layer, offsetBytes, lengthBytes));
+  }
+
+  layerChecksums(layer: number, { offsetBytes }: ByteRange, answer: Answer): void {
+    this.#metadata(answer, (store) => store.layerChecksums(layer, offsetBytes / EXTENT_BYTES));
+  }
+
+  fillLayer(layer: number, fill: LayerFill, answer: Answer): void {
+    this.#ask(answer, (done) => {
+      this.#replica.store.fillLayer(layer, fill, (error) => done(error, null));
+    });
   }
 
   flush(answer: Answer): void {

@@ -3,6 +3,7 @@ import type {
   Epoch,
   Frame,
   FrameKind,
+  LayersChange,
   MembershipRecord,
   Message,
   Session,
@@ -20,7 +21,8 @@ import {
 } from '@openebs/replica/protocol';
 import { Receiver } from '@openebs/replica/runtime';
 import type { Batch } from './batch.ts';
-import type { Answer, Link, LinkEvents, ReadRequest } from './link.ts';
+import type { LayerFill } from '@openebs/replica/store';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 import { RequestTable } from './request-table.ts';
 import type { SlabPool } from './slab.ts';
 import { SlabWriter } from './slab.ts';
@@ -148,6 +150,45 @@ export class SocketLink implements Link {
     this.endTurn();
   }
 
+  putLayers(change: LayersChange, answer: Answer): void {
+    this.#send({ kind: 'layers', ...change }, this.#requests.add('done', answer));
+  }
+
+  readLayer(layer: number, request: ReadRequest): void {
+    const id = this.#requests.addRead(request);
+    this.#bare('read', id, request.offsetBytes, request.lengthBytes, layer);
+  }
+
+  layerAllocation(layer: number, range: ByteRange, answer: Answer): void {
+    const id = this.#requests.add('bitmap', answer);
+    this.#bare('allocation', id, range.offsetBytes, range.lengthBytes, layer);
+  }
+
+  layerChecksums(layer: number, range: ByteRange, answer: Answer): void {
+    const id = this.#requests.add('checksums', answer);
+    this.#bare('extent-checksums', id, range.offsetBytes, range.lengthBytes, layer);
+  }
+
+  fillLayer(layer: number, fill: LayerFill, answer: Answer): void {
+    const { kind, offsetBytes, lengthBytes } = fill;
+    const requestId = this.#requests.add('done', answer);
+    if (kind !== 'write') {
+      const bare = kind === 'zero' ? 'layer-zero' : 'layer-clear';
+      this.#bare(bare, requestId, offsetBytes, lengthBytes, layer);
+      return;
+    }
+    if (this.#closed !== null) return;
+    this.endTurn();
+    const fields = {
+      ...frameFields('layer-write'),
+      seq: layer,
+      requestId,
+      offsetBytes,
+      lengthBytes,
+    };
+    this.#socket.write(this.#encoder.segments(fields, fill.checksums, fill.chunks));
+  }
+
   close(orderly: boolean): void {
     if (this.#closed !== null) return;
     this.endTurn();
@@ -161,9 +202,16 @@ export class SocketLink implements Link {
     this.#socket.write(encodeMessage(this.#encoder, message, requestId));
   }
 
-  #bare(kind: FrameKind, requestId: number, offsetBytes: number, lengthBytes: number): void {
+  #bare(
+    kind: FrameKind,
+    requestId: number,
+    offsetBytes: number,
+    lengthBytes: number,
+    layer = 0,
+  ): void {
     const fields = this.#fields;
     fields.kind = kind;
+    fields.seq = layer;
     fields.requestId = requestId;
     fields.offsetBytes = offsetBytes;
     fields.lengthBytes = lengthBytes;
