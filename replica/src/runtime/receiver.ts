@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { net } from './builtin.ts';
+import type { Connection } from './connection.ts';
 
 /**
  * Receives a stream of frames into one buffer that is used again and again.
@@ -24,7 +25,7 @@ export class Receiver {
   #resumedInside = false;
   #socketPaused = false;
   readonly #consume: (buffer: Buffer, start: number, end: number) => number;
-  #socket: Socket | null = null;
+  #socket: Connection | null = null;
 
   /**
    * `consume(buffer, start, end)` handles the complete frames in buffer[start, end) and returns the
@@ -68,16 +69,18 @@ export class Receiver {
     return { buffer: () => this.#space(), callback: (bytes) => this.#received(bytes) };
   }
 
-  attach(socket: Socket): void {
+  attach(socket: Connection): void {
     this.#socket = socket;
   }
 
   /**
    * Takes over a socket that a server has accepted. net.Server has no option for a reused buffer,
-   * so the handle moves to a new Socket made with it; where a Node.js version has no such handle
-   * the 'data' events are copied instead. Returns the socket to use from now on.
+   * so the handle moves to a new Socket made with it; where there is no such handle the 'data'
+   * events are copied instead. Returns the socket to use from now on.
    */
-  adopt(accepted: Socket): Socket {
+  adopt(accepted: Socket): Socket;
+  adopt(accepted: Connection): Connection;
+  adopt(accepted: Connection): Connection {
     const { _handle: handle } = accepted as unknown as { _handle?: object | null };
     if (handle === undefined || handle === null) {
       this.attach(accepted);

@@ -1,6 +1,6 @@
 import assert from 'node:assert';
-import type { Socket } from 'node:net';
 import { MAX_FREE_LARGE_BYTES, MAX_FREE_SLABS, SLAB_BYTES } from '../limits.ts';
+import type { Connection } from '../runtime/index.ts';
 
 /** A buffer of responses. It is free again when nothing in it waits to be filled or sent. */
 export class Slab {
@@ -28,7 +28,7 @@ export class Slab {
  * behind it leaves without it.
  */
 export class Outbox {
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   readonly #drained: () => void;
   readonly #freeSlabs: Slab[] = [];
   readonly #freeLarge: Slab[] = [];
@@ -46,7 +46,7 @@ export class Outbox {
   slab: Slab;
 
   /** `drained` is called whenever the socket has taken something. */
-  constructor(socket: Socket, drained: () => void) {
+  constructor(socket: Connection, drained: () => void) {
     this.#socket = socket;
     this.#drained = drained;
     this.#current = this.#take(SLAB_BYTES);

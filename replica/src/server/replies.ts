@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net';
 import type { Epoch, FrameKind, Message, Seq, Session } from '../protocol/index.ts';
 import { encodeMessage, FrameEncoder, frameFields, HEADER_BYTES } from '../protocol/index.ts';
+import type { Connection } from '../runtime/index.ts';
 import { Outbox } from './outbox.ts';
 
 /** What a replica says: frames of one connection into its outbox. */
@@ -10,7 +10,7 @@ export class Replies {
   readonly #ack = frameFields('ack');
   readonly #done = frameFields('done');
 
-  constructor(socket: Socket, volumeId: string, drained: () => void) {
+  constructor(socket: Connection, volumeId: string, drained: () => void) {
     this.outbox = new Outbox(socket, drained);
     this.encoder = new FrameEncoder(volumeId);
   }

@@ -17,6 +17,7 @@ export class Requests {
   readonly #replies: Replies;
   /** An answer that took its time is ready to be sent. */
   readonly #late: () => void;
+  readonly #now: () => number;
   readonly #flushed: (seconds: number) => void;
   #waiting = 0;
 
@@ -25,12 +26,14 @@ export class Requests {
     readonly stream: Stream;
     readonly replies: Replies;
     readonly late: () => void;
+    readonly now: () => number;
     readonly flushed: (seconds: number) => void;
   }) {
     this.#store = options.store;
     this.#stream = options.stream;
     this.#replies = options.replies;
     this.#late = options.late;
+    this.#now = options.now;
     this.#flushed = options.flushed;
   }
 
@@ -40,11 +43,11 @@ export class Requests {
   }
 
   flush({ requestId }: Frame): void {
-    const startMs = performance.now();
+    const startMs = this.#now();
     this.#waiting++;
     this.#store.flush((error) => {
       this.#waiting--;
-      this.#flushed((performance.now() - startMs) / 1000);
+      this.#flushed((this.#now() - startMs) / 1000);
       if (error === null) this.#replies.done(requestId);
       else this.#replies.failedRequest(requestId, error);
       this.#late();

@@ -2,8 +2,8 @@ import type { Server, Socket } from 'node:net';
 import type { Epoch, Session } from '../protocol/index.ts';
 import { VolumeKey } from '../protocol/index.ts';
 import { MAX_CONNECTIONS, STOP_TIMEOUT_MS } from '../limits.ts';
-import type { Address, Logger } from '../runtime/index.ts';
-import { formatAddress, listen, net } from '../runtime/index.ts';
+import type { Address, Clock, Connection, Logger } from '../runtime/index.ts';
+import { formatAddress, listen, net, systemClock } from '../runtime/index.ts';
 import { isCurable, StoreError } from '../store/errors.ts';
 import type { Store } from '../store/types.ts';
 import type { ReplicaMetrics } from './metrics.ts';
@@ -17,6 +17,7 @@ export class ReplicaServer implements SessionHost {
   readonly stream: Stream;
   readonly volume: VolumeKey;
   readonly logger: Logger;
+  readonly clock: Clock;
   readonly #metrics: ReplicaMetrics;
   readonly #failed: (error: StoreError) => void;
   readonly #sessions = new Set<ReplicaSession>();
@@ -36,9 +37,12 @@ export class ReplicaServer implements SessionHost {
     readonly logger: Logger;
     readonly metrics: ReplicaMetrics;
     readonly failed: (error: StoreError) => void;
+    /** Of this host where none is given. */
+    readonly clock?: Clock;
   }) {
     this.store = options.store;
     this.logger = options.logger;
+    this.clock = options.clock ?? systemClock;
     this.#metrics = options.metrics;
     this.#failed = options.failed;
     this.volume = new VolumeKey(options.store.identity.volumeId);
@@ -64,19 +68,32 @@ export class ReplicaServer implements SessionHost {
   }
 
   async listen(address: Address): Promise<Address> {
-    const server = net.createServer((socket) => this.#accept(socket));
+    const server = net.createServer((socket) => this.accept(socket, peerOf(socket)));
     server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
     this.#server = server;
     return listen(server, address);
+  }
+
+  /** A connection of a target; `listen` brings those of this host's network. */
+  accept(connection: Connection, peer: string): void {
+    if (this.#stopping) {
+      connection.destroy();
+      return;
+    }
+    if (this.#sessions.size >= MAX_CONNECTIONS) this.#displaceOldest();
+    this.#sessions.add(new ReplicaSession(connection, peer, this));
   }
 
   /** Takes nothing more, answers and flushes what arrived, says bye. The store stays open. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#server?.close();
-    await within(STOP_TIMEOUT_MS, Promise.all([...this.#sessions].map((each) => each.drain())));
+    await this.#within(
+      STOP_TIMEOUT_MS,
+      Promise.all([...this.#sessions].map((each) => each.drain())),
+    );
     if (this.store.identity.role === 'data' && this.stream.failure === null) {
-      await within(STOP_TIMEOUT_MS, this.#flush());
+      await this.#within(STOP_TIMEOUT_MS, this.#flush());
     }
     for (const session of this.#sessions) session.event({ kind: 'stopped' });
     await this.#allEnded();
@@ -155,19 +172,6 @@ export class ReplicaServer implements SessionHost {
     }
   }
 
-  #accept(socket: Socket): void {
-    if (this.#stopping) {
-      socket.destroy();
-      return;
-    }
-    if (this.#sessions.size >= MAX_CONNECTIONS) this.#displaceOldest();
-    const peer =
-      socket.remoteAddress === undefined
-        ? 'unix'
-        : formatAddress({ kind: 'tcp', host: socket.remoteAddress, port: socket.remotePort ?? 0 });
-    this.#sessions.add(new ReplicaSession(socket, peer, this));
-  }
-
   /**
    * A target must get in however many idle connections there are. A Set keeps the order in which
    * they came.
@@ -195,6 +199,15 @@ export class ReplicaServer implements SessionHost {
     this.#failed(error);
   }
 
+  async #within(limitMs: number, work: Promise<unknown>): Promise<void> {
+    let cancel = (): void => undefined;
+    const limit = new Promise<void>((resolve) => {
+      cancel = this.clock.after(limitMs, resolve);
+    });
+    await Promise.race([work, limit]);
+    cancel();
+  }
+
   #flush(): Promise<void> {
     return new Promise((resolve) => {
       this.store.flush((error) => {
@@ -205,11 +218,7 @@ export class ReplicaServer implements SessionHost {
   }
 }
 
-const within = async (limitMs: number, work: Promise<unknown>): Promise<void> => {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
-};
+const peerOf = ({ remoteAddress, remotePort }: Socket): string =>
+  remoteAddress === undefined
+    ? 'unix'
+    : formatAddress({ kind: 'tcp', host: remoteAddress, port: remotePort ?? 0 });

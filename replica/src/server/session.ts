@@ -1,5 +1,4 @@
 import assert from 'node:assert';
-import type { Socket } from 'node:net';
 import type { Epoch, Frame, Seq, Session, VolumeKey } from '../protocol/index.ts';
 import { decodeMessage, FrameDecoder, PROTOCOL_VERSION, ProtocolError } from '../protocol/index.ts';
 import {
@@ -11,7 +10,7 @@ import {
   MAX_PENDING_REQUESTS,
   MAX_STORE_QUEUE_BYTES,
 } from '../limits.ts';
-import type { Logger } from '../runtime/index.ts';
+import type { Clock, Connection, Logger } from '../runtime/index.ts';
 import { Receiver } from '../runtime/index.ts';
 import type { StoreError, StoreErrorCode } from '../store/errors.ts';
 import type { Store } from '../store/types.ts';
@@ -28,6 +27,7 @@ export interface SessionHost {
   readonly stream: Stream;
   readonly volume: VolumeKey;
   readonly logger: Logger;
+  readonly clock: Clock;
   /** Of all promises made, or being made. */
   readonly highestEpoch: Epoch;
   /** Answers with the event promise-durable or fenced. */
@@ -54,7 +54,7 @@ const OVER = 8;
 export class ReplicaSession implements StreamOwner {
   readonly peer: string;
   readonly #host: SessionHost;
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   readonly #receiver: Receiver;
   readonly #decoder: FrameDecoder;
   readonly #replies: Replies;
@@ -62,13 +62,13 @@ export class ReplicaSession implements StreamOwner {
   readonly #requests: Requests;
   readonly #flushLater: () => void;
   #state: SessionState = { kind: 'greeting' };
-  #timer: NodeJS.Timeout | null;
+  #cancelTimer: () => void;
   #paused = 0;
   #inTurn = false;
   #flushScheduled = false;
   #stopped: (() => void) | null = null;
 
-  constructor(accepted: Socket, peer: string, host: SessionHost) {
+  constructor(accepted: Connection, peer: string, host: SessionHost) {
     this.peer = peer;
     this.#host = host;
     this.#receiver = new Receiver((buffer, start, end) => this.#turn(buffer, start, end));
@@ -83,6 +83,7 @@ export class ReplicaSession implements StreamOwner {
       store: host.store,
       stream: host.stream,
       replies: this.#replies,
+      now: () => host.clock.now(),
       late,
       flushed: (seconds) => host.flushed(seconds),
     });
@@ -90,12 +91,12 @@ export class ReplicaSession implements StreamOwner {
       this.#flushScheduled = false;
       if (!this.#inTurn) this.#replies.outbox.flush();
     };
-    this.#timer = this.#timeout(HANDSHAKE_TIMEOUT_MS);
+    this.#cancelTimer = this.#timeout(HANDSHAKE_TIMEOUT_MS);
     this.#socket.on('error', (error) => this.#gone(error.message));
     this.#socket.on('end', () => this.#gone('the target closed the connection'));
     this.#socket.on('close', () => {
       this.#gone('the connection was lost');
-      clearTimeout(this.#timer ?? undefined);
+      this.#cancelTimer();
       host.ended(this);
     });
   }
@@ -262,7 +263,8 @@ export class ReplicaSession implements StreamOwner {
         if (kind === 'status-get') this.#requests.status(frame.requestId);
         else if (kind === 'ping') this.#replies.plain('pong', frame.requestId);
         else throw new ProtocolError('UNEXPECTED_KIND', `${kind} came before a promise`);
-        this.#timer?.refresh();
+        this.#cancelTimer();
+        this.#cancelTimer = this.#timeout(GREETED_TIMEOUT_MS);
         return;
       case 'over':
         return;
@@ -275,8 +277,8 @@ export class ReplicaSession implements StreamOwner {
     const { store } = this.#host;
     switch (action.kind) {
       case 'send-welcome':
-        clearTimeout(this.#timer ?? undefined);
-        this.#timer = this.#timeout(GREETED_TIMEOUT_MS);
+        this.#cancelTimer();
+        this.#cancelTimer = this.#timeout(GREETED_TIMEOUT_MS);
         this.#replies.message({
           kind: 'welcome',
           protocolVersion: PROTOCOL_VERSION,
@@ -285,8 +287,7 @@ export class ReplicaSession implements StreamOwner {
         });
         return;
       case 'make-promise':
-        clearTimeout(this.#timer ?? undefined);
-        this.#timer = null;
+        this.#cancelTimer();
         this.#host.makePromise(this, action.epoch, action.session);
         return;
       case 'serve':
@@ -319,9 +320,9 @@ export class ReplicaSession implements StreamOwner {
     this.#replies.outbox.flush();
     this.#replies.outbox.close();
     this.#socket.end();
-    clearTimeout(this.#timer ?? undefined);
+    this.#cancelTimer();
     // The peer may not read: what is still to be sent is given up after a while.
-    this.#timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    this.#cancelTimer = this.#host.clock.after(LINGER_MS, () => this.#socket.destroy());
     this.#checkStopped();
     // What it still sends is read and dropped: closing over unread bytes would reset the connection
     // and lose the last frame.
@@ -391,8 +392,8 @@ export class ReplicaSession implements StreamOwner {
     if (this.#paused === 0) this.#receiver.resume();
   }
 
-  #timeout(afterMs: number): NodeJS.Timeout {
-    return setTimeout(() => this.event({ kind: 'timeout' }), afterMs);
+  #timeout(afterMs: number): () => void {
+    return this.#host.clock.after(afterMs, () => this.event({ kind: 'timeout' }));
   }
 
   #gone(reason: string): void {

@@ -24,6 +24,8 @@ const TIB = 1024 ** 4;
 
 export interface AssemblyOptions {
   readonly disk: Disk;
+  /** Calls back in a later turn of the event loop. */
+  readonly later: (callback: () => void) => void;
   readonly durable: DurableState;
   readonly sameBoot: boolean;
   readonly warn: (message: string) => void;
@@ -73,11 +75,12 @@ export class Assembly {
 
   /** `stopMaintenance` is called when the store is closed. */
   store(damagedSlots: number, stopMaintenance: () => void): DataStore {
-    const { disk, durable, sameBoot } = this.#options;
+    const { disk, durable, later, sameBoot } = this.#options;
     const parts = { pages: this.#pages, regions: this.#regions, standing: this.#standing };
     this.#store = new DataStore({
       ...parts,
       durable,
+      later,
       data: this.#data,
       commits: this.#commits,
       writer: new Writer({ ...parts, data: this.#data }),
@@ -111,7 +114,7 @@ export class Assembly {
     const { durable, sameBoot } = this.#options;
     const log = decodeActivityLog(payload, this.#regionCount);
     const logged = sameBoot ? log.applied : log.flushed;
-    this.#progress.applied = later(durable.superblock.lastVersion, logged);
+    this.#progress.applied = laterVersion(durable.superblock.lastVersion, logged);
     this.#progress.flushed = this.#progress.applied;
     return log.regions;
   }
@@ -168,6 +171,7 @@ export class Assembly {
   #makeRegions(found: readonly number[]): Regions {
     return new Regions({
       log: this.#log,
+      later: this.#options.later,
       regionCount: this.#regionCount,
       found,
       syncData: (done) => this.#commits.flush(done),
@@ -196,7 +200,7 @@ function metadataBudget(sizeBytes: number): number {
   return Math.min(Math.max(share, METADATA_BYTES_FLOOR), METADATA_BYTES_CEILING);
 }
 
-function later(one: Version, other: Version): Version {
+function laterVersion(one: Version, other: Version): Version {
   const isLater = other.epoch > one.epoch || (other.epoch === one.epoch && other.seq > one.seq);
   return isLater ? other : one;
 }

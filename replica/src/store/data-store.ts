@@ -34,6 +34,8 @@ import type {
 /** The parts, put together by open.ts. */
 export interface DataStoreParts {
   readonly durable: DurableState;
+  /** Calls back in a later turn of the event loop. */
+  readonly later: (callback: () => void) => void;
   readonly standing: Standing;
   readonly pages: ExtentPages;
   readonly regions: Regions;
@@ -100,6 +102,7 @@ export class DataStore implements Store {
       advance: (operation, from) => this.#advance(operation, from),
       read: (read) => this.#reader.read(read.offsetBytes, read.into, read.checksums, read.done),
       flush: (done) => this.#flushNow(done),
+      later: parts.later,
     });
   }
 

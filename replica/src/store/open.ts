@@ -25,6 +25,8 @@ export interface StoreEnvironment {
    * alive.
    */
   readonly every: (intervalMs: number, tick: () => void) => () => void;
+  /** Calls back in a later turn of the event loop. */
+  readonly later: (callback: () => void) => void;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const timer = setInterval(tick, intervalMs).unref();
     return () => clearInterval(timer);
   };
-  return openStoreOn({ disk: new NodeDisk(directory), every }, options);
+  return openStoreOn({ disk: new NodeDisk(directory), every, later: setImmediate }, options);
 }
 
 /** One by one: mkdir's own recursion hides why the file system refuses (EROFS becomes ENOENT). */
@@ -89,7 +91,7 @@ async function openLocked(
   options: StoreOptions,
   opened: Closable[],
 ): Promise<Store> {
-  const { disk } = environment;
+  const { disk, later } = environment;
   const warn = options.warn ?? ((): void => undefined);
   if (!disk.exists(SUPERBLOCK.fileName)) createStore(disk, options);
   const durable = new DurableState();
@@ -122,7 +124,7 @@ async function openLocked(
     });
   }
 
-  const assembly = new Assembly({ disk, durable, sameBoot, warn, opened });
+  const assembly = new Assembly({ disk, later, durable, sameBoot, warn, opened });
   noteDamage(ACTIVITY_LOG.fileName, assembly.damagedSlots);
   if (!found.clean)
     warn(

@@ -18,6 +18,8 @@ export interface OperationQueueHandlers {
   advance(operation: StoreOperation, from: number): number;
   read(read: QueuedRead): void;
   flush(done: ReadDone): void;
+  /** Calls back in a later turn of the event loop. */
+  later(callback: () => void): void;
 }
 
 /** What waits for a mark in the activity log, in order. Empty nearly always. */
@@ -97,7 +99,7 @@ export class OperationQueue {
   continueLater(run: () => void): void {
     if (this.#later || this.empty) return;
     this.#later = true;
-    setImmediate(() => {
+    this.#handlers.later(() => {
       this.#later = false;
       run();
     });

@@ -28,6 +28,8 @@ interface Region {
 
 export interface RegionsOptions {
   readonly log: TwoSlotFile;
+  /** Calls back in a later turn of the event loop. */
+  readonly later: (callback: () => void) => void;
   readonly regionCount: number;
   /** Marks that the log held when it was opened. */
   readonly found: readonly number[];
@@ -187,7 +189,7 @@ export class Regions {
         resolve([...this.#marks.values()].every((region) => region.untrusted !== 0));
       const attempt = (): void => {
         if (this.#stopped) resolve(false);
-        else if (this.#cleaning || this.#committing) setImmediate(attempt);
+        else if (this.#cleaning || this.#committing) this.#options.later(attempt);
         else this.#clean('all', finished);
       };
       attempt();
@@ -234,7 +236,7 @@ export class Regions {
       return;
     }
     if (end < victims.length) {
-      setImmediate(() => this.#writePages(victims, end, finished));
+      this.#options.later(() => this.#writePages(victims, end, finished));
       return;
     }
     this.#options.syncMeta((error) => {

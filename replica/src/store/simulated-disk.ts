@@ -43,9 +43,12 @@ export class SimulatedDisk implements Disk {
   /** Handles of an earlier life are dead. */
   #life = 1;
   #failure: PlannedFailure | null = null;
+  readonly #later: (callback: () => void) => void;
 
-  constructor(random: () => number) {
+  /** `later` calls back when the disk has done what was begun: in a later turn, as a rule. */
+  constructor(random: () => number, later: (callback: () => void) => void = setImmediate) {
     this.#random = random;
+    this.#later = later;
   }
 
   failNext(failure: PlannedFailure): void {
@@ -106,6 +109,7 @@ export class SimulatedDisk implements Disk {
     return new SimulatedFile(file, {
       random: this.#random,
       alive: () => life === this.#life,
+      later: this.#later,
       failure: (operation) => this.#takeFailure(name, operation),
     });
   }
@@ -146,6 +150,7 @@ export class SimulatedDisk implements Disk {
 interface FileContext {
   readonly random: () => number;
   readonly alive: () => boolean;
+  readonly later: (callback: () => void) => void;
   readonly failure: (operation: PlannedFailure['operation']) => PlannedFailure | null;
 }
 
@@ -226,7 +231,7 @@ class SimulatedFile implements DiskFile {
   ): void {
     const early = this.#context.random() < 0.5;
     if (early) this.read(into, intoOffset, lengthBytes, offsetBytes);
-    setImmediate(() => {
+    this.#context.later(() => {
       if (!this.#context.alive()) return;
       let error: Error | null = null;
       try {
@@ -240,7 +245,7 @@ class SimulatedFile implements DiskFile {
 
   sync(done: (error: Error | null) => void): void {
     const synced = this.#collect();
-    setImmediate(() => {
+    this.#context.later(() => {
       if (!this.#context.alive()) return;
       const failure = this.#context.failure('sync');
       if (failure === null) this.#settle(synced);

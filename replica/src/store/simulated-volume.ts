@@ -92,6 +92,7 @@ export class SimulatedReplica {
           this.#tick = tick;
           return () => undefined;
         },
+        later: setImmediate,
       },
       {
         directory: this.disk.directory,

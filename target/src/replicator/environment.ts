@@ -3,13 +3,10 @@
  * (node-environment.ts); a simulation gives its own and runs the same code with no real time and no
  * real I/O.
  */
+import type { Clock } from '@openebs/replica/runtime';
 import type { Link, LinkEvents } from './link.ts';
 
-export interface Environment {
-  /** Monotonic. Milliseconds, with fractions. */
-  now(): number;
-  /** Calls back once, after at least `delayMs`; the returned function takes it back. */
-  after(delayMs: number, callback: () => void): () => void;
+export interface Environment extends Clock {
   /** Calls back when the event that is being handled has been handled: the end of a batch. */
   defer(callback: () => void): void;
   /** Uniform in [0, 1). */

@@ -1,4 +1,4 @@
-import { crypto, net, parseAddress, path } from '@openebs/replica/runtime';
+import { crypto, net, parseAddress, path, systemClock } from '@openebs/replica/runtime';
 import { openStore } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
 import { LocalLink } from './local-link.ts';
@@ -35,11 +35,7 @@ export const nodeEnvironment = (options: NodeEnvironmentOptions): Environment =>
   const { volumeId, targetName, sizeBytes, pool, log } = options;
   const defer = (callback: () => void): void => process.nextTick(callback);
   return {
-    now: () => performance.now(),
-    after: (delayMs, callback) => {
-      const timer = setTimeout(callback, delayMs);
-      return () => clearTimeout(timer);
-    },
+    ...systemClock,
     defer,
     // Sessions must not repeat: not from the seed that many processes might share.
     random: () => crypto.randomBytes(6).readUIntBE(0, 6) / 2 ** 48,

@@ -88,6 +88,7 @@ export class SimulatedReplica {
           again();
           return () => cancel();
         },
+        later: setImmediate,
       },
       {
         directory: 'simulated',

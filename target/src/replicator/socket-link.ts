@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type {
   Epoch,
   Frame,
@@ -19,6 +18,7 @@ import {
   ProtocolError,
   verifySegments,
 } from '@openebs/replica/protocol';
+import type { Connection } from '@openebs/replica/runtime';
 import { Receiver } from '@openebs/replica/runtime';
 import type { Batch } from './batch.ts';
 import type { LayerFill } from '@openebs/replica/store';
@@ -30,13 +30,13 @@ import { SlabWriter } from './slab.ts';
 /**
  * Made by whoever knows how to connect: net.connect in production, a simulated network in tests.
  */
-export type Connect = (receiver: Receiver) => Socket;
+export type Connect = (receiver: Receiver) => Connection;
 
 /** A replica behind a TCP or unix socket. */
 export class SocketLink implements Link {
   readonly wants = 'frames';
   readonly #events: LinkEvents;
-  readonly #socket: Socket;
+  readonly #socket: Connection;
   readonly #receiver: Receiver;
   readonly #decoder: FrameDecoder;
   readonly #encoder: FrameEncoder;
