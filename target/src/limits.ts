@@ -37,7 +37,7 @@ export const LIMITS = {
   transferBytesInFlight: 32 * 1024 * 1024,
   /** No command collects more Data-Out than this. Bytes. */
   dataOutBytes: 16 * 1024 * 1024,
-  /** Buffers that are kept to gather Data-Out in, over all sessions. Bytes. */
+  /** Buffers for the payload of reads and writes that are kept to be used again. Bytes. */
   pooledBytes: 32 * 1024 * 1024,
   /** Responses that the initiator has not taken; beyond it the socket is read no further. Bytes. */
   unsentBytes: 16 * 1024 * 1024,

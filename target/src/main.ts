@@ -4,6 +4,7 @@ import {
   fs,
   onStop,
   path,
+  SlabPool,
   staySmallWhenIdle,
   StartError,
 } from '@openebs/replica/runtime';
@@ -11,15 +12,11 @@ import type { ControlServer, Logger } from '@openebs/replica/runtime';
 import { startTargetControl, type TargetFacts } from './control.ts';
 import type { IscsiServer, ListenPortal } from './iscsi/index.ts';
 import { createIscsiServer } from './iscsi/index.ts';
+import { LIMITS } from './limits.ts';
 import { createTargetMetrics, observeTarget } from './metrics.ts';
 import { createNullVolume } from './null-volume.ts';
 import { parseTargetOptions, type TargetOptions } from './options.ts';
-import {
-  nodeEnvironment,
-  Replicator,
-  SlabPool,
-  type VolumeStatistics,
-} from './replicator/index.ts';
+import { nodeEnvironment, Replicator, type VolumeStatistics } from './replicator/index.ts';
 import { createDeviceServer } from './scsi/index.ts';
 import type { Volume } from './volume.ts';
 
@@ -36,10 +33,10 @@ const openReplicator = (
   options: TargetOptions,
   logger: Logger,
   statistics: VolumeStatistics,
+  pool: SlabPool,
 ): Replicator | null => {
   const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs } = options;
   if (replicas.length === 0) return null;
-  const pool = new SlabPool();
   const environment = nodeEnvironment({
     volumeId,
     targetName: volume,
@@ -75,6 +72,7 @@ const openPortals = async (
   options: TargetOptions,
   volume: Volume,
   logger: Logger,
+  pool: SlabPool,
 ): Promise<{ server: IscsiServer; portals: readonly ListenPortal[] }> => {
   const { iqn, chap } = options;
   const device = await createDeviceServer({
@@ -89,6 +87,7 @@ const openPortals = async (
     listen: options.listen.map(({ host, port }) => ({ host, port, portalGroupTag: 1 })),
     portals: options.portals.map((address) => ({ address, portalGroupTag: 1 })),
     device,
+    pool,
     authentication:
       chap === null ? { kind: 'none' } : { kind: 'chap', settings: chap, discovery: true },
     log: logger,
@@ -104,7 +103,8 @@ const run = async (options: TargetOptions): Promise<void> => {
   Buffer.poolSize = POOL_BYTES;
   const logger = createLogger({ name: 'target', level: options.logLevel });
   const { registry, statistics } = createTargetMetrics(options.volume);
-  const replicator = openReplicator(options, logger, statistics);
+  const pool = new SlabPool(LIMITS.pooledBytes);
+  const replicator = openReplicator(options, logger, statistics, pool);
   let server: IscsiServer | null = null;
   let portals: readonly ListenPortal[] = [];
   let stopping = false;
@@ -151,7 +151,7 @@ const run = async (options: TargetOptions): Promise<void> => {
   if (replicator !== null) await untilReady(replicator);
   const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
   try {
-    ({ server, portals } = await openPortals(options, volume, logger));
+    ({ server, portals } = await openPortals(options, volume, logger, pool));
   } catch (error) {
     await replicator?.close();
     throw error;

@@ -2,6 +2,8 @@ export { crypto, fs, http, net, path, zlib } from './builtin.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { Connection } from './connection.ts';
+export type { Slab } from './slab-pool.ts';
+export { SlabPool } from './slab-pool.ts';
 export { RECEIVE_BUFFER_BYTES, Receiver } from './receiver.ts';
 export type { Address } from './address.ts';
 export { AddressError, formatAddress, parseAddress } from './address.ts';

@@ -1,4 +1,4 @@
-import { zlib } from '../runtime/builtin.ts';
+import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES } from '../protocol/types.ts';
 import type { DiskFile } from './disk.ts';
 import type { ExtentPage } from './extent-page.ts';
@@ -6,7 +6,7 @@ import type { ExtentPage } from './extent-page.ts';
 const zeroes = new Uint8Array(BLOCK_BYTES);
 /** crc32 of n x 512 zero bytes at index n. */
 const ZERO_CHECKSUMS = Array.from({ length: BLOCK_BYTES / SECTOR_BYTES + 1 }, (_, sectors) =>
-  zlib.crc32(zeroes.subarray(0, sectors * SECTOR_BYTES)),
+  crc32(zeroes.subarray(0, sectors * SECTOR_BYTES)),
 );
 
 /** What a block that is not allocated has for a checksum when it is read. */
@@ -47,7 +47,7 @@ export function recomputePage(page: ExtentPage, data: DiskFile, dataBytes: numbe
       const lengthBytes = Math.min(scratch.length, end - from);
       data.read(scratch, 0, lengthBytes, from);
       for (let at = 0; at < lengthBytes && from + at < hole; at += BLOCK_BYTES) {
-        const checksum = zlib.crc32(scratch.subarray(at, at + BLOCK_BYTES));
+        const checksum = crc32(scratch.subarray(at, at + BLOCK_BYTES));
         page.allocate((from + at - start) / BLOCK_BYTES, checksum);
       }
       from += lengthBytes;

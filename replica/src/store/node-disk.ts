@@ -12,6 +12,13 @@ import {
 
 const LOCK_FILE = 'lock';
 const FILE_MODE = 0o600;
+/**
+ * No call writes across a multiple of this. Linux makes pages as large as the write that fills
+ * them, and ext4 walks a list of all blocks of the page whenever one block of it is written: after
+ * writes of 1 MiB a write of 4 KiB costs 14.6 us, after pieces of 64 KiB 4.0 us; a write of 1 MiB
+ * costs 130 us instead of 104 us (measured, Linux 6.18). Bytes.
+ */
+const WRITE_BYTES = 64 * 1024;
 /** File systems that live in memory: reading from them never waits for a disk. */
 const MEMORY_FILE_SYSTEMS = new Set([0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */]);
 
@@ -113,16 +120,18 @@ class NodeFile implements DiskFile {
 
   write(chunk: Uint8Array, offsetBytes: number): void {
     const lengthBytes = chunk.length;
-    let written = fs.writeSync(this.#fd, chunk, 0, lengthBytes, offsetBytes);
+    let written = 0;
     // A short write is legal; the rest gives the reason, or succeeds.
     while (written < lengthBytes) {
-      const rest = lengthBytes - written;
-      written += fs.writeSync(this.#fd, chunk, written, rest, offsetBytes + written);
+      const at = offsetBytes + written;
+      const bytes = Math.min(lengthBytes - written, WRITE_BYTES - (at % WRITE_BYTES));
+      written += fs.writeSync(this.#fd, chunk, written, bytes, at);
     }
   }
 
   writeChunks(chunks: readonly Uint8Array[], lengthBytes: number, offsetBytes: number): void {
-    const written = fs.writevSync(this.#fd, chunks, offsetBytes);
+    const isOneCall = (offsetBytes % WRITE_BYTES) + lengthBytes <= WRITE_BYTES;
+    const written = isOneCall ? fs.writevSync(this.#fd, chunks, offsetBytes) : 0;
     if (written === lengthBytes) return;
     let start = 0;
     for (const chunk of chunks) {

@@ -1,4 +1,4 @@
-import { zlib } from '../runtime/builtin.ts';
+import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { readU32, writeU32, ZERO_BLOCK_CHECKSUM } from './block-checksums.ts';
 import type { DiskFile } from './disk.ts';
@@ -90,7 +90,7 @@ export class Reader {
           const checksum =
             bytes === BLOCK_BYTES
               ? readU32(wholeChecksums, index)
-              : zlib.crc32(into.subarray(position, position + bytes));
+              : crc32(into.subarray(position, position + bytes));
           writeU32(checksums, index, checksum);
           position += bytes;
           index += 4;
@@ -168,9 +168,9 @@ export class Reader {
       if (page.isAllocated(block)) {
         const bytes = into.subarray(position, position + BLOCK_BYTES);
         checksum = page.checksum(block);
-        if (zlib.crc32(bytes) !== checksum) {
+        if (crc32(bytes) !== checksum) {
           this.#data.read(into, position, BLOCK_BYTES, at);
-          if (zlib.crc32(bytes) !== checksum) return this.#rot(at);
+          if (crc32(bytes) !== checksum) return this.#rot(at);
         }
       } else if (raced) into.fill(0, position, position + BLOCK_BYTES);
       writeU32(checksums, (position / BLOCK_BYTES) * 4, checksum);

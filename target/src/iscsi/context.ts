@@ -1,5 +1,5 @@
 import type { DeviceServer } from '../scsi/task.ts';
-import type { BufferPool } from './buffer-pool.ts';
+import type { SlabPool } from '@openebs/replica/runtime';
 import type { Connection } from './connection.ts';
 import type { IscsiCounters } from './counters.ts';
 import type { LoginAuthentication, LoginRedirect } from './login/login.ts';
@@ -40,7 +40,7 @@ export interface IscsiContext {
   readonly counters: IscsiCounters;
   readonly registry: SessionRegistry;
   readonly connections: Set<Connection>;
-  readonly buffers: BufferPool;
+  readonly pool: SlabPool;
   /** Monotonic, coarse: read at each tick. */
   nowMs: number;
   nextNexusId: number;

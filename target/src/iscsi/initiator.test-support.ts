@@ -3,6 +3,8 @@
  */
 import { once } from 'node:events';
 import nodeNet from 'node:net';
+import { SlabPool } from '@openebs/replica/runtime';
+import { LIMITS } from '../limits.ts';
 import { createMemoryVolume, type MemoryVolume } from '../memory-volume.ts';
 import { createDeviceServer } from '../scsi/index.ts';
 import { parseText } from './login/text.ts';
@@ -63,6 +65,7 @@ export class TestTarget {
       targetName: TARGET_NAME,
       listen: [{ host: '127.0.0.1', port: 0, portalGroupTag: 1 }],
       device,
+      pool: new SlabPool(LIMITS.pooledBytes),
       authentication: { kind: 'none' },
       log: QUIET,
       ...options,

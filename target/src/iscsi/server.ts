@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import type { SlabPool } from '@openebs/replica/runtime';
 import { crypto, net } from '@openebs/replica/runtime';
 import { LIMITS } from '../limits.ts';
 import type { DeviceServer } from '../scsi/task.ts';
-import { BufferPool } from './buffer-pool.ts';
 import { Connection } from './connection.ts';
 import type { AdvertisedPortal, IscsiClock, IscsiContext, IscsiLog } from './context.ts';
 import { newCounters, type IscsiCounters } from './counters.ts';
@@ -27,6 +27,8 @@ export interface IscsiServerOptions {
   /** Told by SendTargets; none: the address that the initiator has connected to. */
   readonly portals?: readonly AdvertisedPortal[];
   readonly device: DeviceServer;
+  /** Of the process: payload is gathered in its slabs. */
+  readonly pool: SlabPool;
   readonly authentication: LoginAuthentication;
   /** Declared as MaxRecvDataSegmentLength, 512 to 1 MiB. Bytes. */
   readonly maxDataSegmentBytes?: number;
@@ -109,7 +111,7 @@ class IscsiTarget implements IscsiServer {
       counters: this.counters,
       registry: new SessionRegistry(),
       connections: new Set(),
-      buffers: new BufferPool(LIMITS.pooledBytes),
+      pool: options.pool,
       nowMs: this.#clock.nowMs(),
       nextNexusId: 1,
       flushSoon: (connection) => {
@@ -166,7 +168,7 @@ class IscsiTarget implements IscsiServer {
   #tick(): void {
     this.#context.nowMs = this.#clock.nowMs();
     for (const connection of [...this.#context.connections]) connection.tick();
-    this.#context.buffers.trim();
+    this.#context.pool.trim();
     this.#checkAllClosed();
   }
 

@@ -1,4 +1,5 @@
 import type { Nexus, ScsiStatus, ScsiTask, TaskAttribute } from '../scsi/task.ts';
+import type { Slab } from '@openebs/replica/runtime';
 import type { Connection } from './connection.ts';
 import type { Session } from './session.ts';
 
@@ -64,7 +65,7 @@ export class IscsiTask implements ScsiTask {
   unsolicitedOpen = false;
   unsolicitedDataSn = 0;
   /** Data that came in more than one PDU is gathered here. */
-  gathered: Buffer | null = null;
+  gathered: Slab | null = null;
   r2ts: OutstandingR2T[] | null = null;
   /** Up to where R2Ts have been sent. */
   solicitedBytes = 0;
@@ -125,7 +126,7 @@ export class IscsiTask implements ScsiTask {
     if (this.phase === TaskPhase.ended) return;
     this.phase = TaskPhase.ended;
     this.dataOut = NO_DATA;
-    if (this.gathered !== null) this.connection.context.buffers.give(this.gathered);
+    this.gathered?.release();
     this.gathered = null;
     this.session.taskEnded(this);
   }

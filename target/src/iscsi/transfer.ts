@@ -70,8 +70,8 @@ export const beginDataOut = (
 const gather = (task: IscsiTask, offset: number, data: Uint8Array): void => {
   const keep = Math.min(data.length, task.neededBytes - offset);
   if (keep <= 0) return;
-  task.gathered ??= task.connection.context.buffers.take(task.neededBytes);
-  task.gathered.set(keep === data.length ? data : data.subarray(0, keep), offset);
+  task.gathered ??= task.connection.context.pool.take(task.neededBytes);
+  task.gathered.buffer.set(keep === data.length ? data : data.subarray(0, keep), offset);
 };
 
 /** Goes on after a sequence of Data-Out has ended. */
@@ -133,7 +133,7 @@ const proceed = (connection: Connection, session: Session, task: IscsiTask): voi
     return;
   }
   if (task.gathered !== null) {
-    task.dataOut = [task.gathered.subarray(0, task.neededBytes)];
+    task.dataOut = [task.gathered.buffer.subarray(0, task.neededBytes)];
     task.dataOutLengthBytes = task.neededBytes;
   }
   execute(connection, task);
@@ -144,7 +144,7 @@ const execute = (connection: Connection, task: IscsiTask): void => {
   const lent = task.gathered;
   task.gathered = null;
   connection.context.device.execute(task);
-  if (lent !== null) connection.context.buffers.give(lent);
+  lent?.release();
 };
 
 /** As many R2Ts as may be outstanding. RFC 7143 11.8, 13.17 */

@@ -7,8 +7,9 @@ import {
   segmentTableBytes,
 } from '@openebs/replica/protocol';
 import type { Seq } from '@openebs/replica/protocol';
-import type { Piece, Slab, SlabPool } from './slab.ts';
-import { SlabWriter } from './slab.ts';
+import type { Slab, SlabPool } from '@openebs/replica/runtime';
+import type { Piece } from './slab-writer.ts';
+import { SlabWriter } from './slab-writer.ts';
 
 /** Where the table and the payload of a write are kept until the write completes. */
 export interface KeptPayload {

@@ -7,5 +7,4 @@ export type { Link, LinkEvents } from './link.ts';
 export type { Member } from './member.ts';
 export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';
 export { Replicator, type ReplicatorOptions } from './replicator.ts';
-export { SlabPool } from './slab.ts';
 export { createStatistics, type VolumeStatistics } from './statistics.ts';

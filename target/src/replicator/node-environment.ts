@@ -2,7 +2,7 @@ import { crypto, net, parseAddress, path, systemClock } from '@openebs/replica/r
 import { openStore } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
 import { LocalLink } from './local-link.ts';
-import type { SlabPool } from './slab.ts';
+import type { SlabPool } from '@openebs/replica/runtime';
 import { SocketLink } from './socket-link.ts';
 
 const DIRECTORY_PREFIX = 'dir:';

@@ -5,7 +5,7 @@ import type { KeptPayload } from './batch.ts';
 import type { ReadRequest, RequestFailure } from './link.ts';
 import type { Member } from './member.ts';
 import { LockEntry } from './range-lock.ts';
-import type { Slab } from './slab.ts';
+import type { Slab } from '@openebs/replica/runtime';
 import type { OperationStatistics } from './statistics.ts';
 
 /** What an operation needs from the volume that runs it. */

@@ -17,7 +17,7 @@ import {
 } from './operations.ts';
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Readers } from './readers.ts';
-import type { SlabPool } from './slab.ts';
+import type { SlabPool } from '@openebs/replica/runtime';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
 

@@ -5,7 +5,7 @@ import type { VolumeError, VolumeIo } from '../volume.ts';
 import type { Environment } from './environment.ts';
 import { Replicator } from './replicator.ts';
 import { SimulatedLink, SimulatedReplica, type World } from './simulated-replica.test-support.ts';
-import { SlabPool } from './slab.ts';
+import { SlabPool } from '@openebs/replica/runtime';
 import { createStatistics } from './statistics.ts';
 
 const MIB = 1024 * 1024;
@@ -77,7 +77,7 @@ export class Simulation implements World {
         replicas: this.replicas.map(({ address }) => address),
         environment,
         statistics: createStatistics(() => new Histogram(LATENCY_BOUNDS_SECONDS)),
-        pool: new SlabPool(),
+        pool: new SlabPool(2 ** 23),
         holdMs,
         graceMs,
       }),

@@ -24,8 +24,8 @@ import type { Batch } from './batch.ts';
 import type { LayerFill } from '@openebs/replica/store';
 import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 import { RequestTable } from './request-table.ts';
-import type { SlabPool } from './slab.ts';
-import { SlabWriter } from './slab.ts';
+import type { SlabPool } from '@openebs/replica/runtime';
+import { SlabWriter } from './slab-writer.ts';
 
 /**
  * Made by whoever knows how to connect: net.connect in production, a simulated network in tests.

@@ -6,7 +6,7 @@ import { Batch } from './batch.ts';
 import type { StreamOperation } from './link.ts';
 import type { Member } from './member.ts';
 import type { WriteOperation } from './operations.ts';
-import type { SlabPool } from './slab.ts';
+import type { SlabPool } from '@openebs/replica/runtime';
 
 /**
  * Room for the checksum table of the largest write, used again and again where no frame is made.

@@ -1,60 +1,7 @@
-import assert from 'node:assert';
+import type { Slab, SlabPool } from '@openebs/replica/runtime';
 
-/**
- * Memory for outgoing frames. Frames of a turn stand one behind the other in a slab that fits the
- * processor's cache; it is used again when the last socket has written it and the last operation
- * that might have to send it once more has completed.
- */
+/** Frames of a turn stand one behind the other in a slab that fits the processor's cache. Bytes. */
 export const SLAB_BYTES = 256 * 1024;
-/** Kept for later use when nobody holds them. Bytes. */
-const POOLED_BYTES = 8 * 1024 * 1024;
-
-export class Slab {
-  readonly buffer: Buffer;
-  #holders = 1;
-  readonly #pool: SlabPool;
-  /** Bound once: the callback of every socket write of this slab. */
-  readonly release: () => void;
-
-  constructor(buffer: Buffer, pool: SlabPool) {
-    this.buffer = buffer;
-    this.#pool = pool;
-    this.release = () => {
-      assert(this.#holders > 0, 'a slab is released once by each holder');
-      if (--this.#holders === 0) this.#pool.give(this);
-    };
-  }
-
-  hold(): void {
-    this.#holders++;
-  }
-}
-
-export class SlabPool {
-  /** By size, powers of two from SLAB_BYTES. */
-  readonly #idle = new Map<number, Slab[]>();
-  #idleBytes = 0;
-
-  /** A slab of at least this size, held once by the caller. */
-  take(bytes: number): Slab {
-    let size = SLAB_BYTES;
-    while (size < bytes) size *= 2;
-    const slab = this.#idle.get(size)?.pop();
-    if (slab === undefined) return new Slab(Buffer.allocUnsafeSlow(size), this);
-    this.#idleBytes -= size;
-    slab.hold();
-    return slab;
-  }
-
-  give(slab: Slab): void {
-    const size = slab.buffer.length;
-    if (this.#idleBytes + size > POOLED_BYTES) return;
-    this.#idleBytes += size;
-    const idle = this.#idle.get(size);
-    if (idle === undefined) this.#idle.set(size, [slab]);
-    else idle.push(slab);
-  }
-}
 
 /** A contiguous part of a slab that goes into one socket write. */
 export interface Piece {
@@ -63,7 +10,11 @@ export interface Piece {
   readonly end: number;
 }
 
-/** Appends frames and cuts what was appended since the last time into pieces. */
+/**
+ * Appends outgoing frames and cuts what was appended since the last time into pieces. A slab is
+ * used again when the last socket has written it and the last operation that might have to send it
+ * once more has completed.
+ */
 export class SlabWriter {
   readonly #pool: SlabPool;
   #slab: Slab | null = null;
@@ -87,7 +38,7 @@ export class SlabWriter {
       this.#cut(slab);
       slab.release();
     }
-    this.#slab = this.#pool.take(bytes);
+    this.#slab = this.#pool.take(Math.max(bytes, SLAB_BYTES));
     this.#start = 0;
     this.#position = 0;
     return this.#slab;
