@@ -16,6 +16,7 @@ export const KIND_CODES = {
   'extent-versions': 36,
   'status-get': 37,
   ping: 38,
+  scrub: 39,
   'layer-write': 48,
   'layer-zero': 49,
   'layer-clear': 50,

@@ -55,13 +55,25 @@ const COUNTERS: readonly {
     key: 'damagedSlots',
     name: 'damaged_slots',
     type: 'gauge',
-    help: 'Slots of superblock and activity log that were damaged at the start.',
+    help: 'Slots of superblock and activity log that were damaged since the start.',
   },
   {
     key: 'damagedPages',
     name: 'damaged_pages_total',
     type: 'counter',
     help: 'Pages of checksums that were found damaged.',
+  },
+  {
+    key: 'scrubbedBytes',
+    name: 'scrubbed_bytes_total',
+    type: 'counter',
+    help: 'Bytes that scrubs have read and verified.',
+  },
+  {
+    key: 'scrubErrors',
+    name: 'scrub_errors_total',
+    type: 'counter',
+    help: 'Blocks and pages of checksums that scrubs have found damaged.',
   },
 ];
 

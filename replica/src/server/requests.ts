@@ -156,6 +156,26 @@ export class Requests {
     });
   }
 
+  /** The bad blocks of one extent. Takes its time: all of it is read from the disk. */
+  scrub({ requestId, offsetBytes, lengthBytes }: Frame): void {
+    this.#attempt(requestId, () => {
+      this.#checkExtents(offsetBytes, lengthBytes);
+      if (lengthBytes > EXTENT_BYTES) {
+        throw new StoreError('TOO_LARGE', 'a scrub is of one extent at a time');
+      }
+      this.#waiting++;
+      this.#store.scrub(offsetBytes / EXTENT_BYTES, (error, bad) => {
+        this.#waiting--;
+        if (error === null) {
+          this.#replies.bytes('bitmap', { requestId, offsetBytes, lengthBytes }, bad);
+        } else {
+          this.#replies.failedRequest(requestId, error);
+        }
+        this.#late();
+      });
+    });
+  }
+
   #checksums(layer: number, offsetBytes: number, lengthBytes: number): Uint8Array {
     this.#checkExtents(offsetBytes, lengthBytes);
     const first = offsetBytes / EXTENT_BYTES;

@@ -209,6 +209,10 @@ export class ReplicaSession implements StreamOwner {
         if (this.#refuseWitness(frame)) return;
         this.#requests.metadata(frame);
         break;
+      case 'scrub':
+        if (this.#refuseWitness(frame)) return;
+        this.#requests.scrub(frame);
+        break;
       case 'layer-write':
       case 'layer-zero':
       case 'layer-clear':

@@ -16,6 +16,7 @@ import { failureOf } from './failure.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Reader } from './reader.ts';
 import { EXTENTS_PER_REGION, Regions } from './regions.ts';
+import { Scrubber } from './scrub.ts';
 import { Standing } from './standing.ts';
 import { TwoSlotFile } from './two-slot-file.ts';
 import { Writer } from './writer.ts';
@@ -85,9 +86,11 @@ export class Assembly {
       commits: this.#commits,
       writer: new Writer({ ...parts, data: this.#data }),
       reader: new Reader(this.#data, this.#pages),
+      scrubber: new Scrubber(this.#data, this.#pages, dataFileBytes(this.#sizeBytes)),
       progress: this.#progress,
       start: { cleanStart: durable.superblock.clean && this.foundRegions === 0, sameBoot },
-      damagedSlots,
+      damagedSlots: () => damagedSlots + durable.rottenSlots + this.#log.rottenSlots,
+      scrubSlots: (done) => durable.scrub(() => this.#log.scrub(done)),
       damagedPages: () => this.#damagedPages,
       release: async () => {
         stopMaintenance();
@@ -153,6 +156,13 @@ export class Assembly {
         warn(
           `The checksums of extent ${extent} (bytes from ${extent * EXTENT_BYTES}) are damaged. ` +
             'The extent is not read until it was compared with another replica.',
+        );
+      },
+      rewritten: (extent) => {
+        this.#damagedPages += 1;
+        warn(
+          `The stored checksums of extent ${extent} had rotted and were written again from ` +
+            'memory: nothing is lost. Check the disk (smartctl -a) when this repeats.',
         );
       },
       writeFailed: (extent, cause) => {

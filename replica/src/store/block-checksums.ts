@@ -29,6 +29,10 @@ export function writeU32(bytes: Uint8Array, offset: number, value: number): void
   bytes[offset + 3] = value >>> 24;
 }
 
+export function isZero(block: Uint8Array): boolean {
+  return Buffer.compare(block, zeroes) === 0;
+}
+
 const SCRATCH_BLOCKS = 16;
 
 /**

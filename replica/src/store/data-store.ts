@@ -16,6 +16,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Reader } from './reader.ts';
 import type { Regions } from './regions.ts';
+import type { Scrubber } from './scrub.ts';
 import type { Standing } from './standing.ts';
 import type { Writer } from './writer.ts';
 import type {
@@ -23,6 +24,7 @@ import type {
   LayerRead,
   LayerUsage,
   ReadDone,
+  ScrubDone,
   Store,
   StoreCounters,
   StoreEvents,
@@ -41,11 +43,14 @@ export interface DataStoreParts {
   readonly regions: Regions;
   readonly writer: Writer;
   readonly reader: Reader;
+  readonly scrubber: Scrubber;
   readonly commits: GroupCommit;
   readonly data: DiskFile;
   readonly progress: Progress;
   readonly start: { readonly cleanStart: boolean; readonly sameBoot: boolean };
-  readonly damagedSlots: number;
+  readonly damagedSlots: () => number;
+  /** Reads the slots of superblock and activity log, and writes again what has rotted. */
+  readonly scrubSlots: (done: () => void) => void;
   readonly damagedPages: () => number;
   /** Stops the maintenance, closes the files and gives the directory free. */
   readonly release: () => Promise<void>;
@@ -59,10 +64,6 @@ export interface Progress {
 
 const NO_EVENTS: StoreEvents = { applied: () => undefined, failed: () => undefined };
 
-/**
- * Failures of one session: the next one may try again. After any other the store has to be opened
- * anew.
- */
 /**
  * A copy with data. Operations are applied at once where nothing waits for a mark; else they queue,
  * and everything that has to come after them queues behind.
@@ -120,7 +121,7 @@ export class DataStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { commits, reader, regions, pages, data } = this.#parts;
+    const { commits, reader, scrubber, regions, pages, data } = this.#parts;
     return {
       readOps: this.#readOps,
       readBytes: this.#readBytes,
@@ -134,8 +135,10 @@ export class DataStore implements Store {
       allocatedBytes: this.#closed ? 0 : data.allocatedBytes(),
       markedRegions: regions.size,
       metadataCacheBytes: pages.memoryBytes,
-      damagedSlots: this.#parts.damagedSlots,
+      damagedSlots: this.#parts.damagedSlots(),
       damagedPages: this.#parts.damagedPages(),
+      scrubbedBytes: scrubber.scrubbedBytes,
+      scrubErrors: scrubber.badBlocks,
     };
   }
 
@@ -353,6 +356,16 @@ export class DataStore implements Store {
     return versions;
   }
 
+  scrub(extent: number, done: ScrubDone): void {
+    const start = extent * EXTENT_BYTES;
+    const { scrubber, scrubSlots } = this.#parts;
+    if (this.#closed) done(closed(), new Uint8Array(0));
+    else if (start < 0 || start >= this.identity.sizeBytes)
+      done(this.#outOfRange(start, EXTENT_BYTES), new Uint8Array(0));
+    else if (extent > 0) scrubber.scrub(extent, done);
+    else scrubSlots(() => scrubber.scrub(extent, done));
+  }
+
   changeLayers(): Promise<void> {
     return Promise.reject(noLayers());
   }
@@ -382,8 +395,9 @@ export class DataStore implements Store {
     await new Promise<void>((resolve) => this.#queue.whenEmpty(resolve));
     this.settle();
     this.#closed = true;
-    const { reader, commits, regions, durable } = this.#parts;
+    const { reader, scrubber, commits, regions, durable } = this.#parts;
     await new Promise<void>((resolve) => reader.drained(resolve));
+    await new Promise<void>((resolve) => scrubber.stop(resolve));
     // After a failure of one operation the rest is put in order all the same: its pages say what is
     // unknown.
     await new Promise((resolve) => commits.flush(resolve));

@@ -130,6 +130,17 @@ export class DurableState {
     await this.#change({ clean: true, lastVersion });
   }
 
+  /** Slots that were found rotten while the store was open. */
+  get rottenSlots(): number {
+    return this.#file?.rottenSlots ?? 0;
+  }
+
+  /** Reads both slots and writes them again where they have rotted. */
+  scrub(done: () => void): void {
+    if (this.#file === null) done();
+    else this.#file.scrub(done);
+  }
+
   /** Waits until both slots hold the newest content, then closes the file. */
   async close(): Promise<void> {
     const file = this.#file;

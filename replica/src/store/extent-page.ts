@@ -122,6 +122,12 @@ export class ExtentPage {
     return ((this.#flags[0] ?? 0) & FLAG_UNVERIFIED) !== 0;
   }
 
+  /** Nothing was ever written here. */
+  get blank(): boolean {
+    const words = this.#words.subarray(W_EPOCH, W_CHECKSUMS);
+    return !this.unverified && words.every((word) => word === 0);
+  }
+
   get version(): Version {
     return {
       epoch: epoch(readU64(this.#words, W_EPOCH)),

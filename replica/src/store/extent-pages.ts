@@ -26,6 +26,8 @@ export interface ExtentPagesOptions {
    */
   readonly nextWithData: (extent: number) => number;
   readonly damaged: (extent: number) => void;
+  /** The stored page had rotted under the one in memory, which was written again. */
+  readonly rewritten: (extent: number) => void;
   /**
    * The page could not be written and is gone: the extent's stored page may be older than the data
    * from now on.
@@ -86,6 +88,23 @@ export class ExtentPages {
     this.#file.read(this.#viewed.bytes, 0, PAGE_BYTES, extent * PAGE_BYTES);
     const state = this.#accept(this.#viewed, extent);
     return state === 'empty' || state === 'valid' ? this.#viewed : this.get(extent);
+  }
+
+  /**
+   * Compares the page as it is stored with the one in memory, which hides it, and writes it again
+   * where it has rotted: false. A page that is not in memory is judged when it is looked at.
+   */
+  verifyStored(extent: number): boolean {
+    const cached = this.#cache.peek(extent);
+    if (cached === undefined || cached.dirty || cached.unverified) return true;
+    this.#file.read(this.#viewed.bytes, 0, PAGE_BYTES, extent * PAGE_BYTES);
+    const state = this.#viewed.accept(extent, this.#options.storeTag);
+    cached.seal();
+    if (state === 'valid' && Buffer.compare(this.#viewed.bytes, cached.bytes) === 0) return true;
+    if (state === 'empty' && cached.blank) return true;
+    this.#write(cached);
+    this.#options.rewritten(extent);
+    return false;
   }
 
   /** The first extent from `extent` on that may ever have been written; `end` if none below it. */

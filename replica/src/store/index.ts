@@ -8,6 +8,7 @@ export type {
   LayerRead,
   LayerUsage,
   ReadDone,
+  ScrubDone,
   Store,
   StoreCounters,
   StoreEvents,

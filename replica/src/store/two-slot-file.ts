@@ -50,6 +50,7 @@ export class TwoSlotFile {
   #newest: 0 | 1;
   #failure: Error | null = null;
   #writing = false;
+  #rottenSlots = 0;
   #dirty = false;
   /**
    * Composes the payload at the last moment, so that all changes made until then share one write.
@@ -136,6 +137,28 @@ export class TwoSlotFile {
   settled(done: () => void): void {
     if (this.#writing) this.#idle.push(done);
     else done();
+  }
+
+  /** Slots that `scrub` found rotten. */
+  get rottenSlots(): number {
+    return this.#rottenSlots;
+  }
+
+  /** Reads both slots; where one has rotted since it was written, both are written again. */
+  scrub(done: () => void): void {
+    this.settled(() => {
+      if (this.#failure !== null) {
+        done();
+        return;
+      }
+      const slots = [readSlot(this.#file, this.#kind, 0), readSlot(this.#file, this.#kind, 1)];
+      const rotten = slots.filter(
+        (slot) => slot.kind !== 'valid' || slot.generation !== this.#generation,
+      ).length;
+      this.#rottenSlots += rotten;
+      if (rotten === 0) done();
+      else this.commit(() => this.settled(done));
+    });
   }
 
   close(): void {

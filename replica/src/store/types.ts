@@ -96,6 +96,9 @@ export interface StoreEvents {
  */
 export type ReadDone = (error: StoreError | null) => void;
 
+/** `bad` has one bit for each block of the extent, LSB first; set where it cannot be believed. */
+export type ScrubDone = (error: StoreError | null, bad: Uint8Array) => void;
+
 export interface LayerRead {
   readonly offsetBytes: number;
   readonly into: Uint8Array;
@@ -145,7 +148,7 @@ export interface StoreCounters {
   readonly metadataCacheBytes: number;
   /**
    * Slots of the superblock or the activity log that did not pass their checksum when the store was
-   * opened.
+   * opened or scrubbed.
    */
   readonly damagedSlots: number;
   /**
@@ -153,6 +156,10 @@ export interface StoreCounters {
    * stamped.
    */
   readonly damagedPages: number;
+  /** Read and verified by scrubs. */
+  readonly scrubbedBytes: number;
+  /** What scrubs found: blocks that cannot be believed, and stored pages that had rotted. */
+  readonly scrubErrors: number;
 }
 
 /**
@@ -227,6 +234,12 @@ export interface Store {
    * ones where unknown.
    */
   extentVersions(first: number, count: number): Uint8Array;
+
+  /**
+   * Reads every block of the extent and verifies it. With the first extent also the slots of the
+   * superblock and the activity log, which it writes again where they have rotted.
+   */
+  scrub(extent: number, done: ScrubDone): void;
 
   /**
    * Changes the tree of layers; durable when resolved. Operations that are given meanwhile wait;

@@ -8,6 +8,7 @@ import type {
   LayerRead,
   LayerUsage,
   ReadDone,
+  ScrubDone,
   Store,
   StoreCounters,
   StoreEvents,
@@ -65,6 +66,8 @@ export class WitnessStore implements Store {
       metadataCacheBytes: 0,
       damagedSlots: this.#parts.damagedSlots,
       damagedPages: 0,
+      scrubbedBytes: 0,
+      scrubErrors: 0,
     };
   }
 
@@ -107,6 +110,10 @@ export class WitnessStore implements Store {
 
   allocation(): Uint8Array {
     throw noData('a question about allocation');
+  }
+
+  scrub(_extent: number, done: ScrubDone): void {
+    done(noData('a scrub'), new Uint8Array(0));
   }
 
   extentChecksums(): Uint8Array {

@@ -100,6 +100,8 @@ export interface Link {
   allocation(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   extentChecksums(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   extentVersions(offsetBytes: number, lengthBytes: number, answer: Answer): void;
+  /** Has one extent read and verified: the bitmap of bad blocks. */
+  scrub(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   ping(answer: Answer): void;
 
   /** Changes the tree of layers; answered when it is durable. */

@@ -131,6 +131,13 @@ export class LocalLink implements Link {
     );
   }
 
+  scrub(offsetBytes: number, _lengthBytes: number, answer: Answer): void {
+    this.#pending.add(answer);
+    this.#opened().scrub(offsetBytes / EXTENT_BYTES, (error, bad) =>
+      this.#answer(answer, error, error === null ? bad : null),
+    );
+  }
+
   ping(answer: Answer): void {
     this.#later(answer, () => null);
   }

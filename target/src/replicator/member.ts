@@ -250,6 +250,12 @@ export class Member {
     );
   }
 
+  async scrub(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
+    return present(
+      await this.#request((link, answer) => link.scrub(offsetBytes, lengthBytes, answer)),
+    );
+  }
+
   getDocument(name: string): Promise<Uint8Array | null> {
     return this.#request((link, answer) => link.getDocument(name, answer));
   }

@@ -317,9 +317,7 @@ export class SimulatedLink implements Link {
   }
 
   flush(answer: Answer): void {
-    this.#ask(answer, (done) => {
-      this.#replica.store.flush((error) => done(error, null));
-    });
+    this.#ask(answer, (done) => this.#replica.store.flush((error) => done(error, null)));
   }
 
   putRecord(record: MembershipRecord, answer: Answer): void {
@@ -346,6 +344,10 @@ export class SimulatedLink implements Link {
     this.#metadata(answer, (store) =>
       store.extentVersions(offsetBytes / EXTENT_BYTES, Math.ceil(lengthBytes / EXTENT_BYTES)),
     );
+  }
+
+  scrub(offsetBytes: number, _lengthBytes: number, answer: Answer): void {
+    this.#ask(answer, (done) => this.#replica.store.scrub(offsetBytes / EXTENT_BYTES, done));
   }
 
   ping(answer: Answer): void {

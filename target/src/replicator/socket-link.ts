@@ -145,6 +145,10 @@ export class SocketLink implements Link {
     this.#bare('extent-versions', this.#requests.add('versions', answer), offsetBytes, lengthBytes);
   }
 
+  scrub(offsetBytes: number, lengthBytes: number, answer: Answer): void {
+    this.#bare('scrub', this.#requests.add('bitmap', answer), offsetBytes, lengthBytes);
+  }
+
   ping(answer: Answer): void {
     this.#bare('ping', this.#requests.add('pong', answer), 0, 0);
     this.endTurn();
