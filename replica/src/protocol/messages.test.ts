@@ -39,6 +39,7 @@ const state = {
   cleanStart: true,
   sameBoot: false,
   intact: true,
+  documents: ['reservations'],
   lastVersion: { epoch: epoch(4), seq: seq(123) },
 };
 const refusal = { code: 'NO_SPACE', message: 'the disk is full' };

@@ -28,6 +28,8 @@ export interface WelcomeState {
   readonly cleanStart: boolean;
   readonly sameBoot: boolean;
   readonly intact: boolean;
+  /** Names of the documents that are kept. */
+  readonly documents: readonly string[];
   readonly lastVersion: Version;
 }
 
@@ -81,6 +83,7 @@ export type MessageKind = Message['kind'];
 const MAX_NAME_LENGTH = 256;
 const MAX_REASON_LENGTH = 4096;
 const MAX_MEMBERS = 64;
+const MAX_DOCUMENTS = 4096;
 const CODE_PATTERN = /^[A-Z][A-Z0-9_]{0,47}$/;
 const DOCUMENT_NAME_PATTERN = /^[a-z][a-z0-9-]{0,63}$/;
 const BASE64_PATTERN = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
@@ -195,6 +198,7 @@ const readState = (fields: Fields): WelcomeState => {
     cleanStart: fields.flag('cleanStart'),
     sameBoot: fields.flag('sameBoot'),
     intact: fields.flag('intact'),
+    documents: fields.texts('documents', MAX_DOCUMENTS, DOCUMENT_NAME_PATTERN, 'a list of names'),
     lastVersion: readVersion(fields.object('lastVersion')),
   };
 };

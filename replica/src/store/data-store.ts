@@ -108,7 +108,7 @@ export class DataStore implements Store {
   }
 
   state(): StoreState {
-    const { record, layers, intact } = this.#parts.durable.superblock;
+    const { record, layers, intact, documents } = this.#parts.durable.superblock;
     return {
       promisedEpoch: this.#promisedEpoch,
       record,
@@ -116,6 +116,7 @@ export class DataStore implements Store {
       headLayer: layers.at(-1)?.id ?? 0,
       ...this.#parts.start,
       intact,
+      documents: Object.keys(documents),
       lastVersion: this.#progress.applied,
     };
   }

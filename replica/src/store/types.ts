@@ -38,6 +38,8 @@ export interface StoreState {
    * a record, which follows a comparison, does.
    */
   readonly intact: boolean;
+  /** Names of the documents that are kept. */
+  readonly documents: readonly string[];
   /** Highest version applied that is known; after an unclean stop, a lower bound. */
   readonly lastVersion: Version;
 }

@@ -38,7 +38,7 @@ export class WitnessStore implements Store {
   }
 
   state(): StoreState {
-    const { promised, record, layers } = this.#parts.durable.superblock;
+    const { promised, record, layers, documents } = this.#parts.durable.superblock;
     return {
       promisedEpoch: promised.epoch,
       record,
@@ -46,6 +46,7 @@ export class WitnessStore implements Store {
       headLayer: 0,
       ...this.#parts.start,
       intact: true,
+      documents: Object.keys(documents),
       lastVersion: NO_VERSION,
     };
   }

@@ -3,7 +3,8 @@ import { epoch, session } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
 import {
-  isMajority,
+  decides,
+  forgetfulOf,
   planPromise,
   planSource,
   type KnownMember,
@@ -191,6 +192,7 @@ const putRecord = async (
   const voters = host.members.filter(
     (member) => member.voting && record.voters.includes(member.id),
   );
+  const forgetful = record.configSeq === 1 ? new Set<string>() : forgetfulOf(known(voters));
   const failures: MemberError[] = [];
   await new Promise<void>((resolve, reject) => {
     let left = voters.length;
@@ -200,7 +202,7 @@ const putRecord = async (
           durable.add(voter.id);
           left--;
           const complete = members.every((member) => durable.has(member.id));
-          if (complete && isMajority(record.voters, durable)) resolve();
+          if (complete && decides(record.voters, durable, forgetful)) resolve();
           else if (left === 0) reject(failures[0] ?? new MemberError(NO_MAJORITY, 'the voters'));
         },
         (error: unknown) => {

@@ -2,13 +2,15 @@ import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol
 import { epoch, session } from '@openebs/replica/protocol';
 import { activate, type ActivationHost } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { isMajority, majorityOf, nextInSync } from './membership.ts';
+import type { DocumentKeeper } from './document-keeper.ts';
+import { Electorate } from './electorate.ts';
+import { majorityOf } from './membership.ts';
 import { Member, type MemberOwner } from './member.ts';
 import type { MemberState } from './member-state.ts';
 import type { WriteOperation } from './operations.ts';
-import { RecordKeeper } from './records.ts';
 import type { ResyncContext, ResyncProgress } from './resync.ts';
 import { Returns } from './returns.ts';
+import { ChangeRefused, Roster } from './roster.ts';
 import type { Stream } from './stream.ts';
 
 /** What the assembly tells the volume. */
@@ -58,9 +60,10 @@ const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SY
 export class Assembly implements MemberOwner, ActivationHost {
   readonly environment: Environment;
   readonly resync: ResyncContext;
-  readonly members: readonly Member[];
   readonly graceMs: number;
   readonly #options: AssemblyOptions;
+  readonly #roster: Roster;
+  readonly electorate: Electorate;
   readonly #host: AssemblyHost;
   readonly #stream: Stream;
   #phase: Phase = 'starting';
@@ -71,14 +74,18 @@ export class Assembly implements MemberOwner, ActivationHost {
   #fencedBy = 0;
   #hasServed = false;
   #full = false;
-  #records: RecordKeeper | null = null;
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];
   readonly #returns: Returns;
   readonly #changeWaiters = new Set<() => void>();
   #cancelTick: (() => void) | null = null;
 
-  constructor(options: AssemblyOptions, resync: ResyncContext, host: AssemblyHost) {
+  constructor(
+    options: AssemblyOptions,
+    resync: ResyncContext,
+    host: AssemblyHost,
+    documents: DocumentKeeper,
+  ) {
     this.#options = options;
     this.#host = host;
     this.#stream = resync.stream;
@@ -90,9 +97,23 @@ export class Assembly implements MemberOwner, ActivationHost {
       () => this.#readers,
       () => this.#reconsider(),
     );
-    this.members = options.addresses.map(
-      (address, index) => new Member(address, index, resync.environment, this),
-    );
+    const { addresses, volumeId } = options;
+    this.#roster = new Roster({
+      addresses,
+      volumeId,
+      make: (address, index) => new Member(address, index, resync.environment, this),
+    });
+    this.electorate = new Electorate({
+      roster: this.#roster,
+      documents,
+      environment: resync.environment,
+      committed: (record) => this.#committed(record),
+      changed: () => this.#reconsider(),
+    });
+  }
+
+  get members(): readonly Member[] {
+    return this.#roster.members;
   }
 
   get phase(): Phase {
@@ -121,7 +142,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   get record(): MembershipRecord | null {
-    return this.#records?.history.inForce ?? null;
+    return this.electorate.history?.inForce ?? null;
   }
 
   /** Members that may answer reads. */
@@ -138,7 +159,7 @@ export class Assembly implements MemberOwner, ActivationHost {
    * As people see it. A witness has no data that could be out of step; a copy that has promised
    * waits to be resynchronised.
    */
-  modeOf({ state, identity }: Member): MemberMode {
+  modeOf({ state, identity, id }: Member): MemberMode {
     switch (state.kind) {
       case 'in-sync':
         return 'in-sync';
@@ -147,7 +168,9 @@ export class Assembly implements MemberOwner, ActivationHost {
         return this.#phase === 'serving' ? 'syncing' : 'offline';
       case 'promised':
         if (this.#phase !== 'serving') return 'offline';
-        return identity?.role === 'witness' ? 'in-sync' : 'syncing';
+        return identity?.role === 'witness' && this.record?.voters.includes(id) === true
+          ? 'in-sync'
+          : 'syncing';
       default:
         return 'offline';
     }
@@ -167,9 +190,24 @@ export class Assembly implements MemberOwner, ActivationHost {
   async stop(orderly: boolean): Promise<void> {
     if (this.#phase !== 'fenced') this.#phase = 'stopped';
     this.#cancelTick?.();
-    const ends = this.members.map((member) => member.stop(orderly));
+    this.electorate.end();
+    const ended = this.#roster.stop(orderly);
     this.#changed();
-    await Promise.all(ends);
+    await ended;
+  }
+
+  /**
+   * These and nobody else shall be members from now on. Answers at once; what it takes goes on by
+   * itself. Throws ChangeRefused.
+   */
+  declare(addresses: readonly string[]): void {
+    if (this.stopped) throw new ChangeRefused('the target stops');
+    const inForce = this.record;
+    if (inForce !== null) this.#roster.check(addresses, inForce);
+    this.environment.log('info', { replicas: addresses }, 'the list of replicas was declared');
+    this.#roster.declare(addresses);
+    this.#reconsider();
+    this.#changed();
   }
 
   beginEpoch(next: Epoch, nextSession: Session): void {
@@ -212,7 +250,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   memberGreeted(member: Member): void {
     const { identity, known } = member;
     if (identity === null || known === null) return;
-    const problem = this.#identityProblem(member);
+    const problem = this.#roster.problemOf(member, this.#options.sizeBytes);
     if (problem !== null) {
       this.environment.log('error', { replica: member.address }, problem);
       member.drop(problem);
@@ -228,13 +266,8 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   memberPromised(member: Member): void {
-    if (this.#phase === 'serving') {
-      if (this.record?.voters.includes(member.id) === false) {
-        member.lastError = `replica ${member.id} is not a member of this volume; start the one that was there before`;
-      }
-      this.#records?.bringTo(member);
-      this.#reconsider();
-    }
+    this.electorate.promised(member);
+    if (this.#phase === 'serving') this.#reconsider();
     this.#changed();
   }
 
@@ -279,26 +312,6 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.#changed();
   }
 
-  #identityProblem(member: Member): string | null {
-    const { identity } = member;
-    if (identity === null) return null;
-    const { volumeId, sizeBytes } = this.#options;
-    if (identity.volumeId !== volumeId) {
-      return `${member.address} belongs to volume ${identity.volumeId}, not to ${volumeId}; correct the list of replicas`;
-    }
-    if (identity.role === 'data' && identity.sizeBytes !== sizeBytes) {
-      return `${member.address} has ${identity.sizeBytes} bytes, the volume ${sizeBytes}; start the target with the size of its replicas`;
-    }
-    const twin = this.members.find(
-      (other) =>
-        other !== member && other.id === identity.replicaId && other.state.kind !== 'offline',
-    );
-    if (twin !== undefined) {
-      return `${member.address} and ${twin.address} are the same replica ${identity.replicaId}; name each replica once`;
-    }
-    return null;
-  }
-
   #activate(): void {
     activate(this).then(
       (outcome) => {
@@ -320,7 +333,7 @@ export class Assembly implements MemberOwner, ActivationHost {
       this.#fence();
       return;
     }
-    this.#records = new RecordKeeper(record, (committed) => this.#committed(committed));
+    this.electorate.begin(record);
     this.#phase = 'serving';
     this.#hasServed = true;
     this.#full = false;
@@ -337,28 +350,24 @@ export class Assembly implements MemberOwner, ActivationHost {
         member.become({ kind: 'in-sync' });
       }
     }
-    const { epoch: number, configSeq, inSync } = record;
-    this.environment.log('info', { epoch: number, configSeq, inSync }, 'membership changed');
+    const { epoch: number, configSeq, inSync, voters } = record;
+    const fields = { epoch: number, configSeq, inSync, voters };
+    this.environment.log('info', fields, 'membership changed');
     this.#reconsider();
   }
 
   /** The one place in which the members' states become decisions. Idempotent. */
   #reconsider(): void {
-    const records = this.#records;
-    if (this.#phase !== 'serving' || records === null) return;
-    const { history } = records;
+    const { history } = this.electorate;
+    if (this.#phase !== 'serving' || history === null) return;
+    this.#roster.dismiss(history);
     const inSync = this.members.filter((member) => member.inSync);
     if (inSync.length === 0) {
       this.#restart('the last in-sync replica was lost');
       return;
     }
-    const voters = this.members.filter((member) => member.voting);
-    const serving = this.members.filter(
-      ({ state }) => state.kind === 'in-sync' || (state.kind === 'joining' && state.ready),
-    );
-    const next = nextInSync({ latest: history.latest, serving: serving.map(({ id }) => id) });
-    if (next !== null) records.propose(next, voters);
-    const quorum = isMajority(history.inForce.voters, new Set(voters.map(({ id }) => id)));
+    this.electorate.propose();
+    const quorum = this.electorate.hasMajority;
     const streaming = this.members.filter((member) => member.streaming);
     const required = streaming.filter(
       (member) => history.isRequired(member.id) || member.state.kind === 'joining',
@@ -383,22 +392,15 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   #bringBackNext(): void {
-    const history = this.#records?.history;
-    if (this.#returns.busy || history === undefined) return;
-    const member = this.members.find(
-      ({ state, identity, id }) =>
-        state.kind === 'promised' &&
-        identity?.role === 'data' &&
-        history.inForce.voters.includes(id) &&
-        !history.isRequired(id),
-    );
+    if (this.#returns.busy) return;
+    const member = this.members.find((each) => each.canReturn && this.electorate.mayReturn(each));
     if (member !== undefined) this.#returns.begin(member);
   }
 
   #restart(reason: string): void {
     this.environment.log('warn', { reason }, 'the volume is activated anew');
     this.#phase = 'starting';
-    this.#records = null;
+    this.electorate.end();
     this.#returns.forget();
     this.#readers = [];
     this.#required = [];

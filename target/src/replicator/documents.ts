@@ -1,7 +1,7 @@
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Member } from './member.ts';
 import { MemberError } from './member.ts';
-import { isMajority } from './membership.ts';
+import { decides } from './membership.ts';
 
 /**
  * Small named blobs, kept by every voter. Each copy carries (epoch, count) of its writing, so that
@@ -54,6 +54,8 @@ export interface DocumentQuorum {
   /** Ids of all voters, and those of them that are there. */
   readonly voters: readonly string[];
   readonly present: readonly Member[];
+  /** Voters whose voice does not count, because they have lost what they knew. */
+  readonly forgetful: ReadonlySet<string>;
 }
 
 export class DocumentError extends Error {
@@ -94,7 +96,7 @@ export const writeDocument = async (
 /** Asks all that are there; the answers of a majority of the voters, or an error. */
 const fromMajority = async <T>(
   name: string,
-  { voters, present }: DocumentQuorum,
+  { voters, present, forgetful }: DocumentQuorum,
   ask: (member: Member) => Promise<T>,
 ): Promise<T[]> => {
   const asked = present.filter((member) => voters.includes(member.id));
@@ -110,7 +112,7 @@ const fromMajority = async <T>(
       failure = result.reason;
     }
   });
-  if (isMajority(voters, answered)) return answers;
+  if (decides(voters, answered, forgetful)) return answers;
   if (failure !== null && !(failure instanceof MemberError)) throw failure as Error;
   throw new DocumentError(`document ${name}: no majority of the replicas answered`, {
     cause: failure,

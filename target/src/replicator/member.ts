@@ -111,6 +111,11 @@ export class Member {
     return isStreaming(this.#state);
   }
 
+  /** It could be resynchronised. */
+  get canReturn(): boolean {
+    return this.#state.kind === 'promised' && this.#identity?.role === 'data';
+  }
+
   get inSync(): boolean {
     return this.#state.kind === 'in-sync';
   }

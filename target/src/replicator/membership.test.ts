@@ -1,14 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { epoch, seq, type MembershipRecord } from '@openebs/replica/protocol';
-import {
-  isMajority,
-  nextInSync,
-  planPromise,
-  planSource,
-  RecordHistory,
-  type KnownMember,
-} from './membership.ts';
+import { isMajority, planPromise, planSource, type KnownMember } from './membership.ts';
 
 const VOLUME = 'volume';
 
@@ -39,6 +32,7 @@ const member = (
     cleanStart: false,
     sameBoot: true,
     intact: options.intact ?? true,
+    documents: [],
     lastVersion: { epoch: epoch(options.last?.[0] ?? 3), seq: seq(options.last?.[1] ?? 0) },
   },
 });
@@ -117,43 +111,6 @@ describe('planSource', () => {
     const emptied = member('a', { record: null });
     const others = ['b', 'c'].map((id) => member(id, { record: only }));
     expect(source([emptied, ...others], 1e9).kind).to.equal('wait');
-  });
-});
-
-describe('RecordHistory', () => {
-  const history = (): RecordHistory => new RecordHistory(record(['a', 'b', 'c']));
-
-  it('requires the members of the record in force until another one is durable', () => {
-    const records = history();
-    const shrunk = records.propose(['a']);
-    expect(records.isRequired('c')).to.equal(true);
-    records.commit(shrunk);
-    expect(records.isRequired('c')).to.equal(false);
-    expect(records.inForce).to.equal(shrunk);
-  });
-
-  it('requires a joining member from the moment its record is sent', () => {
-    const records = new RecordHistory(record(['a']));
-    records.propose(['a', 'b']);
-    expect(records.isRequired('b')).to.equal(true);
-    // It failed again: the record that named it may still be in force after a crash.
-    const without = records.propose(['a']);
-    expect(records.isRequired('b')).to.equal(true);
-    records.commit(without);
-    expect(records.isRequired('b')).to.equal(false);
-  });
-
-  it('never gives two records the same number', () => {
-    const records = history();
-    const numbers = [['a'], ['a', 'b'], ['b']].map((inSync) => records.propose(inSync).configSeq);
-    expect(new Set(numbers).size).to.equal(3);
-  });
-
-  it('proposes nothing when the latest record says it already or nobody is left', () => {
-    const latest = record(['a', 'b']);
-    expect(nextInSync({ latest, serving: ['b', 'a'] })).to.equal(null);
-    expect(nextInSync({ latest, serving: [] })).to.equal(null);
-    expect(nextInSync({ latest, serving: ['a', 'c'] })).to.deep.equal(['a', 'c']);
   });
 });
 

@@ -42,18 +42,35 @@ export const isMajority = (voters: readonly string[], ids: ReadonlySet<string>):
   voters.filter((voter) => ids.has(voter)).length >= majorityOf(voters);
 
 /**
- * Whether those who are there know together what any majority has ever decided. A voter without a
- * record has lost its memory (its directory was emptied), so its voice says nothing; that matters
- * no more when all voters are there.
+ * Whether the voice of these decides. A voter that has lost its memory (its directory was emptied)
+ * has forgotten its promise too: it may have given it to another target. So a majority counts
+ * without such voters; that matters no more when all are there.
  */
-const isInformed = (record: MembershipRecord, members: readonly KnownMember[]): boolean => {
-  const all = new Set(members.map((member) => member.identity.replicaId));
-  const remembering = members.filter((member) => member.state.record !== null);
-  return (
-    record.voters.every((voter) => all.has(voter)) ||
-    isMajority(record.voters, new Set(remembering.map((member) => member.identity.replicaId)))
+export const decides = (
+  voters: readonly string[],
+  ids: ReadonlySet<string>,
+  forgetful: ReadonlySet<string>,
+): boolean =>
+  isMajority(voters, new Set([...ids].filter((id) => !forgetful.has(id)))) ||
+  (voters.length > 0 && voters.every((voter) => ids.has(voter)));
+
+/** Who of these has no record, although the volume has one. */
+export const forgetfulOf = (members: readonly KnownMember[]): Set<string> =>
+  newestRecord(members) === null
+    ? new Set()
+    : new Set(
+        members.flatMap(({ identity, state }) =>
+          state.record === null ? [identity.replicaId] : [],
+        ),
+      );
+
+/** Whether those who are there know together what any majority has ever decided. */
+const isInformed = (record: MembershipRecord, members: readonly KnownMember[]): boolean =>
+  decides(
+    record.voters,
+    new Set(members.map((member) => member.identity.replicaId)),
+    forgetfulOf(members),
   );
-};
 
 export type PromisePlan =
   | { readonly kind: 'wait'; readonly waitingFor: string }
@@ -207,75 +224,4 @@ const planFirst = (members: readonly KnownMember[]): SourcePlan => {
     };
   }
   return { kind: 'reconcile', record: null, voters: ids, source, members: data, trusted: data };
-};
-
-/**
- * The records of one activation, in the order in which they are made. Between the moment in which a
- * record is sent to the first voter and the moment in which it is durable at a majority it may or
- * may not be in force after a crash; a write therefore waits for all members of the record in force
- * and of all those.
- */
-export class RecordHistory {
-  #inForce: MembershipRecord;
-  readonly #proposed: MembershipRecord[] = [];
-
-  constructor(inForce: MembershipRecord) {
-    this.#inForce = inForce;
-  }
-
-  get inForce(): MembershipRecord {
-    return this.#inForce;
-  }
-
-  get latest(): MembershipRecord {
-    return this.#proposed.at(-1) ?? this.#inForce;
-  }
-
-  /** True while a record is on its way. */
-  get pending(): boolean {
-    return this.#proposed.length > 0;
-  }
-
-  propose(inSync: readonly string[]): MembershipRecord {
-    if (inSync.length === 0) throw new RangeError('a volume has at least one in-sync member');
-    const record = {
-      ...this.#inForce,
-      configSeq: this.latest.configSeq + 1,
-      inSync: [...inSync].sort(),
-    };
-    this.#proposed.push(record);
-    return record;
-  }
-
-  /** Durable at a majority: it and all that came before it are settled. */
-  commit(record: MembershipRecord): void {
-    const at = this.#proposed.indexOf(record);
-    if (at < 0) return;
-    this.#proposed.splice(0, at + 1);
-    this.#inForce = record;
-  }
-
-  isRequired(id: string): boolean {
-    return (
-      this.#inForce.inSync.includes(id) ||
-      this.#proposed.some((record) => record.inSync.includes(id))
-    );
-  }
-}
-
-/**
- * Which in-sync set the record should say now; null when the latest record says it already, or when
- * none is left.
- */
-export const nextInSync = ({
-  latest,
-  serving,
-}: {
-  readonly latest: MembershipRecord;
-  /** Members whose stream is unbroken and that hold everything, joining ones included. */
-  readonly serving: readonly string[];
-}): readonly string[] | null => {
-  const same =
-    serving.length === latest.inSync.length && serving.every((id) => latest.inSync.includes(id));
-  return same || serving.length === 0 ? null : [...serving].sort();
 };

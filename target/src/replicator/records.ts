@@ -1,25 +1,34 @@
 import type { MembershipRecord } from '@openebs/replica/protocol';
 import { MemberError, type Member } from './member.ts';
-import { isMajority, RecordHistory } from './membership.ts';
+import { decides } from './membership.ts';
+import { RecordHistory, type Members } from './record-history.ts';
 
 /**
- * Makes records durable: sends each to all voters that are there, and says when a majority has it.
+ * Makes records durable: sends each to all voters that are there, and says when it is in force: a
+ * majority of its voters has it, and a majority of those before it.
  */
 export class RecordKeeper {
   readonly history: RecordHistory;
+  /** Voters that have lost their memory, until a record made them none and another one voters. */
+  readonly forgetful: Set<string>;
   readonly #committed: (record: MembershipRecord) => void;
   /** Who has it durably, for each record on its way. */
   readonly #durable = new Map<MembershipRecord, Set<string>>();
 
-  constructor(inForce: MembershipRecord, committed: (record: MembershipRecord) => void) {
+  constructor(
+    inForce: MembershipRecord,
+    forgetful: ReadonlySet<string>,
+    committed: (record: MembershipRecord) => void,
+  ) {
     this.history = new RecordHistory(inForce);
+    this.forgetful = new Set(forgetful);
     this.#committed = committed;
   }
 
-  propose(inSync: readonly string[], voters: readonly Member[]): MembershipRecord {
-    const record = this.history.propose(inSync);
+  propose(members: Members, voting: readonly Member[]): MembershipRecord {
+    const record = this.history.propose(members);
     this.#durable.set(record, new Set());
-    for (const voter of voters) this.send(record, voter);
+    for (const member of voting) this.send(record, member);
     return record;
   }
 
@@ -30,7 +39,8 @@ export class RecordKeeper {
 
   send(record: MembershipRecord, voter: Member): void {
     const { id } = voter;
-    if (!record.voters.includes(id)) return;
+    // Who was a voter before decides about it too, and learns that it is one no more.
+    if (!record.voters.includes(id) && !this.history.inForce.voters.includes(id)) return;
     // A record that names a replica makes it believe that it is whole; only one that holds
     // everything may see it.
     const whole = voter.inSync || (voter.state.kind === 'joining' && voter.state.ready);
@@ -49,11 +59,17 @@ export class RecordKeeper {
     const durable = this.#durable.get(record);
     if (durable === undefined) return;
     durable.add(id);
-    if (!isMajority(record.voters, durable)) return;
+    for (const { voters } of [this.history.inForce, record]) {
+      if (!decides(voters, durable, this.forgetful)) return;
+    }
     for (const older of this.#durable.keys()) {
       if (older.configSeq <= record.configSeq) this.#durable.delete(older);
     }
     this.history.commit(record);
+    // From here on it is a stranger that may become a voter, and remember from then on.
+    for (const each of this.forgetful) {
+      if (!record.voters.includes(each)) this.forgetful.delete(each);
+    }
     this.#committed(record);
   }
 }

@@ -3,7 +3,8 @@ import { BLOCK_BYTES, SECTOR_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
 import { Assembly, type AssemblyHost } from './assembly.ts';
-import { DocumentError, readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
+import { DocumentKeeper } from './document-keeper.ts';
+import { DocumentError } from './documents.ts';
 import type { Environment } from './environment.ts';
 import { Flushes } from './flushes.ts';
 import type { RequestFailure } from './link.ts';
@@ -70,7 +71,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   #parked: Operation[] = [];
   #calls: ((error: VolumeError | null) => void)[] = [];
   readonly #flushes: Flushes;
-  #documentCount = 0;
+  readonly #documents: DocumentKeeper;
   #operationsInFlight = 0;
   #bytesInFlight = 0;
   #drained: (() => void) | null = null;
@@ -97,6 +98,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       sizeBytes,
       statistics,
     };
+    this.#documents = new DocumentKeeper({
+      epoch: () => this.assembly.epoch,
+      quorum: () => this.assembly.electorate.quorum(),
+    });
     this.assembly = new Assembly(
       {
         volumeId,
@@ -106,6 +111,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       },
       resync,
       this,
+      this.#documents,
     );
     this.#readers = new Readers(resync, () => this.assembly.readers);
     this.#flushes = new Flushes(this.stream, () => this.assembly.required);
@@ -186,13 +192,12 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
 
   async readDocument(name: string): Promise<Uint8Array | null> {
     await this.#whenOpen();
-    return this.#document(async (quorum) => (await readDocument(name, quorum))?.content ?? null);
+    return readyOrNot(this.#documents.read(name));
   }
 
   async writeDocument(name: string, content: Uint8Array): Promise<void> {
     await this.#whenOpen();
-    const document = { epoch: this.assembly.epoch, count: ++this.#documentCount, content };
-    await this.#document((quorum) => writeDocument(name, document, quorum));
+    await readyOrNot(this.#documents.write(name, content));
   }
 
   onChange(listener: (change: Change) => void): void {
@@ -402,23 +407,19 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     return bitmap;
   }
 
-  async #document<T>(work: (quorum: DocumentQuorum) => Promise<T>): Promise<T> {
-    const { record, members } = this.assembly;
-    try {
-      return await work({
-        voters: record?.voters ?? [],
-        present: members.filter((member) => member.voting),
-      });
-    } catch (error) {
-      if (error instanceof DocumentError) throw notReady(error.message);
-      throw error;
-    }
-  }
-
   #notify(change: Change): void {
     for (const listener of this.#listeners) listener(change);
   }
 }
+
+const readyOrNot = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof DocumentError) throw notReady(error.message);
+    throw error;
+  }
+};
 
 const covers = (lock: RangeLock, { offsetBytes, lengthBytes }: Operation): boolean =>
   offsetBytes >= lock.offsetBytes &&

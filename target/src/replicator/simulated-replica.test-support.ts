@@ -7,6 +7,7 @@ import {
   type Frame,
   type LayersChange,
   type MembershipRecord,
+  type ReplicaRole,
   type Session,
 } from '@openebs/replica/protocol';
 import { openStoreOn, StoreError, type LayerFill, type Store } from '@openebs/replica/store';
@@ -32,7 +33,8 @@ export interface World {
 export class SimulatedReplica {
   readonly address: string;
   readonly id: string;
-  readonly disk: SimulatedDisk;
+  readonly role: ReplicaRole;
+  disk: SimulatedDisk;
   readonly #world: World;
   readonly sizeBytes: number;
   readonly #volume: { readonly volumeId: string; readonly sizeBytes: number };
@@ -49,7 +51,9 @@ export class SimulatedReplica {
     index: number,
     world: World,
     volume: { readonly volumeId: string; readonly sizeBytes: number },
+    role: ReplicaRole = 'data',
   ) {
+    this.role = role;
     this.address = `sim:${index}`;
     this.id = `0000000${index}-0000-4000-8000-000000000000`;
     this.#world = world;
@@ -92,7 +96,7 @@ export class SimulatedReplica {
       },
       {
         directory: 'simulated',
-        create: { ...this.#volume, replicaId: this.id, role: 'data' },
+        create: { ...this.#volume, replicaId: this.id, role: this.role },
       },
     );
     if (life !== this.#life) return;
@@ -125,6 +129,12 @@ export class SimulatedReplica {
     if (power) this.disk.losePower();
     else this.disk.killProcess();
     for (const link of [...this.links]) link.cut();
+  }
+
+  /** Somebody removed the directory; the same replica starts on an empty one. */
+  empty(): void {
+    this.kill(false);
+    this.disk = new SimulatedDisk(() => this.#world.random());
   }
 
   promise(link: SimulatedLink, epoch: Epoch, session: Session): void {

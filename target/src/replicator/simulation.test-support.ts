@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert';
+import type { ReplicaRole } from '@openebs/replica/protocol';
 import { Histogram, LATENCY_BOUNDS_SECONDS } from '@openebs/replica/runtime';
 import { seededRandom } from '../../../replica/src/store/simulated-volume.ts';
 import type { VolumeError, VolumeIo } from '../volume.ts';
@@ -45,6 +46,14 @@ export class Simulation implements World {
     );
   }
 
+  /** One that no target knows yet; it does not run. */
+  addReplica(role: ReplicaRole = 'data'): SimulatedReplica {
+    const volume = { volumeId: VOLUME_ID, sizeBytes: this.sizeBytes };
+    const replica = new SimulatedReplica(this.replicas.length, this, volume, role);
+    this.replicas.push(replica);
+    return replica;
+  }
+
   after(delayMs: number, callback: () => void): () => void {
     const event = { at: this.now + Math.max(0, delayMs), order: this.#order++, run: callback };
     this.#events.push(event);
@@ -53,7 +62,11 @@ export class Simulation implements World {
     };
   }
 
-  target({ holdMs = 30_000, graceMs = 5_000 } = {}): SimulatedTarget {
+  target({
+    holdMs = 30_000,
+    graceMs = 5_000,
+    addresses = this.replicas.map(({ address }) => address),
+  } = {}): SimulatedTarget {
     const environment: Environment = {
       now: () => this.now,
       after: (delayMs, callback) => this.after(delayMs, () => target.alive && callback()),
@@ -74,7 +87,7 @@ export class Simulation implements World {
       replicator: new Replicator({
         volumeId: VOLUME_ID,
         sizeBytes: this.sizeBytes,
-        replicas: this.replicas.map(({ address }) => address),
+        replicas: addresses,
         environment,
         statistics: createStatistics(() => new Histogram(LATENCY_BOUNDS_SECONDS)),
         pool: new SlabPool(2 ** 23),
@@ -131,7 +144,10 @@ export class Simulation implements World {
 
   healthy(target: SimulatedTarget): boolean {
     const { replicator } = target;
-    return replicator.isOpen && replicator.assembly.members.every((member) => member.inSync);
+    const { assembly } = replicator;
+    return (
+      replicator.isOpen && assembly.members.every((member) => assembly.modeOf(member) === 'in-sync')
+    );
   }
 }
 
