@@ -1,5 +1,6 @@
 import type { Address, ControlServer, Logger, MetricRegistry } from '@openebs/replica/runtime';
 import { startControlServer } from '@openebs/replica/runtime';
+import { targetActions } from './control-actions.ts';
 import type { IscsiServer } from './iscsi/index.ts';
 import type { Member, Replicator, VolumeStatistics } from './replicator/index.ts';
 
@@ -132,5 +133,6 @@ export const startTargetControl = (options: {
       return reason(facts) ?? state;
     },
     routes: { '/v1/status': () => describeTarget(facts) },
+    actions: facts.replicator === null ? {} : targetActions(facts.replicator),
   });
 };

@@ -86,6 +86,12 @@ export const SCSI_LIMITS = {
   registrations: 64,
 } as const;
 
+/** What orders over the control API may ask for. */
+export const CONTROL_LIMITS = {
+  /** Reads remember bad copies in the bits of a 32-bit number. */
+  replicas: 16,
+} as const;
+
 /** What the replicator allows itself towards its replicas. */
 export const REPLICATOR_LIMITS = {
   /** The largest write of one frame, as in the replica's own limits. Bytes. */

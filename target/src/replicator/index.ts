@@ -7,4 +7,5 @@ export type { Link, LinkEvents } from './link.ts';
 export type { Member } from './member.ts';
 export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';
 export { Replicator, type ReplicatorOptions } from './replicator.ts';
+export { ChangeRefused } from './roster.ts';
 export { createStatistics, type VolumeStatistics } from './statistics.ts';

@@ -76,7 +76,7 @@ class Load {
 }
 
 const voters = ({ replicator }: SimulatedTarget): string =>
-  [...(replicator.assembly.record?.voters ?? [])].map((id) => id.slice(8, 9) + id[7]).join();
+  (replicator.assembly.record?.voters ?? []).map((id) => id.slice(0, 8)).join();
 
 const addressesOf = (replicas: readonly SimulatedReplica[]): string[] =>
   replicas.map(({ address }) => address);

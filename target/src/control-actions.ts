@@ -1,0 +1,46 @@
+import { ControlProblem, type ControlAction } from '@openebs/replica/runtime';
+import { CONTROL_LIMITS } from './limits.ts';
+import { ChangeRefused, parseReplicaAddress, type Replicator } from './replicator/index.ts';
+
+type Actions = Readonly<Record<string, ControlAction>>;
+
+/** What the control API changes on a volume that runs. */
+export const targetActions = (replicator: Replicator): Actions => ({
+  'PUT /v1/replicas': (body) => {
+    const addresses = replicaList(body);
+    refusable(() => replicator.assembly.declare(addresses));
+    return Promise.resolve({ replicas: addresses });
+  },
+});
+
+/** `{"replicas": ["unix:/...", "host:port"]}`: who shall be members, and nobody else. */
+const replicaList = (body: unknown): string[] => {
+  const list = fieldOf(body, 'replicas');
+  if (!Array.isArray(list) || list.length === 0 || list.length > CONTROL_LIMITS.replicas) {
+    throw invalid(`"replicas" must be a list of 1 to ${CONTROL_LIMITS.replicas} addresses`);
+  }
+  const addresses = list.map((item: unknown) => {
+    if (typeof item !== 'string') throw invalid('each address must be a string');
+    try {
+      return parseReplicaAddress(item);
+    } catch (error) {
+      throw invalid(error instanceof Error ? error.message : String(error));
+    }
+  });
+  if (new Set(addresses).size < addresses.length) throw invalid('name each replica once');
+  return addresses;
+};
+
+const fieldOf = (body: unknown, name: string): unknown =>
+  typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
+
+const invalid = (detail: string): ControlProblem => new ControlProblem(400, 'Bad request', detail);
+
+const refusable = (change: () => void): void => {
+  try {
+    change();
+  } catch (error) {
+    if (error instanceof ChangeRefused) throw new ControlProblem(409, 'Conflict', error.message);
+    throw error;
+  }
+};
