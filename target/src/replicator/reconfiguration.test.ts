@@ -6,6 +6,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { expect } from 'chai';
+import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
 import { ChangeRefused } from './roster.ts';
 import type { SimulatedReplica } from './simulated-replica.test-support.ts';
 import { operation, Simulation, type SimulatedTarget } from './simulation.test-support.ts';
@@ -83,7 +84,7 @@ const addressesOf = (replicas: readonly SimulatedReplica[]): string[] =>
 
 const identical = (replicas: readonly SimulatedReplica[]): void => {
   const images = replicas
-    .filter(({ role }) => role === 'data')
+    .filter(({ volume }) => volume.role === 'data')
     .map(({ disk, sizeBytes }) => {
       const image = Buffer.alloc(sizeBytes);
       disk.open('000001.img').read(image, 0, image.length, 0);
@@ -119,6 +120,12 @@ class Scene {
     const replica = this.simulation.addReplica(role);
     await replica.start();
     return replica;
+  }
+
+  /** Somebody removes the directory. */
+  empty(replica: SimulatedReplica): void {
+    replica.kill(false);
+    replica.disk = new SimulatedDisk(this.simulation.random);
   }
 
   declare(replicas: readonly SimulatedReplica[]): void {
@@ -262,7 +269,7 @@ describe('changing the replicas of a volume that serves', function () {
       scene.load.write();
       return scene.load.acknowledged > 20;
     }, 60_000);
-    scene.replica(2).empty();
+    scene.empty(scene.replica(2));
     await scene.replica(2).start();
     const seen = new Set<string>();
     await scene.simulation.runUntil(() => {
@@ -324,7 +331,7 @@ const run = async (seed: number, steps: number): Promise<number> => {
       if (simulation.replicas.length < 9 && random() < 0.7) {
         next.push(await scene.add(random() < 0.3 ? 'witness' : 'data'));
       }
-      if (!next.some(({ role }) => role === 'data')) continue;
+      if (!next.some(({ volume }) => volume.role === 'data')) continue;
       const before = wanted;
       wanted = next;
       try {
@@ -346,7 +353,7 @@ const run = async (seed: number, steps: number): Promise<number> => {
       scene.moveTo(simulation.target({ holdMs: 2_000, graceMs: random() * 500 }));
       declare();
     } else if (chance < 0.3243 && simulation.healthy(scene.target) && wanted.length > 2) {
-      victim.empty();
+      scene.empty(victim);
     } else {
       await simulation.step();
     }

@@ -33,11 +33,10 @@ export interface World {
 export class SimulatedReplica {
   readonly address: string;
   readonly id: string;
-  readonly role: ReplicaRole;
   disk: SimulatedDisk;
   readonly #world: World;
   readonly sizeBytes: number;
-  readonly #volume: { readonly volumeId: string; readonly sizeBytes: number };
+  readonly volume: { volumeId: string; sizeBytes: number; role: ReplicaRole };
   #store: Store | null = null;
   #life = 0;
   #serving: SimulatedLink | null = null;
@@ -47,17 +46,11 @@ export class SimulatedReplica {
   #idleWaiters: (() => void)[] = [];
   readonly links = new Set<SimulatedLink>();
 
-  constructor(
-    index: number,
-    world: World,
-    volume: { readonly volumeId: string; readonly sizeBytes: number },
-    role: ReplicaRole = 'data',
-  ) {
-    this.role = role;
+  constructor(index: number, world: World, volume: SimulatedReplica['volume']) {
     this.address = `sim:${index}`;
     this.id = `0000000${index}-0000-4000-8000-000000000000`;
     this.#world = world;
-    this.#volume = volume;
+    this.volume = volume;
     this.sizeBytes = volume.sizeBytes;
     this.disk = new SimulatedDisk(() => world.random());
   }
@@ -96,7 +89,7 @@ export class SimulatedReplica {
       },
       {
         directory: 'simulated',
-        create: { ...this.#volume, replicaId: this.id, role: this.role },
+        create: { ...this.volume, replicaId: this.id },
       },
     );
     if (life !== this.#life) return;
@@ -129,12 +122,6 @@ export class SimulatedReplica {
     if (power) this.disk.losePower();
     else this.disk.killProcess();
     for (const link of [...this.links]) link.cut();
-  }
-
-  /** Somebody removed the directory; the same replica starts on an empty one. */
-  empty(): void {
-    this.kill(false);
-    this.disk = new SimulatedDisk(() => this.#world.random());
   }
 
   promise(link: SimulatedLink, epoch: Epoch, session: Session): void {

@@ -39,7 +39,7 @@ export class Simulation implements World {
   constructor(seed: number, { replicas = 3, sizeBytes = 4 * MIB } = {}) {
     this.random = seededRandom(seed);
     this.sizeBytes = sizeBytes;
-    const volume = { volumeId: VOLUME_ID, sizeBytes };
+    const volume = { volumeId: VOLUME_ID, sizeBytes, role: 'data' as const };
     this.replicas = Array.from(
       { length: replicas },
       (_, i) => new SimulatedReplica(i, this, volume),
@@ -48,8 +48,8 @@ export class Simulation implements World {
 
   /** One that no target knows yet; it does not run. */
   addReplica(role: ReplicaRole = 'data'): SimulatedReplica {
-    const volume = { volumeId: VOLUME_ID, sizeBytes: this.sizeBytes };
-    const replica = new SimulatedReplica(this.replicas.length, this, volume, role);
+    const volume = { volumeId: VOLUME_ID, sizeBytes: this.sizeBytes, role };
+    const replica = new SimulatedReplica(this.replicas.length, this, volume);
     this.replicas.push(replica);
     return replica;
   }
