@@ -42,6 +42,8 @@ type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
 const TICK_MS = 1_000;
 const FULL_RETRY_MS = 10_000;
+/** A resynchronisation that fails costs the connection: let it count as steady before. */
+const REST_MS = 15_000;
 /** Errors after which a store still serves reads. */
 const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SYSTEM']);
 
@@ -278,6 +280,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   memberStreamFailed(member: Member, code: string, message: string): void {
     const last = member.inSync && this.#readers.length === 1 && this.#phase === 'serving';
     if (!last || !READS_GO_ON.has(code)) {
+      if (READS_GO_ON.has(code)) this.#rest(member);
       member.drop(`${message} (${code})`);
       return;
     }
@@ -291,6 +294,14 @@ export class Assembly implements MemberOwner, ActivationHost {
       if (this.#full && this.#phase === 'serving') {
         this.#restart('trying again after the last replica had no space');
       }
+    });
+  }
+
+  #rest(member: Member): void {
+    member.resting = true;
+    this.environment.after(REST_MS, () => {
+      member.resting = false;
+      this.#reconsider();
     });
   }
 

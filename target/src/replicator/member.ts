@@ -65,6 +65,8 @@ export class Member {
   }[] = [];
   #steadyTicks = 0;
   lastError: string | null = null;
+  /** It had no space: for a while it votes and is not resynchronised. */
+  resting = false;
   /** Everything up to here is applied there. */
   ackedSeq: Seq = seq(0);
   /** The last operation of the stream that went there. */
@@ -113,7 +115,7 @@ export class Member {
 
   /** It could be resynchronised. */
   get canReturn(): boolean {
-    return this.#state.kind === 'promised' && this.#identity?.role === 'data';
+    return !this.resting && this.#state.kind === 'promised' && this.#identity?.role === 'data';
   }
 
   get inSync(): boolean {
