@@ -1,7 +1,7 @@
 /**
  * Goal: disks that run full take no more than themselves out of service. While one copy has space,
- * initiators notice nothing; when none has, writes are refused with the error that says so, reads go
- * on, and everything is as before once there is space.
+ * initiators notice nothing; when none has, writes are refused with the error that says so, reads
+ * go on, and everything is as before once there is space.
  *
  * Method: each of three replicas on a small file system in memory, which is filled to the last page
  * under a checking load and emptied again.
