@@ -8,4 +8,5 @@ export type { Member } from './member.ts';
 export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';
 export { Replicator, type ReplicatorOptions } from './replicator.ts';
 export { ChangeRefused } from './roster.ts';
+export { Scrub, type ScrubStatus } from './scrub.ts';
 export { createStatistics, type VolumeStatistics } from './statistics.ts';
