@@ -271,7 +271,7 @@ export class Scrub {
     }
     document.badBlocks += blocks;
     statistics.checksumErrors += blocks;
-    const message = `${blocks} blocks from byte ${range.offsetBytes} on are bad`;
+    const message = `bad blocks from byte ${range.offsetBytes} on: ${blocks}`;
     statistics.lastProblem = `${member.address}: ${message}`;
     const fields = { replica: member.address, offsetBytes: range.offsetBytes, blocks };
     environment.log('error', fields, `the scrub found a bad copy: ${message}`);
