@@ -86,13 +86,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
   const { control, controlToken } = controlFlags(options);
   const chapFlag = chapFlags(options);
   const { hold, grace } = timeFlags(options);
-  const scrubRate = options.requiredFlag({
-    flags: '--scrub-rate <size>',
-    description:
-      'How much of the volume a scrub reads in a second, at most. It runs every 7 days, and when POST /v1/scrub asks for it.',
-    parse: parseRate,
-    default: { value: DEFAULT_SCRUB_BYTES_PER_SECOND, text: '64MiB' },
-  });
+  const scrubRate = scrubFlag(options);
   const logLevel = options.flag<LogLevel>({
     flags: '--log-level <level>',
     description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
@@ -178,6 +172,15 @@ const timeFlags = (options: DaemonOptions) => {
   });
   return { hold, grace };
 };
+
+const scrubFlag = (options: DaemonOptions): (() => number) =>
+  options.requiredFlag({
+    flags: '--scrub-rate <size>',
+    description:
+      'How much of the volume a scrub reads in a second, at most. It runs every 7 days, and when POST /v1/scrub asks for it.',
+    parse: parseRate,
+    default: { value: DEFAULT_SCRUB_BYTES_PER_SECOND, text: '64MiB' },
+  });
 
 const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSettings>) => {
   const text = (value: string): string => value;
