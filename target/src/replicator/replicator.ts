@@ -8,7 +8,6 @@ import { DocumentError } from './documents.ts';
 import type { Environment } from './environment.ts';
 import { Flushes } from './flushes.ts';
 import type { RequestFailure } from './link.ts';
-import type { Member } from './member.ts';
 import {
   FlushOperation,
   notReady,
@@ -19,7 +18,6 @@ import {
 } from './operations.ts';
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Readers } from './readers.ts';
-import { Repairs } from './repair.ts';
 import type { SlabPool } from '@openebs/replica/runtime';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
@@ -38,7 +36,7 @@ export interface ReplicatorOptions {
   readonly graceMs?: number;
 }
 
-type Change = 'size' | 'ready' | 'not-ready' | 'fenced';
+type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
 
 const DEFAULT_HOLD_MS = 30_000;
 const DEFAULT_GRACE_MS = 5_000;
@@ -56,7 +54,6 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly locks = new RangeLocks();
   readonly stream: Stream;
   readonly assembly: Assembly;
-  readonly repairs: Repairs;
   readonly #environment: Environment;
   readonly #statistics: VolumeStatistics;
   readonly #readers: Readers;
@@ -116,9 +113,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       this,
       this.#documents,
     );
-    const readers = (): readonly Member[] => this.assembly.readers;
-    this.repairs = new Repairs(resync, readers);
-    this.#readers = new Readers(resync, readers, this.repairs);
+    this.#readers = new Readers(resync, () => this.assembly.readers);
     this.#flushes = new Flushes(this.stream, () => this.assembly.required);
   }
 
@@ -313,6 +308,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       }
     }
     for (const flush of this.#flushes.takeAll()) this.#hold(flush, this.#parked);
+  }
+
+  reverted(): void {
+    this.#notify('content');
   }
 
   full(message: string): void {

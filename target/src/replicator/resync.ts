@@ -164,7 +164,7 @@ export const bringExtent = async (
   const { stream, locks, sizeBytes } = context;
   const offsetBytes = extent * EXTENT_BYTES;
   const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
-  const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
+  const lock = await lockRange(locks, offsetBytes, lengthBytes);
   try {
     const live = sources().filter((source) => source.inSync);
     const first = live[0];
@@ -178,21 +178,20 @@ export const bringExtent = async (
 
 export const lockRange = (
   locks: RangeLocks,
-  range: {
-    readonly offsetBytes: number;
-    readonly lengthBytes: number;
-    readonly mode: 'shared' | 'exclusive';
-  },
+  offsetBytes: number,
+  lengthBytes: number,
 ): Promise<CallerLock> =>
   new Promise((resolve) => {
-    const lock = new CallerLock(range, () => resolve(lock));
+    const lock = new CallerLock({ offsetBytes, lengthBytes, mode: 'exclusive' }, () =>
+      resolve(lock),
+    );
     if (locks.acquire(lock)) resolve(lock);
   });
 
-export const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
+const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
   read.operations + write.operations + unmap.operations;
 
-export const pause = (environment: Environment, delayMs: number): Promise<void> =>
+const pause = (environment: Environment, delayMs: number): Promise<void> =>
   delayMs <= 0
     ? Promise.resolve()
     : new Promise((resolve) => {
