@@ -1,16 +1,23 @@
 import { ControlProblem, type ControlAction } from '@openebs/replica/runtime';
 import { CONTROL_LIMITS } from './limits.ts';
-import { ChangeRefused, parseReplicaAddress, type Replicator } from './replicator/index.ts';
+import {
+  ChangeRefused,
+  parseReplicaAddress,
+  type Replicator,
+  type Scrub,
+} from './replicator/index.ts';
 
 type Actions = Readonly<Record<string, ControlAction>>;
 
 /** What the control API changes on a volume that runs. */
-export const targetActions = (replicator: Replicator): Actions => ({
+export const targetActions = (replicator: Replicator, scrub: Scrub | null): Actions => ({
   'PUT /v1/replicas': (body) => {
     const addresses = replicaList(body);
     refusable(() => replicator.assembly.declare(addresses));
     return Promise.resolve({ replicas: addresses });
   },
+  // One that runs already is as good; /v1/status tells how far it is.
+  'POST /v1/scrub': () => Promise.resolve(scrub?.request() ?? null),
 });
 
 /** `{"replicas": ["unix:/...", "host:port"]}`: who shall be members, and nobody else. */

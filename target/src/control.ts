@@ -2,8 +2,7 @@ import type { Address, ControlServer, Logger, MetricRegistry } from '@openebs/re
 import { startControlServer } from '@openebs/replica/runtime';
 import { targetActions } from './control-actions.ts';
 import type { IscsiServer } from './iscsi/index.ts';
-import type { Member, Replicator, VolumeStatistics } from './replicator/index.ts';
-import { describeSnapshots, snapshotActions } from './snapshot-actions.ts';
+import type { Member, Replicator, Scrub, VolumeStatistics } from './replicator/index.ts';
 
 export type VolumeState = 'healthy' | 'degraded' | 'unavailable' | 'starting';
 
@@ -16,6 +15,7 @@ export interface TargetFacts {
   readonly statistics: VolumeStatistics;
   /** Null: the null store of benchmarks. */
   readonly replicator: Replicator | null;
+  readonly scrub: Scrub | null;
   /** What is there so far: the portals open when the volume can be used. */
   readonly portals: () => readonly string[];
   readonly server: () => IscsiServer | null;
@@ -110,6 +110,14 @@ export const describeTarget = (facts: TargetFacts) => {
       inFlight: replicator?.operationsInFlight ?? 0,
       inFlightBytes: replicator?.bytesInFlight ?? 0,
     },
+    integrity: {
+      checksumErrors: statistics.checksumErrors,
+      repairedBlocks: statistics.repairedBlocks,
+      divergentBlocks: statistics.divergentBlocks,
+      lostBlocks: replicator?.repairs.lostBlocks ?? 0,
+      lastProblem: statistics.lastProblem,
+      scrub: facts.scrub?.status ?? null,
+    },
     version: facts.version,
   };
 };
@@ -133,13 +141,7 @@ export const startTargetControl = (options: {
       if (state === 'healthy' || state === 'degraded') return null;
       return reason(facts) ?? state;
     },
-    routes: {
-      '/v1/status': () => describeTarget(facts),
-      '/v1/snapshots': () => describeSnapshots(facts),
-    },
-    actions: {
-      ...(facts.replicator === null ? {} : targetActions(facts.replicator)),
-      ...snapshotActions(facts),
-    },
+    routes: { '/v1/status': () => describeTarget(facts) },
+    actions: facts.replicator === null ? {} : targetActions(facts.replicator, facts.scrub),
   });
 };

@@ -16,7 +16,7 @@ import { LIMITS } from './limits.ts';
 import { createTargetMetrics, observeTarget } from './metrics.ts';
 import { createNullVolume } from './null-volume.ts';
 import { parseTargetOptions, type TargetOptions } from './options.ts';
-import { nodeEnvironment, Replicator, type VolumeStatistics } from './replicator/index.ts';
+import { nodeEnvironment, Replicator, Scrub, type VolumeStatistics } from './replicator/index.ts';
 import { createDeviceServer } from './scsi/index.ts';
 import type { Volume } from './volume.ts';
 
@@ -95,6 +95,9 @@ const openPortals = async (
   return { server, portals: await server.listen() };
 };
 
+const scrubOf = (host: Replicator, { scrubBytesPerSecond }: TargetOptions): Scrub =>
+  new Scrub({ host, wallNow: Date.now, bytesPerSecond: scrubBytesPerSecond });
+
 const formatPortal = ({ host, port }: ListenPortal): string =>
   formatAddress({ kind: 'tcp', host, port });
 
@@ -105,6 +108,7 @@ const run = async (options: TargetOptions): Promise<void> => {
   const { registry, statistics } = createTargetMetrics(options.volume);
   const pool = new SlabPool(LIMITS.pooledBytes);
   const replicator = openReplicator(options, logger, statistics, pool);
+  const scrub = replicator === null ? null : scrubOf(replicator, options);
   let server: IscsiServer | null = null;
   let portals: readonly ListenPortal[] = [];
   let stopping = false;
@@ -116,6 +120,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     version,
     statistics,
     replicator,
+    scrub,
     portals: () => portals.map(formatPortal),
     server: () => server,
     stopping: () => stopping,
@@ -131,6 +136,7 @@ const run = async (options: TargetOptions): Promise<void> => {
   const stop = async (reason: string): Promise<void> => {
     stopping = true;
     logger.info({ reason }, 'stopping');
+    scrub?.stop();
     await server?.close(LOGOUT_GRACE_MS);
     await replicator?.close();
     await control.close();
@@ -149,6 +155,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     if (change === 'fenced') endFenced(logger, server);
   });
   if (replicator !== null) await untilReady(replicator);
+  scrub?.start();
   const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
   try {
     ({ server, portals } = await openPortals(options, volume, logger, pool));

@@ -104,11 +104,17 @@ const observeReplicas = (
       'Blocks rewritten from a good copy.',
       'repairedBlocks',
     ],
+    [
+      'openebs_volume_divergent_blocks_total',
+      'Blocks in which replicas differed although each copy passed its checksums.',
+      'divergentBlocks',
+    ],
     ['openebs_rebuild_copied_bytes_total', 'Bytes copied between replicas.', 'resyncedBytes'],
   ] as const;
   for (const [name, help, field] of counters) {
     registry.observed({ name, help, type: 'counter', read: () => statistics[field] });
   }
+  observeScrub(registry, replicator, facts);
   registry.observed({
     name: 'openebs_volume_io_in_flight_bytes',
     help: 'Bytes of operations that were not answered yet.',
@@ -120,6 +126,37 @@ const observeReplicas = (
     help: 'How often a target was activated for this volume.',
     type: 'gauge',
     read: () => assembly.epoch,
+  });
+};
+
+const observeScrub = (
+  registry: MetricRegistry,
+  { repairs }: Replicator,
+  { scrub }: TargetFacts,
+): void => {
+  registry.observed({
+    name: 'openebs_volume_lost_blocks',
+    help: 'Blocks of which no replica has a good copy, as far as reads and scrubs have found.',
+    type: 'gauge',
+    read: () => repairs.lostBlocks,
+  });
+  registry.observed({
+    name: 'openebs_volume_scrub_progress_ratio',
+    help: 'How much of the volume the scrub that runs has verified; absent when none does.',
+    type: 'gauge',
+    read: () => {
+      const status = scrub?.status;
+      return status === undefined || status.state === 'idle' ? null : status.percent / 100;
+    },
+  });
+  registry.observed({
+    name: 'openebs_volume_last_scrub_timestamp_seconds',
+    help: 'When the last scrub ended; absent before the first one has.',
+    type: 'gauge',
+    read: () => {
+      const at = scrub?.status.lastCompletedAt ?? null;
+      return at === null ? null : Date.parse(at) / 1000;
+    },
   });
 };
 

@@ -26,6 +26,8 @@ export interface TargetOptions {
   readonly chap: ChapSettings | null;
   readonly holdMs: number;
   readonly graceMs: number;
+  /** Of the volume, while a scrub reads it. */
+  readonly scrubBytesPerSecond: number;
   readonly logLevel: LogLevel;
 }
 
@@ -36,6 +38,7 @@ export interface HostPort {
 
 const DEFAULT_HOLD_SECONDS = 30;
 const DEFAULT_GRACE_SECONDS = 5;
+const DEFAULT_SCRUB_BYTES_PER_SECOND = 64 * 1024 * 1024;
 /** RFC 3720 3.2.6.3.1: an iqn is at most 223 bytes of these characters. */
 const IQN_PATTERN = /^iqn\.\d{4}-\d{2}\.[a-z0-9.-]+(?::[a-z0-9.:-]+)?$/;
 
@@ -83,6 +86,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
   const { control, controlToken } = controlFlags(options);
   const chapFlag = chapFlags(options);
   const { hold, grace } = timeFlags(options);
+  const scrubRate = scrubFlag(options);
   const logLevel = options.flag<LogLevel>({
     flags: '--log-level <level>',
     description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
@@ -113,6 +117,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     chap,
     holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
+    scrubBytesPerSecond: scrubRate(),
     logLevel: logLevel() ?? 'info',
   };
 };
@@ -167,6 +172,15 @@ const timeFlags = (options: DaemonOptions) => {
   });
   return { hold, grace };
 };
+
+const scrubFlag = (options: DaemonOptions): (() => number) =>
+  options.requiredFlag({
+    flags: '--scrub-rate <size>',
+    description:
+      'How much of the volume a scrub reads in a second, at most. It runs every 7 days, and when POST /v1/scrub asks for it.',
+    parse: parseRate,
+    default: { value: DEFAULT_SCRUB_BYTES_PER_SECOND, text: '64MiB' },
+  });
 
 const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSettings>) => {
   const text = (value: string): string => value;
@@ -230,6 +244,12 @@ const parseVolumeSize = (text: string): number => {
   const bytes = parseSize(text);
   if (bytes > 0 && bytes % BLOCK_BYTES === 0 && bytes <= MAX_VOLUME_BYTES) return bytes;
   throw new RangeError('A volume has between 4 KiB and 64 TiB, in whole blocks of 4 KiB.');
+};
+
+const parseRate = (text: string): number => {
+  const bytes = parseSize(text);
+  if (bytes > 0) return bytes;
+  throw new RangeError('A rate is at least one byte in a second.');
 };
 
 const parseIqn = (text: string): string => {

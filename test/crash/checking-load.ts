@@ -33,6 +33,8 @@ export class CheckingLoad {
    */
   calm = false;
   #running: Promise<void> = Promise.resolve();
+  /** The longest that an operation took which was answered with GOOD. Milliseconds. */
+  longestMs = 0;
   /** Operations that were answered with GOOD. */
   answered = 0;
   /** Operations whose session ended first. */
@@ -78,9 +80,11 @@ export class CheckingLoad {
   async #work(disk: Disk): Promise<void> {
     while (!this.#stopping) {
       if (this.calm) await sleep(CALM_PAUSE_MS);
+      const startedMs = performance.now();
       try {
         await this.#one(disk);
         this.answered++;
+        this.longestMs = Math.max(this.longestMs, performance.now() - startedMs);
       } catch (error) {
         if (error instanceof SessionLost) {
           this.unanswered++;

@@ -32,6 +32,10 @@ const campaign = new CrashCampaign({
 });
 const startedMs = performance.now();
 const endMs = startedMs + Number(options.minutes) * 60_000;
+// Daemons end with this process, and only an exit tells them.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => process.exit(1));
+}
 console.log(`seed ${options.seed}, directory ${directory}`);
 await campaign.start();
 let round = 0;

@@ -131,6 +131,7 @@ export const SUITES: readonly Suite[] = [
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 720),
+  crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
     ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),

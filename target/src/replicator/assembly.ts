@@ -1,14 +1,11 @@
 import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
 import { epoch, session } from '@openebs/replica/protocol';
 import { activate, type ActivationHost } from './activation.ts';
-import { ChangeSignal } from './change-signal.ts';
 import type { Environment } from './environment.ts';
 import type { DocumentKeeper } from './document-keeper.ts';
 import { Electorate } from './electorate.ts';
 import { majorityOf } from './membership.ts';
-import { Layers, type LayersHost } from './layers.ts';
 import { Member, type MemberOwner } from './member.ts';
-import { modeOf, type MemberMode } from './member-mode.ts';
 import type { MemberState } from './member-state.ts';
 import type { WriteOperation } from './operations.ts';
 import type { ResyncContext, ResyncProgress } from './resync.ts';
@@ -26,8 +23,6 @@ export interface AssemblyHost {
   requiredChanged(): void;
   /** The epoch has ended; these operations were not completed in it. */
   epochEnded(left: readonly WriteOperation[]): void;
-  /** What the volume holds is another thing now. */
-  reverted(): void;
   /** The last in-sync member takes no more writes, but serves reads. */
   full(message: string): void;
   fenced(by: number): void;
@@ -41,10 +36,14 @@ export interface AssemblyOptions {
   readonly graceMs: number;
 }
 
+export type MemberMode = 'in-sync' | 'syncing' | 'offline';
+
 type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
 const TICK_MS = 1_000;
 const FULL_RETRY_MS = 10_000;
+/** A resynchronisation that fails costs the connection: let it count as steady before. */
+const REST_MS = 15_000;
 /** Errors after which a store still serves reads. */
 const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SYSTEM']);
 
@@ -60,14 +59,13 @@ const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SY
  * While serving, whatever happens to a member leads to #reconsider(), which derives everything else
  * from the members' states.
  */
-export class Assembly implements MemberOwner, ActivationHost, LayersHost {
+export class Assembly implements MemberOwner, ActivationHost {
   readonly environment: Environment;
   readonly resync: ResyncContext;
   readonly graceMs: number;
   readonly #options: AssemblyOptions;
   readonly #roster: Roster;
   readonly electorate: Electorate;
-  readonly layers: Layers;
   readonly #host: AssemblyHost;
   readonly #stream: Stream;
   #phase: Phase = 'starting';
@@ -81,7 +79,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];
   readonly #returns: Returns;
-  readonly #changes: ChangeSignal;
+  readonly #changeWaiters = new Set<() => void>();
   #cancelTick: (() => void) | null = null;
 
   constructor(
@@ -96,12 +94,9 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.resync = resync;
     this.environment = resync.environment;
     this.graceMs = options.graceMs;
-    this.#changes = new ChangeSignal(resync.environment);
-    this.layers = new Layers(this, documents, () => host.reverted());
     this.#returns = new Returns(
       resync,
       () => this.#readers,
-      () => this.layers.tree,
       () => this.#reconsider(),
     );
     const { addresses, volumeId } = options;
@@ -162,29 +157,25 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     return this.#required;
   }
 
-  /** I/O flows, and nobody is on the way in or out. */
-  get isSettled(): boolean {
-    return (
-      this.#phase === 'serving' &&
-      !this.#full &&
-      this.#stream.completes &&
-      this.#required.every((member) => member.inSync)
-    );
-  }
-
-  /** As people see it. */
-  modeOf(member: Member): MemberMode {
-    const isVoter = this.record?.voters.includes(member.id) === true;
-    return modeOf(member, { serving: this.#phase === 'serving', isVoter });
-  }
-
-  pauseReturns(): void {
-    this.#returns.pause('the layers change first');
-  }
-
-  resumeReturns(): void {
-    this.#returns.resume();
-    this.#reconsider();
+  /**
+   * As people see it. A witness has no data that could be out of step; a copy that has promised
+   * waits to be resynchronised.
+   */
+  modeOf({ state, identity, id }: Member): MemberMode {
+    switch (state.kind) {
+      case 'in-sync':
+        return 'in-sync';
+      case 'syncing':
+      case 'joining':
+        return this.#phase === 'serving' ? 'syncing' : 'offline';
+      case 'promised':
+        if (this.#phase !== 'serving') return 'offline';
+        return identity?.role === 'witness' && this.record?.voters.includes(id) === true
+          ? 'in-sync'
+          : 'syncing';
+      default:
+        return 'offline';
+    }
   }
 
   resyncOf(member: Member): ResyncProgress | null {
@@ -203,7 +194,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#cancelTick?.();
     this.electorate.end();
     const ended = this.#roster.stop(orderly);
-    this.#changes.signal();
+    this.#changed();
     await ended;
   }
 
@@ -218,7 +209,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.environment.log('info', { replicas: addresses }, 'the list of replicas was declared');
     this.#roster.declare(addresses);
     this.#reconsider();
-    this.#changes.signal();
+    this.#changed();
   }
 
   beginEpoch(next: Epoch, nextSession: Session): void {
@@ -241,7 +232,16 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   }
 
   nextChange(timeoutMs: number | null): Promise<void> {
-    return this.#changes.next(timeoutMs);
+    return new Promise((resolve) => {
+      let cancel: (() => void) | null = null;
+      const done = (): void => {
+        this.#changeWaiters.delete(done);
+        cancel?.();
+        resolve();
+      };
+      this.#changeWaiters.add(done);
+      if (timeoutMs !== null) cancel = this.environment.after(timeoutMs, done);
+    });
   }
 
   dropAll(reason: string): void {
@@ -261,16 +261,16 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     if (this.#promising) {
       if (known.promisedEpoch <= this.#epoch) member.promise(this.#epoch, this.#session);
       else if (this.#phase === 'serving') {
-        this.reactivate(`replica ${member.address} has promised epoch ${known.promisedEpoch}`);
+        this.#restart(`replica ${member.address} has promised epoch ${known.promisedEpoch}`);
       }
     }
-    this.#changes.signal();
+    this.#changed();
   }
 
   memberPromised(member: Member): void {
     this.electorate.promised(member);
     if (this.#phase === 'serving') this.#reconsider();
-    this.#changes.signal();
+    this.#changed();
   }
 
   memberAcknowledged(): void {
@@ -280,6 +280,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   memberStreamFailed(member: Member, code: string, message: string): void {
     const last = member.inSync && this.#readers.length === 1 && this.#phase === 'serving';
     if (!last || !READS_GO_ON.has(code)) {
+      if (READS_GO_ON.has(code)) this.#rest(member);
       member.drop(`${message} (${code})`);
       return;
     }
@@ -291,8 +292,16 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#host.full(message);
     this.environment.after(FULL_RETRY_MS, () => {
       if (this.#full && this.#phase === 'serving') {
-        this.reactivate('trying again after the last replica had no space');
+        this.#restart('trying again after the last replica had no space');
       }
+    });
+  }
+
+  #rest(member: Member): void {
+    member.resting = true;
+    this.environment.after(REST_MS, () => {
+      member.resting = false;
+      this.#reconsider();
     });
   }
 
@@ -301,7 +310,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.environment.log('warn', fields, 'fenced by a replica');
     this.#fencedBy = Math.max(this.#fencedBy, promisedEpoch);
     if (this.#phase === 'serving') this.#fence();
-    this.#changes.signal();
+    this.#changed();
   }
 
   memberLost(member: Member, from: MemberState): void {
@@ -311,7 +320,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
       this.environment.log(from.kind === 'dialling' ? 'debug' : 'warn', fields, 'replica lost');
     }
     if (this.#phase === 'serving') this.#reconsider();
-    this.#changes.signal();
+    this.#changed();
   }
 
   #activate(): void {
@@ -365,7 +374,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#roster.dismiss(history);
     const inSync = this.members.filter((member) => member.inSync);
     if (inSync.length === 0) {
-      this.reactivate('the last in-sync replica was lost');
+      this.#restart('the last in-sync replica was lost');
       return;
     }
     this.electorate.propose();
@@ -399,9 +408,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     if (member !== undefined) this.#returns.begin(member);
   }
 
-  /** The epoch ends; all members are asked again what they have. */
-  reactivate(reason: string): void {
-    if (this.#phase !== 'serving') return;
+  #restart(reason: string): void {
     this.environment.log('warn', { reason }, 'the volume is activated anew');
     this.#phase = 'starting';
     this.electorate.end();
@@ -431,5 +438,9 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
       for (const member of this.members) member.tick();
       if (!this.stopped) this.#tick();
     });
+  }
+
+  #changed(): void {
+    for (const waiter of [...this.#changeWaiters]) waiter();
   }
 }

@@ -1,8 +1,9 @@
 import { BLOCK_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
-import type { ReadRequest } from './link.ts';
+import type { ByteRange } from './link.ts';
 import { type Member, MemberError } from './member.ts';
 import type { Stream } from './stream.ts';
+import { GONE, readVerified, type VerifiedRead } from './verified-read.ts';
 
 /**
  * Makes a range of at most one extent the same on several members and gives it one new version on
@@ -25,7 +26,7 @@ export interface Run {
   readonly allocated: boolean;
 }
 
-const isAllocated = ({ allocated }: BlockSums, block: number): boolean =>
+export const isAllocated = ({ allocated }: BlockSums, block: number): boolean =>
   ((allocated[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
 
 /**
@@ -127,9 +128,9 @@ const sameStream = (members: readonly Member[]): (() => void) => {
   };
 };
 
-const blockSums = async (
+export const blockSums = async (
   member: Member,
-  { offsetBytes, lengthBytes }: Equalisation,
+  { offsetBytes, lengthBytes }: ByteRange,
 ): Promise<BlockSums> => {
   const [sums, allocated] = await Promise.all([
     member.extentChecksums(offsetBytes, lengthBytes),
@@ -146,7 +147,7 @@ const copyRun = async (
 ): Promise<number> => {
   const at = offsetBytes + run.firstBlock * BLOCK_BYTES;
   const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
-  const good = run.allocated ? await readVerified(sources, at, bytes) : null;
+  const good = await copyOf(sources, run, at, bytes);
   check();
   let copiedBytes = 0;
   members.forEach((member, index) => {
@@ -163,49 +164,27 @@ const copyRun = async (
   return copiedBytes;
 };
 
+/**
+ * The source's data, or another's where its copy is bad; null where it has nothing there. What is
+ * not allocated is believed only after one block of it was read: a source that has lost its page
+ * does not know what it had.
+ */
+const copyOf = async (
+  sources: readonly Member[],
+  { allocated }: Run,
+  at: number,
+  bytes: number,
+): Promise<VerifiedRead | null> => {
+  if (!allocated) {
+    const probe = await readVerified(sources, at, Math.min(bytes, BLOCK_BYTES));
+    if (probe.from === sources[0]) return null;
+  }
+  return readVerified(sources, at, bytes);
+};
+
 const sameRun = (a: BlockSums, b: BlockSums, { firstBlock, blocks }: Run): boolean => {
   for (let block = firstBlock; block < firstBlock + blocks; block++) {
     if (!sameBlock(a, b, block)) return false;
   }
   return true;
 };
-
-/** From the first source whose copy passes its checksums. */
-export const readVerified = async (
-  sources: readonly Member[],
-  offsetBytes: number,
-  lengthBytes: number,
-): Promise<{ readonly data: Buffer; readonly from: Member }> => {
-  let last: Error = new RangeError('no source');
-  for (const from of sources) {
-    try {
-      return { data: await readFrom(from, offsetBytes, lengthBytes), from };
-    } catch (error) {
-      if (!(error instanceof MemberError)) throw error;
-      last = error;
-    }
-  }
-  throw last;
-};
-
-const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Promise<Buffer> => {
-  if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
-  return new Promise((resolve, reject) => {
-    const request: ReadRequest = {
-      offsetBytes,
-      lengthBytes,
-      readDone: (data) => {
-        member.readEnded();
-        resolve(data);
-      },
-      readFailed: (failure) => {
-        member.readEnded();
-        reject(new MemberError(failure, member.address));
-      },
-    };
-    member.read(request);
-    if (member.streaming) member.link.endTurn();
-  });
-};
-
-export const GONE = { code: 'LINK_CLOSED', message: 'the replica is offline', offsetBytes: null };

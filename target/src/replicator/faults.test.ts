@@ -88,6 +88,25 @@ describe('a fault of one part', () => {
     expect(simulation.healthy(target)).to.equal(true);
   });
 
+  it('members without space vote on, so that the one that has some goes on, and come back later', async () => {
+    const { simulation, target } = await start();
+    for (const replica of simulation.replicas.slice(1)) {
+      replica.disk.failNext({ fileName: IMAGE, operation: 'write', errno: ENOSPC });
+    }
+    expect((await run(simulation, target, 'write', 0, good)).error).to.equal(null);
+    await simulation.runFor(2_000);
+    const { members } = target.replicator.assembly;
+    expect(members.map(({ state }) => state.kind)).to.deep.equal([
+      'in-sync',
+      'promised',
+      'promised',
+    ]);
+    const before = simulation.now;
+    expect((await run(simulation, target, 'write', 4096, good)).error).to.equal(null);
+    expect(simulation.now - before).to.be.below(100);
+    expect(await simulation.runUntil(() => simulation.healthy(target), 60_000)).to.equal(true);
+  });
+
   it('the last member without space refuses writes, serves reads, and takes writes when there is space', async () => {
     const { simulation, target } = await start(1);
     await run(simulation, target, 'write', 0, good);

@@ -3,11 +3,10 @@
  * member.
  */
 export type { Environment } from './environment.ts';
-export { LayerError, type LayerErrorCode } from './layer-error.ts';
-export { snapshotsOf } from './layer-tree.ts';
 export type { Link, LinkEvents } from './link.ts';
 export type { Member } from './member.ts';
 export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';
 export { Replicator, type ReplicatorOptions } from './replicator.ts';
 export { ChangeRefused } from './roster.ts';
+export { Scrub, type ScrubStatus } from './scrub.ts';
 export { createStatistics, type VolumeStatistics } from './statistics.ts';

@@ -65,6 +65,8 @@ export class Member {
   }[] = [];
   #steadyTicks = 0;
   lastError: string | null = null;
+  /** It had no space: for a while it votes and is not resynchronised. */
+  resting = false;
   /** Everything up to here is applied there. */
   ackedSeq: Seq = seq(0);
   /** The last operation of the stream that went there. */
@@ -113,7 +115,7 @@ export class Member {
 
   /** It could be resynchronised. */
   get canReturn(): boolean {
-    return this.#state.kind === 'promised' && this.#identity?.role === 'data';
+    return !this.resting && this.#state.kind === 'promised' && this.#identity?.role === 'data';
   }
 
   get inSync(): boolean {
@@ -271,13 +273,6 @@ export class Member {
     );
   }
 
-  /** What it remembers now. */
-  async refresh(): Promise<WelcomeState> {
-    await this.#request((link, answer) => link.refresh(answer));
-    if (this.#known === null) throw offlineError(this.address);
-    return this.#known;
-  }
-
   putLayers(change: LayersChange): Promise<void> {
     return this.#request((link, answer) => link.putLayers(change, answer)).then(() => undefined);
   }
@@ -368,9 +363,6 @@ export class Member {
         this.#known = state;
         this.become({ kind: 'promised' });
         this.#owner.memberPromised(this);
-      },
-      remembered: (state) => {
-        if (live()) this.#known = state;
       },
       acknowledged: (acked) => {
         if (!live()) return;

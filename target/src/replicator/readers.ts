@@ -1,9 +1,11 @@
+import { EXTENT_BYTES } from '@openebs/replica/protocol';
 import { VolumeError } from '../volume.ts';
 import type { RequestFailure } from './link.ts';
-import type { Member } from './member.ts';
+import { type Member, MemberError } from './member.ts';
 import type { ReadOperation } from './operations.ts';
-import { Repairs } from './repair.ts';
+import type { Repairs } from './repair.ts';
 import type { ResyncContext } from './resync.ts';
+import { readVerified } from './verified-read.ts';
 
 /** A read whose answer was damaged on its way is asked again this often. */
 const MAX_DAMAGED_ANSWERS = 3;
@@ -15,16 +17,17 @@ export class Readers {
   readonly #repairs: Repairs;
   #next = 0;
 
-  constructor(context: ResyncContext, members: () => readonly Member[]) {
+  constructor(context: ResyncContext, members: () => readonly Member[], repairs: Repairs) {
     this.#context = context;
     this.#members = members;
-    this.#repairs = new Repairs(context, members);
+    this.#repairs = repairs;
   }
 
   read(operation: ReadOperation): void {
     const member = this.#choose(operation);
     if (member === null) {
-      operation.finish(readError(operation));
+      if (operation.badMembers !== 0 && this.#members().length > 1) this.#piece(operation);
+      else operation.finish(readError(operation));
       return;
     }
     operation.member = member;
@@ -72,19 +75,36 @@ export class Readers {
     return best;
   }
 
+  /** Every copy has a bad block; perhaps not the same one. */
+  #piece(operation: ReadOperation): void {
+    const { offsetBytes, lengthBytes } = operation;
+    readVerified(this.#members(), offsetBytes, lengthBytes).then(
+      ({ data }) => operation.readDone(data),
+      (error: unknown) => {
+        if (!(error instanceof MemberError)) {
+          // A programming error: end the process rather than go on in an unknown state.
+          queueMicrotask(() => {
+            throw error;
+          });
+        } else if (isAway(error)) {
+          operation.badMembers = 0;
+          operation.readFailed(error);
+        } else {
+          operation.failure = error;
+          operation.finish(readError(operation));
+        }
+      },
+    );
+  }
+
   #badCopy(operation: ReadOperation, member: Member, failure: RequestFailure): void {
     operation.badMembers |= 1 << member.index;
-    const { offsetBytes, lengthBytes } = operation;
-    const { environment, statistics } = this.#context;
-    statistics.checksumErrors++;
-    environment.log(
-      'error',
-      { replica: member.address, code: failure.code, offsetBytes: failure.offsetBytes },
-      `a bad copy: ${failure.message}`,
-    );
-    this.#repairs.request(member, failure.offsetBytes ?? offsetBytes, offsetBytes + lengthBytes);
+    const at = failure.offsetBytes ?? operation.offsetBytes;
+    this.#repairs.found(member, failure, Math.floor(at / EXTENT_BYTES));
   }
 }
+
+const isAway = ({ code }: RequestFailure): boolean => code === 'LINK_CLOSED' || code === 'CLOSED';
 
 const readError = ({ failure, offsetBytes }: ReadOperation): VolumeError =>
   new VolumeError('MEDIUM_ERROR', failure?.message ?? 'no replica could read the range', {

@@ -1,18 +1,21 @@
 import { BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
-import { readVerified } from './equalise.ts';
+import type { RequestFailure } from './link.ts';
 import { type Member, MemberError } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
+import { GONE, readVerified } from './verified-read.ts';
 
 /**
- * Blocks that a member has lost (rot, a read error) get a good copy again. First the blocks that
- * were read, since a member tells the checksum that such a block should have; then the whole extent
- * is compared and stamped, since more than one block may be bad.
+ * Blocks that a member has lost (rot, a read error) get a good copy again: the member scrubs the
+ * extent, the bad blocks are written from another member's under an exclusive lock, then the whole
+ * extent is compared and stamped, since its page may be bad as well.
  */
 export class Repairs {
   readonly #context: ResyncContext;
   readonly #readers: () => readonly Member[];
   /** Member and extent of those that wait or are under way. */
-  readonly #known = new Set<string>();
+  readonly #known = new Map<string, Promise<void>>();
+  /** Blocks of which no member had a good copy when that was last tried, by extent. */
+  readonly #lost = new Map<number, number>();
   #last: Promise<void> = Promise.resolve();
 
   constructor(context: ResyncContext, readers: () => readonly Member[]) {
@@ -20,55 +23,137 @@ export class Repairs {
     this.#readers = readers;
   }
 
-  /** From the first bad byte to the end of what was read. */
-  request(member: Member, offsetBytes: number, endBytes: number): void {
-    const extent = Math.floor(offsetBytes / EXTENT_BYTES);
+  /** Blocks that no replica can give back, as far as is known. */
+  get lostBlocks(): number {
+    let blocks = 0;
+    for (const count of this.#lost.values()) blocks += count;
+    return blocks;
+  }
+
+  /** A read met a bad copy. */
+  found(member: Member, failure: RequestFailure, extent: number): void {
+    const { environment, statistics } = this.#context;
+    const { code, offsetBytes, message } = failure;
+    statistics.checksumErrors++;
+    statistics.lastProblem = `${member.address}: ${message}`;
+    const fields = { replica: member.address, code, offsetBytes };
+    environment.log('error', fields, `a bad copy: ${message}`);
+    void this.repair(member, extent);
+  }
+
+  /** A whole copy of the extent has been seen. */
+  sound(extent: number): void {
+    this.#lost.delete(extent);
+  }
+
+  /** Never rejects: a failure is logged, and the next read or scrub tries again. */
+  repair(member: Member, extent: number): Promise<void> {
     const key = `${member.index} ${extent}`;
-    if (this.#known.has(key)) return;
-    this.#known.add(key);
-    const first = Math.floor(offsetBytes / BLOCK_BYTES);
-    const end = Math.min(
-      Math.ceil(endBytes / BLOCK_BYTES) * BLOCK_BYTES,
-      (extent + 1) * EXTENT_BYTES,
-      this.#context.sizeBytes,
-    );
-    this.#last = this.#last.then(async () => {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const repair = this.#last.then(async () => {
       try {
-        await this.#repair(member, first * BLOCK_BYTES, end, extent);
+        await this.#repair(member, extent);
       } catch (error) {
         if (!(error instanceof MemberError) && !(error instanceof RangeError)) throw error;
-        this.#context.environment.log(
-          'error',
-          { replica: member.address, reason: error.message },
-          'a repair failed',
-        );
+        const fields = { replica: member.address, extent, reason: error.message };
+        this.#context.environment.log('error', fields, 'a repair failed');
       } finally {
         this.#known.delete(key);
       }
     });
+    this.#known.set(key, repair);
+    this.#last = repair;
+    return repair;
   }
 
-  async #repair(member: Member, start: number, end: number, extent: number): Promise<void> {
-    const { stream, locks, statistics, environment } = this.#context;
+  async #repair(member: Member, extent: number): Promise<void> {
+    const { locks, sizeBytes, statistics, environment } = this.#context;
+    const offsetBytes = extent * EXTENT_BYTES;
+    const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
     const others = (): Member[] => this.#readers().filter((reader) => reader !== member);
-    if (others().length === 0) return;
-    const { incarnation } = member;
-    const lock = await lockRange(locks, start, end - start);
+    const bad = badRuns(await member.scrub(offsetBytes, lengthBytes), lengthBytes);
+    const badBlocks = bad.reduce((sum, { blocks }) => sum + blocks, 0);
+    this.#lost.delete(extent);
+    if (badBlocks === 0) return;
+    const fields = { replica: member.address, offsetBytes, blocks: badBlocks };
+    if (others().length === 0) {
+      this.#lost.set(extent, badBlocks);
+      environment.log('error', fields, 'blocks are lost: there is no other copy');
+      return;
+    }
+    const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
+    let lost = 0;
     try {
-      const { data } = await readVerified(others(), start, end - start);
-      if (!member.inSync || member.incarnation !== incarnation) return;
-      stream.sendTo(member, start, end - start, data);
+      for (const run of bad) lost += await this.#rewrite(member, others(), offsetBytes, run);
       await member.caughtUp();
     } finally {
       locks.release(lock);
     }
-    if (!isInSync(member)) return;
+    if (lost > 0) this.#lost.set(extent, lost);
+    statistics.repairedBlocks += badBlocks - lost;
+    if (lost > 0) {
+      environment.log('error', { ...fields, lost }, 'blocks are lost: no copy of them is good');
+      return;
+    }
+    if (!isInSync(member)) throw new MemberError(GONE, member.address);
     await bringExtent(this.#context, member, others, extent);
-    const blocks = (end - start) / BLOCK_BYTES;
-    statistics.repairedBlocks += blocks;
-    environment.log('warn', { replica: member.address, offsetBytes: start, blocks }, 'repaired');
+    environment.log('warn', fields, 'repaired');
+  }
+
+  /** Returns how many blocks have no good copy. The caller holds the extent's lock. */
+  async #rewrite(
+    member: Member,
+    others: readonly Member[],
+    extentStart: number,
+    { first, blocks }: Run,
+  ): Promise<number> {
+    const { stream, sizeBytes } = this.#context;
+    const { incarnation } = member;
+    let lost = 0;
+    let at = extentStart + first * BLOCK_BYTES;
+    const end = Math.min(sizeBytes, at + blocks * BLOCK_BYTES);
+    let piece = end - at;
+    while (at < end) {
+      const bytes = Math.min(piece, end - at);
+      let data: Buffer | null = null;
+      try {
+        ({ data } = await readVerified(others, at, bytes));
+      } catch (error) {
+        if (!(error instanceof MemberError) || error.code === 'LINK_CLOSED') throw error;
+        // From here on block by block, so that one that is lost does not keep the others.
+        if (bytes > BLOCK_BYTES) {
+          piece = BLOCK_BYTES;
+          continue;
+        }
+        lost++;
+      }
+      if (!member.inSync || member.incarnation !== incarnation) {
+        throw new MemberError(GONE, member.address);
+      }
+      if (data !== null) stream.sendTo(member, at, bytes, data);
+      at += bytes;
+    }
+    return lost;
   }
 }
+
+interface Run {
+  readonly first: number;
+  readonly blocks: number;
+}
+
+const badRuns = (bitmap: Uint8Array, lengthBytes: number): Run[] => {
+  const runs: { first: number; blocks: number }[] = [];
+  const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
+  for (let block = 0; block < blocks; block++) {
+    if (((bitmap[block >>> 3] ?? 0) & (1 << (block & 7))) === 0) continue;
+    const last = runs.at(-1);
+    if (last !== undefined && last.first + last.blocks === block) last.blocks++;
+    else runs.push({ first: block, blocks: 1 });
+  }
+  return runs;
+};
 
 /** Asked anew after an await. */
 const isInSync = (member: Member): boolean => member.inSync;

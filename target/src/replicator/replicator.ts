@@ -8,6 +8,7 @@ import { DocumentError } from './documents.ts';
 import type { Environment } from './environment.ts';
 import { Flushes } from './flushes.ts';
 import type { RequestFailure } from './link.ts';
+import type { Member } from './member.ts';
 import {
   FlushOperation,
   notReady,
@@ -18,6 +19,7 @@ import {
 } from './operations.ts';
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Readers } from './readers.ts';
+import { Repairs } from './repair.ts';
 import type { SlabPool } from '@openebs/replica/runtime';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
@@ -36,7 +38,7 @@ export interface ReplicatorOptions {
   readonly graceMs?: number;
 }
 
-type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
+type Change = 'size' | 'ready' | 'not-ready' | 'fenced';
 
 const DEFAULT_HOLD_MS = 30_000;
 const DEFAULT_GRACE_MS = 5_000;
@@ -54,6 +56,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly locks = new RangeLocks();
   readonly stream: Stream;
   readonly assembly: Assembly;
+  readonly repairs: Repairs;
   readonly #environment: Environment;
   readonly #statistics: VolumeStatistics;
   readonly #readers: Readers;
@@ -113,7 +116,9 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       this,
       this.#documents,
     );
-    this.#readers = new Readers(resync, () => this.assembly.readers);
+    const readers = (): readonly Member[] => this.assembly.readers;
+    this.repairs = new Repairs(resync, readers);
+    this.#readers = new Readers(resync, readers, this.repairs);
     this.#flushes = new Flushes(this.stream, () => this.assembly.required);
   }
 
@@ -308,10 +313,6 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       }
     }
     for (const flush of this.#flushes.takeAll()) this.#hold(flush, this.#parked);
-  }
-
-  reverted(): void {
-    this.#notify('content');
   }
 
   full(message: string): void {

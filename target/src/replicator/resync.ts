@@ -164,7 +164,7 @@ export const bringExtent = async (
   const { stream, locks, sizeBytes } = context;
   const offsetBytes = extent * EXTENT_BYTES;
   const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
-  const lock = await lockRange(locks, offsetBytes, lengthBytes);
+  const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
   try {
     const live = sources().filter((source) => source.inSync);
     const first = live[0];
@@ -178,20 +178,21 @@ export const bringExtent = async (
 
 export const lockRange = (
   locks: RangeLocks,
-  offsetBytes: number,
-  lengthBytes: number,
+  range: {
+    readonly offsetBytes: number;
+    readonly lengthBytes: number;
+    readonly mode: 'shared' | 'exclusive';
+  },
 ): Promise<CallerLock> =>
   new Promise((resolve) => {
-    const lock = new CallerLock({ offsetBytes, lengthBytes, mode: 'exclusive' }, () =>
-      resolve(lock),
-    );
+    const lock = new CallerLock(range, () => resolve(lock));
     if (locks.acquire(lock)) resolve(lock);
   });
 
-const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
+export const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
   read.operations + write.operations + unmap.operations;
 
-const pause = (environment: Environment, delayMs: number): Promise<void> =>
+export const pause = (environment: Environment, delayMs: number): Promise<void> =>
   delayMs <= 0
     ? Promise.resolve()
     : new Promise((resolve) => {

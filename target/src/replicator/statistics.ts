@@ -16,6 +16,10 @@ export interface VolumeStatistics {
   /** Blocks that did not match their checksum on one replica and were read from another. */
   checksumErrors: number;
   repairedBlocks: number;
+  /** Blocks in which in-sync replicas differed although each copy passed its checksums. */
+  divergentBlocks: number;
+  /** In words: what was wrong with a copy last. */
+  lastProblem: string | null;
   resyncedBytes: number;
 }
 
@@ -35,6 +39,8 @@ export const createStatistics = (
     flush: of('flush'),
     checksumErrors: 0,
     repairedBlocks: 0,
+    divergentBlocks: 0,
+    lastProblem: null,
     resyncedBytes: 0,
   };
 };

@@ -1,0 +1,87 @@
+import { BLOCK_BYTES } from '@openebs/replica/protocol';
+import type { ReadRequest } from './link.ts';
+import { type Member, MemberError } from './member.ts';
+
+/** Bytes that passed their checksums. */
+export interface VerifiedRead {
+  readonly data: Buffer;
+  /** Null: no copy was whole, so the blocks are of several. */
+  readonly from: Member | null;
+}
+
+/**
+ * From the first source whose copy of the range passes its checksums; where there is none, block by
+ * block, so that copies with different bad blocks make a good one together. Rejects with the
+ * MemberError of the first block that nobody has.
+ */
+export const readVerified = async (
+  sources: readonly Member[],
+  offsetBytes: number,
+  lengthBytes: number,
+): Promise<VerifiedRead> => {
+  try {
+    return await readWhole(sources, offsetBytes, lengthBytes);
+  } catch (error) {
+    if (!(error instanceof MemberError) || sources.length < 2 || lengthBytes <= BLOCK_BYTES) {
+      throw error;
+    }
+  }
+  const data = Buffer.allocUnsafe(lengthBytes);
+  for (const { at, bytes } of blocksOf(offsetBytes, lengthBytes)) {
+    const block = await readWhole(sources, at, bytes);
+    data.set(block.data, at - offsetBytes);
+  }
+  return { data, from: null };
+};
+
+/** The range cut at multiples of the block size. */
+export const blocksOf = function* (
+  offsetBytes: number,
+  lengthBytes: number,
+): Generator<{ readonly at: number; readonly bytes: number }> {
+  const end = offsetBytes + lengthBytes;
+  for (let at = offsetBytes; at < end;) {
+    const bytes = Math.min(BLOCK_BYTES - (at % BLOCK_BYTES), end - at);
+    yield { at, bytes };
+    at += bytes;
+  }
+};
+
+const readWhole = async (
+  sources: readonly Member[],
+  offsetBytes: number,
+  lengthBytes: number,
+): Promise<VerifiedRead> => {
+  let last: Error = new RangeError('no source');
+  for (const from of sources) {
+    try {
+      return { data: await readFrom(from, offsetBytes, lengthBytes), from };
+    } catch (error) {
+      if (!(error instanceof MemberError)) throw error;
+      last = error;
+    }
+  }
+  throw last;
+};
+
+const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Promise<Buffer> => {
+  if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
+  return new Promise((resolve, reject) => {
+    const request: ReadRequest = {
+      offsetBytes,
+      lengthBytes,
+      readDone: (data) => {
+        member.readEnded();
+        resolve(data);
+      },
+      readFailed: (failure) => {
+        member.readEnded();
+        reject(new MemberError(failure, member.address));
+      },
+    };
+    member.read(request);
+    if (member.streaming) member.link.endTurn();
+  });
+};
+
+export const GONE = { code: 'LINK_CLOSED', message: 'the replica is offline', offsetBytes: null };
