@@ -14,6 +14,7 @@ const PROBLEMS = {
   'operation-not-found': { status: 404, exitCode: 3, title: 'There is no such operation' },
   'volume-exists': { status: 409, exitCode: 4, title: 'The volume exists already' },
   'volume-deleting': { status: 409, exitCode: 4, title: 'The volume is being deleted' },
+  'volume-not-ready': { status: 409, exitCode: 4, title: 'The volume does not serve now' },
   'volume-in-use': { status: 409, exitCode: 4, title: 'Initiators use the volume' },
   'record-damaged': { status: 409, exitCode: 4, title: 'The record of the volume is damaged' },
   'idempotency-conflict': { status: 422, exitCode: 4, title: 'The key belongs to another request' },

@@ -3,7 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import type {
   DaemonMetrics,
+  IntegrityView,
   Orchestrator,
+  ScrubView,
   VolumeSpec,
   VolumeView,
 } from '../orchestrator/orchestrator.ts';
@@ -15,6 +17,26 @@ import { EventLog } from './event-log.ts';
 import { Operations } from './operations.ts';
 
 const process_ = { status: 'running', failures: 0, lastFailure: null } as const;
+
+const SCRUB: ScrubView = {
+  state: 'idle',
+  percent: 0,
+  bytesPerSecond: 0,
+  etaSeconds: null,
+  startedAt: null,
+  badBlocks: 0,
+  divergentBlocks: 0,
+  lastCompletedAt: null,
+  nextAt: '2026-01-08T00:00:00.000Z',
+};
+const INTEGRITY: IntegrityView = {
+  checksumErrors: 2,
+  repairedBlocks: 0,
+  divergentBlocks: 0,
+  lostBlocks: 0,
+  lastProblem: null,
+  scrub: SCRUB,
+};
 
 /** Volumes without processes: every one serves at once. The real orchestrator is in test/local. */
 class Shelf implements Orchestrator {
@@ -33,7 +55,7 @@ class Shelf implements Orchestrator {
       node: 'host',
       portal: '127.0.0.1:1',
       target: process_,
-      targetStatus: { state: 'healthy', reason: null, replicas: [], sessions: [] },
+      targetStatus: { state: 'healthy', reason: null, replicas: [], sessions: [], integrity: null },
       members: record.members.map((member) => ({
         member,
         facts: process_,
@@ -63,6 +85,15 @@ class Shelf implements Orchestrator {
   deleteVolume(name: string): Promise<{ gone: Promise<void> }> {
     this.views.delete(name);
     return Promise.resolve({ gone: Promise.resolve() });
+  }
+  scrubVolume(name: string): Promise<ScrubView> {
+    const view = this.views.get(name);
+    if (view === undefined) {
+      return Promise.reject(new Problem('volume-not-found', `there is no volume ${name}`));
+    }
+    const scrub = { ...SCRUB, lastCompletedAt: '2026-01-02T00:00:00.000Z', badBlocks: 2 };
+    this.views.set(name, { ...view, integrity: { ...INTEGRITY, repairedBlocks: 2, scrub } });
+    return Promise.resolve(SCRUB);
   }
   nodes(): Promise<readonly []> {
     return Promise.resolve([]);
@@ -277,12 +308,31 @@ describe('API server', () => {
     expect(forced.status).to.equal(202);
   });
 
+  it('scrubs a volume, follows it to its end and says what was found', async () => {
+    const missing = await call('POST', '/v1/volumes/db/scrub');
+    expect([missing.status, missing.body['code']]).to.deep.equal([404, 'volume-not-found']);
+    const spec = { name: 'db', sizeBytes: 1024 ** 2, replicas: 1 };
+    await shelf.createVolume(spec, { idempotencyKey: null });
+    const begun = await call('POST', '/v1/volumes/db/scrub');
+    expect([begun.status, begun.body['kind']]).to.deep.equal([202, 'volume-scrub']);
+    let { body } = begun;
+    const path = `/v1/operations/${String(body['id'])}`;
+    while (body['status'] === 'running') {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      ({ body } = await call('GET', path));
+    }
+    expect(body['message']).to.equal('volume db was not sound; bad blocks: 2; all are repaired');
+    const view = await call('GET', '/v1/volumes/db');
+    expect(view.body['integrity']).to.deep.include({ repairedBlocks: 2, lostBlocks: 0 });
+  });
+
   it('describes itself in OpenAPI 3.1 with every route and no dangling reference', async () => {
     const { body } = await call('GET', '/openapi.json');
     expect(body['openapi']).to.equal('3.1.0');
     expect(body['paths']).to.include.keys(
       '/v1/volumes',
       '/v1/volumes/{name}',
+      '/v1/volumes/{name}/scrub',
       '/v1/operations/{id}',
     );
     const { schemas } = body['components'] as { schemas: object };

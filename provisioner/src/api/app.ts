@@ -11,6 +11,7 @@ import { eventRoutes } from './event-routes.ts';
 import { operationRoutes } from './operation-routes.ts';
 import type { Operations } from './operations.ts';
 import { sharedSchemas } from './schemas.ts';
+import { scrubRoutes } from './scrub-routes.ts';
 import { systemRoutes } from './system-routes.ts';
 import { roleOf, type Tokens } from './tokens.ts';
 import { volumeRoutes } from './volume-routes.ts';
@@ -60,6 +61,7 @@ export async function buildApp(
   await describeApi(app);
   requireTokens(app, context.tokens);
   volumeRoutes(app, context);
+  scrubRoutes(app, context);
   operationRoutes(app, context);
   eventRoutes(app, context);
   systemRoutes(app, context);

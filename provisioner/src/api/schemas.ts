@@ -61,6 +61,39 @@ export const replicaSchema = {
   },
 } as const;
 
+const nullableNumber = { type: ['number', 'null'] } as const;
+
+const scrubSchema = {
+  type: ['object', 'null'],
+  description: 'How far the scrub is, and what it or the last one found.',
+  required: ['state', 'percent', 'badBlocks', 'divergentBlocks', 'lastCompletedAt', 'nextAt'],
+  properties: {
+    state: { type: 'string', enum: ['idle', 'running', 'waiting'] },
+    percent: { type: 'number' },
+    bytesPerSecond: { type: 'number' },
+    etaSeconds: nullableNumber,
+    startedAt: nullableText,
+    badBlocks: count,
+    divergentBlocks: count,
+    lastCompletedAt: nullableText,
+    nextAt: nullableText,
+  },
+} as const;
+
+const integritySchema = {
+  type: ['object', 'null'],
+  description: 'Counts are since the target was started.',
+  required: ['checksumErrors', 'repairedBlocks', 'divergentBlocks', 'lostBlocks', 'scrub'],
+  properties: {
+    checksumErrors: { ...count, description: 'copies of blocks without their checksum' },
+    repairedBlocks: count,
+    divergentBlocks: { ...count, description: 'replicas differed, each with its checksum' },
+    lostBlocks: { ...count, description: 'blocks of which no replica has a good copy' },
+    lastProblem: nullableText,
+    scrub: scrubSchema,
+  },
+} as const;
+
 export const volumeSchema = {
   $id: 'Volume',
   type: 'object',
@@ -94,6 +127,7 @@ export const volumeSchema = {
         properties: { initiator: text, address: nullableText },
       },
     },
+    integrity: integritySchema,
     createdAt: date,
     generation: { ...count, description: 'counts changes of what was asked for; the ETag' },
   },
@@ -113,7 +147,7 @@ export const operationSchema = {
   required: ['id', 'kind', 'volume', 'status', 'percent', 'message', 'createdAt'],
   properties: {
     id: { type: 'string', format: 'uuid' },
-    kind: { type: 'string', enum: ['volume-create', 'volume-delete'] },
+    kind: { type: 'string', enum: ['volume-create', 'volume-delete', 'volume-scrub'] },
     volume: text,
     status: { type: 'string', enum: ['running', 'succeeded', 'failed'] },
     percent: { type: 'number', minimum: 0, maximum: 100 },

@@ -86,6 +86,10 @@ export class ApiClient {
     return this.#call('DELETE', `${volumePath(name)}${options.force ? '?force=true' : ''}`);
   }
 
+  scrubVolume(name: string): Promise<Operation> {
+    return this.#call('POST', `${volumePath(name)}/scrub`);
+  }
+
   /** Follows long work to its end; throws what it failed with. */
   async finish(begun: Operation, onProgress: (operation: Operation) => void): Promise<Operation> {
     let operation = begun;

@@ -3,6 +3,7 @@ import { DEFAULT_REPLICAS, MAX_REPLICAS } from '../limits.ts';
 import { parseSize } from '../size.ts';
 import { VERSION } from '../version.ts';
 import { completion, SHELLS } from './commands/completion.ts';
+import { scrubVolume } from './commands/scrub.ts';
 import { status } from './commands/status.ts';
 import {
   connectVolume,
@@ -115,6 +116,14 @@ function addVolumeCommands(
     .description('the exact commands for open-iscsi, libiscsi and QEMU')
     .argument('<name>')
     .action((name: string) => finish(connectVolume(context(), name)));
+  volume
+    .command('scrub')
+    .description('verify every block of all its replicas, and repair what is bad')
+    .argument('<name>')
+    .option('--watch', 'wait until it is done; exit code 6 when blocks are lost', false)
+    .action((name: string, options: { watch: boolean }) =>
+      finish(scrubVolume(context(), name, options)),
+    );
   volume
     .command('delete')
     .description('delete a volume with all its data')

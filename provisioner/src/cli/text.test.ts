@@ -36,6 +36,7 @@ const volume: VolumeView = {
   inSyncCount: 3,
   replicas: [replica, { ...replica, index: 2 }, { ...replica, index: 3 }],
   sessions: [],
+  integrity: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   generation: 1,
 };
@@ -101,6 +102,31 @@ describe('what people read', () => {
     expect(text.split('\n').length).to.be.at.most(30);
     expect(text).to.include('port 5656 is busy').and.to.include('and 22 more');
     expect(text).to.not.include('dashboard');
+  });
+
+  it('says within 80 columns whether what is stored is what was written', () => {
+    const scrub = {
+      state: 'idle',
+      percent: 0,
+      bytesPerSecond: 0,
+      etaSeconds: null,
+      startedAt: null,
+      badBlocks: 0,
+      divergentBlocks: 0,
+      lastCompletedAt: '2026-01-01T00:00:00.000Z',
+      nextAt: '2026-01-08T00:00:00.000Z',
+    } as const;
+    const sound = { checksumErrors: 0, repairedBlocks: 0, divergentBlocks: 0, lostBlocks: 0 };
+    const integrity = { ...sound, lastProblem: null, scrub };
+    const clean = volumeText({ ...volume, integrity }, plain);
+    expect(clean).to.match(/Integrity +: scrubbed 2026-01-01T00:00:00.000Z/);
+    const lastProblem = 'replica-2: the block at byte 4096 does not have its checksum';
+    const bad = { ...integrity, checksumErrors: 3, repairedBlocks: 2, lostBlocks: 1, lastProblem };
+    const text = volumeText({ ...volume, integrity: bad }, plain);
+    expect(widest(text)).to.be.at.most(80);
+    expect(text.replace(/\s+/g, ' ')).to.include('1 blocks are LOST').and.to.include(lastProblem);
+    const running = { ...integrity, scrub: { ...scrub, state: 'running', percent: 40 } as const };
+    expect(volumeText({ ...volume, integrity: running }, plain)).to.include('scrub runs, 40%');
   });
 
   it('gives each finding with its fix on a line of its own', () => {

@@ -34,6 +34,32 @@ export interface ReplicaView {
   readonly resync: ResyncView | null;
 }
 
+/** How far the scrub of a volume is, and what it or the last one found. */
+export interface ScrubView {
+  readonly state: 'idle' | 'running' | 'waiting';
+  readonly percent: number;
+  readonly bytesPerSecond: number;
+  readonly etaSeconds: number | null;
+  readonly startedAt: string | null;
+  readonly badBlocks: number;
+  readonly divergentBlocks: number;
+  readonly lastCompletedAt: string | null;
+  readonly nextAt: string | null;
+}
+
+/** Whether what is stored is what was written. Counts are since the target was started. */
+export interface IntegrityView {
+  /** Copies of blocks that did not have their checksum. */
+  readonly checksumErrors: number;
+  readonly repairedBlocks: number;
+  /** Replicas differed although each copy had its checksum. */
+  readonly divergentBlocks: number;
+  /** Blocks of which no replica has a good copy, as far as is known. */
+  readonly lostBlocks: number;
+  readonly lastProblem: string | null;
+  readonly scrub: ScrubView | null;
+}
+
 export interface SessionView {
   readonly initiator: string;
   readonly address: string | null;
@@ -57,6 +83,8 @@ export interface VolumeView {
   readonly inSyncCount: number;
   readonly replicas: readonly ReplicaView[];
   readonly sessions: readonly SessionView[];
+  /** Null while the target does not answer. */
+  readonly integrity: IntegrityView | null;
   readonly createdAt: string;
   /** Counts changes of what was asked for; the entity tag. */
   readonly generation: number;
@@ -87,7 +115,13 @@ export interface DamagedVolume {
 }
 
 export type VolumeEventKind =
-  'created' | 'status' | 'process-started' | 'process-ended' | 'portal-moved' | 'deleted';
+  | 'created'
+  | 'integrity'
+  | 'status'
+  | 'process-started'
+  | 'process-ended'
+  | 'portal-moved'
+  | 'deleted';
 
 export interface VolumeEvent {
   readonly kind: VolumeEventKind;
@@ -123,6 +157,11 @@ export interface Orchestrator {
    * a restart.
    */
   deleteVolume(name: string): Promise<{ readonly gone: Promise<void> }>;
+  /**
+   * Asks for a scrub; gives what was known of the last one. Throws Problem volume-not-found,
+   * volume-not-ready.
+   */
+  scrubVolume(name: string): Promise<ScrubView>;
   nodes(): Promise<readonly NodeView[]>;
   pools(): Promise<readonly PoolView[]>;
   /** Prometheus text of each daemon. */

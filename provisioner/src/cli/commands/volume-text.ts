@@ -1,4 +1,9 @@
-import type { DamagedVolume, ReplicaView, VolumeView } from '../../orchestrator/orchestrator.ts';
+import type {
+  DamagedVolume,
+  IntegrityView,
+  ReplicaView,
+  VolumeView,
+} from '../../orchestrator/orchestrator.ts';
 import { formatSize } from '../../size.ts';
 import { capacityOf, fields, paintStatus, table } from '../output.ts';
 import { wrap } from '../../wrap.ts';
@@ -53,18 +58,12 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     ['Portal', volume.portal],
     ['Size', `${volume.sizeText} (${volume.size} bytes)`],
     ['Status', paintStatus(volume.status, color)],
-    ...(volume.reason === null
-      ? []
-      : [
-          [
-            'Reason',
-            wrap(volume.reason, { width: WIDTH - 20, indent: ' '.repeat(20) }).trimStart(),
-          ] as const,
-        ]),
+    ...(volume.reason === null ? [] : [['Reason', hanging(volume.reason)] as const]),
     ['Controller Status', paintStatus(volume.controller.status, color)],
     ['Controller Node', volume.controller.node],
     ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],
     ['Sessions', sessionsText(volume)],
+    ['Integrity', hanging(integrityText(volume))],
     ...(options.wide
       ? ([
           ['Id', volume.id],
@@ -98,6 +97,38 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     );
   const tail = errors.length === 0 ? '' : `\nLast errors:\n${errors.join('\n')}\n`;
   return `${head}\n${table(header, rows)}${tail}`;
+}
+
+/** Under the label, behind the colon. */
+function hanging(text: string): string {
+  return wrap(text, { width: WIDTH - 20, indent: ' '.repeat(20) }).trimStart();
+}
+
+/** Whether what is stored is what was written, and when all of it was last read. */
+function integrityText({ integrity }: VolumeView): string {
+  if (integrity === null) return 'unknown';
+  const { checksumErrors, repairedBlocks, divergentBlocks, lostBlocks, lastProblem } = integrity;
+  const found = [
+    ...(lostBlocks > 0 ? [`${lostBlocks} blocks are LOST: no replica has a good copy`] : []),
+    ...(divergentBlocks > 0 ? [`replicas differed in ${divergentBlocks} blocks`] : []),
+    ...(checksumErrors > 0
+      ? [`${checksumErrors} bad blocks found, ${repairedBlocks} repaired`]
+      : []),
+  ];
+  const problem = found.length > 0 && lastProblem !== null ? [`last: ${lastProblem}`] : [];
+  return [...found, ...problem, scrubText(integrity)].join('; ');
+}
+
+function scrubText({ scrub }: IntegrityView): string {
+  if (scrub === null) return 'never scrubbed';
+  if (scrub.state === 'running') {
+    const eta = scrub.etaSeconds === null ? '' : `, ${scrub.etaSeconds} s left`;
+    return `scrub runs, ${scrub.percent}%${eta}`;
+  }
+  if (scrub.state === 'waiting') return `scrub waits at ${scrub.percent}%`;
+  const last =
+    scrub.lastCompletedAt === null ? 'not scrubbed yet' : `scrubbed ${scrub.lastCompletedAt}`;
+  return scrub.nextAt === null ? last : `${last}, next ${scrub.nextAt}`;
 }
 
 /** The original's words: RW holds everything, WO takes writes while it is rebuilt. */

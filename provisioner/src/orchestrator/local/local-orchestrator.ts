@@ -12,6 +12,7 @@ import type {
   NodeView,
   Orchestrator,
   PoolView,
+  ScrubView,
   VolumeEvent,
   VolumeSpec,
   VolumeView,
@@ -131,6 +132,21 @@ export class LocalOrchestrator implements Orchestrator {
       throw fileProblem(error, this.#options.dataDirectory) ?? error;
     }
     return { gone: this.#deletions.get(name) ?? this.#finishDeletion(runner) };
+  }
+
+  async scrubVolume(name: string): Promise<ScrubView> {
+    await this.volume(name);
+    const runner = this.#runners.get(name);
+    if (runner === undefined) {
+      throw new Problem('volume-not-found', `there is no volume ${name}`, {
+        next: 'mayactl volume list',
+      });
+    }
+    const scrub = await runner.scrub();
+    if (scrub !== null) return scrub;
+    throw new Problem('volume-not-ready', `the target of volume ${name} takes no orders now`, {
+      next: `see why: mayactl volume info ${name}`,
+    });
   }
 
   nodes(): Promise<readonly NodeView[]> {

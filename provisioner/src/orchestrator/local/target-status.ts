@@ -1,4 +1,5 @@
-import type { ResyncView, SessionView } from '../orchestrator.ts';
+import type { IntegrityView, ResyncView, SessionView } from '../orchestrator.ts';
+import { integrityOf } from './volume-integrity.ts';
 
 /**
  * What the orchestrator reads of a target's GET /v1/status; the rest is the target's own affair.
@@ -8,6 +9,7 @@ export interface TargetStatus {
   readonly reason: string | null;
   readonly replicas: readonly TargetReplica[];
   readonly sessions: readonly SessionView[];
+  readonly integrity: IntegrityView | null;
 }
 
 export interface TargetReplica {
@@ -44,6 +46,7 @@ export function parseTargetStatus(body: string): TargetStatus | null {
       initiator: textOf(session['initiator']) ?? 'unknown',
       address: textOf(session['address']) ?? textOf(session['remote']),
     })),
+    integrity: integrityOf(value['integrity']),
   };
 }
 

@@ -10,9 +10,15 @@ import {
   REPLICA_STOP_MS,
   TARGET_STOP_MS,
 } from '../../limits.ts';
-import type { DaemonMetrics, VolumeEvent, VolumeView } from '../orchestrator.ts';
+import type {
+  DaemonMetrics,
+  IntegrityView,
+  ScrubView,
+  VolumeEvent,
+  VolumeView,
+} from '../orchestrator.ts';
 import { syncDirectory } from './atomic-file.ts';
-import { controlGet } from './control-client.ts';
+import { controlGet, controlSend } from './control-client.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
 import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
@@ -22,8 +28,10 @@ import {
   type MemberRecord,
   type VolumeRecord,
 } from './record.ts';
+import { damageText, parseReplicaDamage, type ReplicaDamage } from './replica-damage.ts';
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
+import { integrityEvents, scrubOf } from './volume-integrity.ts';
 import { memberName, viewOf } from './volume-view.ts';
 
 /** Where a volume's things are. */
@@ -71,6 +79,8 @@ export class VolumeRunner {
   #portalPort: number;
   #targetStatus: TargetStatus | null = null;
   #told = '';
+  #integrity: IntegrityView | null = null;
+  readonly #damage = new Map<string, ReplicaDamage>();
   #isDeleting = false;
   #stopping = false;
   #observer: NodeJS.Timeout | undefined;
@@ -179,8 +189,19 @@ export class VolumeRunner {
       this.#targetStatus = null;
     }
     const view = this.view();
-    if (!this.#stopping) this.#tell(view);
+    if (!this.#stopping) {
+      this.#tell(view);
+      this.#tellIntegrity(view.integrity);
+    }
     return view;
+  }
+
+  /** Null while the target does not take the order. */
+  async scrub(): Promise<ScrubView | null> {
+    const target = this.#target;
+    if (target?.status !== 'running') return null;
+    const answer = await controlSend(target.controlSocket, 'POST', '/v1/scrub').catch(() => null);
+    return answer?.status === 200 ? scrubOf(JSON.parse(answer.body)) : null;
   }
 
   /** Prometheus text of every daemon that answers. */
@@ -219,6 +240,29 @@ export class VolumeRunner {
     });
   }
 
+  #tellIntegrity(integrity: IntegrityView | null): void {
+    for (const event of integrityEvents(this.#integrity, integrity)) this.#emit(event);
+    this.#integrity = integrity ?? this.#integrity;
+  }
+
+  /** A replica survives damage of its own files; its target does not know of it. */
+  async #askReplicas(): Promise<void> {
+    await Promise.all(
+      this.#members.map(async ({ member, process }) => {
+        if (process.status !== 'running') return;
+        const name = memberName(member);
+        const answer = await controlGet(process.controlSocket, '/v1/status').catch(() => null);
+        const damage = answer?.status === 200 ? parseReplicaDamage(answer.body) : null;
+        if (damage === null || this.#stopping) return;
+        const text = damageText(this.#damage.get(name) ?? null, damage);
+        this.#damage.set(name, damage);
+        if (text !== null) {
+          this.#emit({ kind: 'integrity', severity: 'warning', message: `${name}: ${text}` });
+        }
+      }),
+    );
+  }
+
   #tellKilled(what: string): void {
     this.#emit({
       kind: 'process-ended',
@@ -229,7 +273,7 @@ export class VolumeRunner {
 
   #observeLater(delayMs: number): void {
     this.#observer = setTimeout(() => {
-      void this.observe().then((view) => {
+      void Promise.all([this.observe(), this.#askReplicas()]).then(([view]) => {
         if (this.#stopping) return;
         this.#observeLater(view.status === 'healthy' ? OBSERVE_PERIOD_MS : OBSERVE_PERIOD_MS / 10);
       });

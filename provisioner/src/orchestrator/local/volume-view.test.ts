@@ -40,6 +40,7 @@ function statusOf(
     state,
     reason: null,
     sessions: [],
+    integrity: null,
     replicas: modes.map((mode, i) => ({
       id: record.members[i]?.id ?? null,
       address: null,
@@ -100,6 +101,7 @@ describe('what is told of a volume', () => {
       state: 'healthy',
       reason: null,
       sessions: [],
+      integrity: null,
       replicas: two.members.map(({ id }) => ({
         id,
         address: null,
@@ -136,6 +138,7 @@ describe("a target's status", () => {
         },
       ],
       sessions: [{ initiator: 'unknown', address: null }],
+      integrity: null,
     });
   });
 });

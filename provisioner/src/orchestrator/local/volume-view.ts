@@ -1,6 +1,6 @@
 import { FAILURES_BEFORE_REASON } from '../../limits.ts';
 import { formatSize } from '../../size.ts';
-import type { ReplicaView, VolumeStatus, VolumeView } from '../orchestrator.ts';
+import type { IntegrityView, ReplicaView, VolumeStatus, VolumeView } from '../orchestrator.ts';
 import type { MemberRecord, VolumeRecord } from './record.ts';
 import type { TargetStatus } from './target-status.ts';
 
@@ -67,6 +67,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     inSyncCount: copies.filter(({ mode }) => mode === 'in-sync').length,
     replicas,
     sessions: targetStatus?.sessions ?? [],
+    integrity: integrityView(facts),
     createdAt: record.createdAt,
     generation: record.generation,
   };
@@ -115,9 +116,19 @@ function statusOf(
   }
 }
 
+function integrityView(facts: VolumeFacts): IntegrityView | null {
+  const integrity = facts.targetStatus?.integrity ?? null;
+  if (integrity === null) return null;
+  return { ...integrity, lastProblem: named(integrity.lastProblem, facts) };
+}
+
+function namedReason(facts: VolumeFacts): string | null {
+  return named(facts.targetStatus?.reason ?? null, facts);
+}
+
 /** The target knows its replicas by address, people by name. */
-function namedReason({ targetStatus, members }: VolumeFacts): string | null {
-  let text = targetStatus?.reason ?? null;
+function named(words: string | null, { members }: VolumeFacts): string | null {
+  let text = words;
   for (const { member, address } of members) {
     text = text?.replaceAll(address, memberName(member)) ?? null;
   }
