@@ -23,7 +23,6 @@ import type { Volume } from './volume.ts';
 const EXIT_CANNOT_START = 1;
 const EXIT_FENCED = 4;
 const LOGOUT_GRACE_MS = 3_000;
-const POOL_BYTES = 256 * 1024;
 
 const { version } = JSON.parse(
   fs.readFileSync(path.join(import.meta.dirname, '..', 'package.json'), 'utf8'),
@@ -102,8 +101,6 @@ const formatPortal = ({ host, port }: ListenPortal): string =>
   formatAddress({ kind: 'tcp', host, port });
 
 const run = async (options: TargetOptions): Promise<void> => {
-  // Reads get their buffers from pools of this size: one allocation for many commands.
-  Buffer.poolSize = POOL_BYTES;
   const logger = createLogger({ name: 'target', level: options.logLevel });
   const { registry, statistics } = createTargetMetrics(options.volume);
   const pool = new SlabPool(LIMITS.pooledBytes);

@@ -2,7 +2,7 @@
  * A Volume in this process's memory: what unit tests and the SCSI conformance suite run against.
  */
 import { strict as assert } from 'node:assert';
-import { VolumeError, type RangeLock, type Volume, type VolumeIo } from './volume.ts';
+import { VolumeError, type Loan, type RangeLock, type Volume, type VolumeIo } from './volume.ts';
 
 const SECTOR_BYTES = 512;
 const BLOCK_BYTES = 4096;
@@ -27,6 +27,28 @@ function covers(lock: Range, io: Range): boolean {
   );
 }
 
+/** Memory that is overwritten when it was given back: who still looks at it then reads nonsense. */
+export class PoisonedLoan implements Loan {
+  readonly bytes: Uint8Array;
+  #holders = 1;
+  readonly release: () => void;
+
+  constructor(bytes: Uint8Array, ended = (): void => undefined) {
+    this.bytes = bytes;
+    this.release = () => {
+      assert(this.#holders > 0, 'a loan is released once by each holder');
+      if (--this.#holders > 0) return;
+      bytes.fill(0xdd);
+      ended();
+    };
+  }
+
+  hold(): void {
+    assert(this.#holders > 0, 'what was given back cannot be held');
+    this.#holders++;
+  }
+}
+
 export class MemoryVolume implements Volume {
   readonly volumeId: string;
   ready = true;
@@ -34,6 +56,8 @@ export class MemoryVolume implements Volume {
   deferred = false;
   /** How often the volume was flushed. */
   flushes = 0;
+  /** Reads whose memory has not been given back. */
+  lent = 0;
   readonly #pending: (() => void)[] = [];
   /**
    * First come, first served: a claim waits for every older one that it overlaps, unless both are
@@ -181,11 +205,21 @@ export class MemoryVolume implements Volume {
     io.done(fault);
   }
 
+  #lend(io: VolumeIo): void {
+    const end = io.offsetBytes + io.lengthBytes;
+    const loan = new PoisonedLoan(this.#data.slice(io.offsetBytes, end), () => {
+      this.lent--;
+    });
+    this.lent++;
+    io.chunks = [loan.bytes];
+    io.loan = loan;
+  }
+
   #apply(io: VolumeIo, payload: Uint8Array | null): void {
     const end = io.offsetBytes + io.lengthBytes;
     switch (io.kind) {
       case 'read':
-        io.chunks = [this.#data.slice(io.offsetBytes, end)];
+        this.#lend(io);
         return;
       case 'write': {
         assert(

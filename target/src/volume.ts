@@ -37,6 +37,16 @@ export interface RangeLock {
 }
 
 /**
+ * Memory that is lent together with the duty to give it back: whoever has it calls release() once,
+ * when nobody looks at it any more. It may be written over from then on. hold() lends it once more.
+ */
+export interface Loan {
+  hold(): void;
+  /** Bound: it can be handed on as a callback. */
+  readonly release: () => void;
+}
+
+/**
  * One operation on the volume; the SCSI layer makes one object per command and hands it over, so
  * that the hot path needs no closure and no promise. Offsets and lengths are multiples of 512 and
  * inside the volume (asserted).
@@ -51,6 +61,11 @@ export interface VolumeIo {
    * done(null).
    */
   chunks: readonly Uint8Array[];
+  /**
+   * read: the memory behind `chunks`, set with them; from done(null) on it is the submitter's to
+   * release. Null where the chunks belong to the submitter, or never change.
+   */
+  loan: Loan | null;
   /**
    * Held by the caller over the range (COMPARE AND WRITE and the like); null: the volume takes and
    * releases one itself.

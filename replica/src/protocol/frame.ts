@@ -3,7 +3,7 @@ import type { Epoch, Seq, Session } from './types.ts';
 import { epoch, seq, session } from './types.ts';
 import { bytesToUuid, uuidToBytes } from './uuid.ts';
 
-const NOTHING = new Uint8Array(0);
+const NOTHING = Buffer.alloc(0);
 
 /** A volume id as four words, so that each frame's can be compared without making a string. */
 export class VolumeKey {
@@ -42,7 +42,7 @@ export class Frame {
   lengthBytes = 0;
   requestId = 0;
   table: Uint8Array = NOTHING;
-  payload: Uint8Array = NOTHING;
+  payload: Buffer = NOTHING;
   /** The payload as the list that stores and checksums take: always this one slice. */
   readonly chunks: [Uint8Array] = [NOTHING];
 

@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import net from 'node:net';
 import { once } from 'node:events';
 import { Receiver } from './receiver.ts';
+import type { Slab } from './slab-pool.ts';
+import { SlabPool } from './slab-pool.ts';
 
 /** Frames for these tests: u32 length, then that many bytes. */
 const collect = (into: Buffer[], receiver: () => Receiver) => {
@@ -134,6 +136,65 @@ describe('Receiver', () => {
         },
       ),
       { numRuns: 50 },
+    );
+  });
+
+  it('writes over no slab that somebody holds, and shows every frame all the same', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 150_000 }), { minLength: 1, maxLength: 40 }),
+        fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 8 }),
+        // For each frame: how many later frames come before it is released; 0: it is not held.
+        fc.array(fc.nat(9), { minLength: 1, maxLength: 7 }),
+        (lengths, cuts, patience) => {
+          const pool = new SlabPool(2 ** 22);
+          const held: { until: number; bytes: Buffer; fill: number; slab: Slab }[] = [];
+          let seen = 0;
+          const intact = (): void => {
+            for (const { bytes, fill } of held) {
+              expect(bytes.every((byte) => byte === fill)).to.equal(true);
+            }
+          };
+          const receiver: Receiver = new Receiver((buffer, start, end) => {
+            let at = start;
+            while (end - at >= 4) {
+              const length = buffer.readUInt32LE(at);
+              if (end - at < 4 + length) {
+                receiver.reserve(4 + length);
+                break;
+              }
+              const bytes = buffer.subarray(at + 4, at + 4 + length);
+              const fill = (seen % 250) + 1;
+              expect(bytes.length).to.equal(lengths[seen]);
+              const wait = patience[seen % patience.length]!;
+              if (wait > 0) {
+                receiver.slab.hold();
+                held.push({ until: seen + wait, bytes, fill, slab: receiver.slab });
+              }
+              at += 4 + length;
+              seen++;
+              for (const each of held.filter(({ until }) => until <= seen)) {
+                expect(each.bytes.every((byte) => byte === each.fill)).to.equal(true);
+                held.splice(held.indexOf(each), 1);
+                each.slab.release();
+              }
+            }
+            return at;
+          }, pool);
+          const stream = Buffer.concat(
+            lengths.map((length, index) => frame(length, (index % 250) + 1)),
+          );
+          for (let at = 0, turn = 0; at < stream.length; turn++) {
+            const take = cuts[turn % cuts.length]!;
+            receiver.feed(stream.subarray(at, at + take));
+            at += take;
+            intact();
+          }
+          expect(seen).to.equal(lengths.length);
+          for (const { slab } of held) slab.release();
+        },
+      ),
+      { numRuns: 60 },
     );
   });
 

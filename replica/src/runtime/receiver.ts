@@ -2,6 +2,8 @@ import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { net } from './builtin.ts';
 import type { Connection } from './connection.ts';
+import type { Slab } from './slab-pool.ts';
+import { SlabPool } from './slab-pool.ts';
 
 /**
  * Receives a stream of frames into one buffer that is used again and again.
@@ -12,10 +14,11 @@ import type { Connection } from './connection.ts';
  * processor's cache, and frames are seen whole and contiguous.
  *
  * The price is a rule: what `consume` is shown is borrowed. It is valid until `consume` returns;
- * whoever needs it longer copies it.
+ * whoever needs it longer copies it, or holds the slab that it stands in: a slab that somebody
+ * holds is not written over, the receiver goes on behind what was shown or in another one.
  */
 export class Receiver {
-  #buffer: Buffer;
+  #slab: Slab;
   #start = 0;
   #end = 0;
   #reserved = 0;
@@ -25,6 +28,7 @@ export class Receiver {
   #resumedInside = false;
   #socketPaused = false;
   readonly #consume: (buffer: Buffer, start: number, end: number) => number;
+  readonly #pool: SlabPool;
   #socket: Connection | null = null;
 
   /**
@@ -32,9 +36,18 @@ export class Receiver {
    * offset of the first byte that it did not consume. When a frame needs more than is there, it may
    * call `reserve`.
    */
-  constructor(consume: (buffer: Buffer, start: number, end: number) => number) {
+  constructor(
+    consume: (buffer: Buffer, start: number, end: number) => number,
+    pool = new SlabPool(OWN_POOL_BYTES),
+  ) {
     this.#consume = consume;
-    this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+    this.#pool = pool;
+    this.#slab = pool.take(RECEIVE_BUFFER_BYTES);
+  }
+
+  /** Where the bytes stand that consume is shown. Inside of consume: hold it to keep them. */
+  get slab(): Slab {
+    return this.#slab;
   }
 
   /**
@@ -125,7 +138,7 @@ export class Receiver {
     do {
       this.#resumedInside = false;
       this.#consuming = true;
-      const start = this.#consume(this.#buffer, this.#start, this.#end);
+      const start = this.#consume(this.#slab.buffer, this.#start, this.#end);
       this.#consuming = false;
       assert(start >= this.#start && start <= this.#end, 'consume returned an offset out of range');
       this.#start = start;
@@ -139,35 +152,55 @@ export class Receiver {
 
   /**
    * Where the next read goes: behind what is there, after making room. The socket has this place
-   * from one read to the next, so that only here may the buffer change and its end go back:
-   * resume() consumes in between.
+   * from one read to the next, so that only here may the slab change and its end go back: resume()
+   * consumes in between.
    */
   #space(): Buffer {
+    const slab = this.#slab;
     const held = this.#end - this.#start;
     if (held === 0) {
+      const expected = this.#reserved;
+      this.#reserved = 0;
       // Back to the usual size once a large frame has passed: an idle connection holds no more than
       // that.
-      if (this.#buffer.length > RECEIVE_BUFFER_BYTES && this.#reserved <= RECEIVE_BUFFER_BYTES) {
-        this.#buffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES);
+      const isTooLarge =
+        slab.buffer.length > RECEIVE_BUFFER_BYTES && expected <= RECEIVE_BUFFER_BYTES;
+      if (!slab.shared && !isTooLarge) {
+        this.#start = 0;
+        this.#end = 0;
+        return slab.buffer;
       }
-      this.#reserved = 0;
-      this.#start = 0;
-      this.#end = 0;
-      return this.#buffer;
+      // What others hold is not written over, but there may be room behind it.
+      const room = slab.buffer.length - this.#end;
+      if (isTooLarge || room < Math.max(expected, LEAST_ROOM_BYTES)) {
+        this.#move(Math.max(expected, RECEIVE_BUFFER_BYTES));
+      }
+      return this.#slab.buffer.subarray(this.#end);
     }
     const needed = Math.max(this.#reserved, held + 1);
-    if (needed > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed + RECEIVE_BUFFER_BYTES, held * 2));
-      this.#buffer.copy(larger, 0, this.#start, this.#end);
-      this.#buffer = larger;
-      this.#start = 0;
-      this.#end = held;
-    } else if (this.#start + needed > this.#buffer.length || this.#end === this.#buffer.length) {
-      this.#buffer.copy(this.#buffer, 0, this.#start, this.#end);
+    const { length } = slab.buffer;
+    if (this.#start + needed <= length && this.#end < length) {
+      return slab.buffer.subarray(this.#end);
+    }
+    if (needed > length || slab.shared) {
+      this.#move(Math.max(needed, RECEIVE_BUFFER_BYTES));
+    } else {
+      slab.buffer.copy(slab.buffer, 0, this.#start, this.#end);
       this.#start = 0;
       this.#end = held;
     }
-    return this.#buffer.subarray(this.#end);
+    return this.#slab.buffer.subarray(this.#end);
+  }
+
+  /** Goes on at the start of another slab, with what is not consumed yet. */
+  #move(bytes: number): void {
+    const slab = this.#slab;
+    const next = this.#pool.take(bytes);
+    slab.buffer.copy(next.buffer, 0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
+    this.#slab = next;
+    slab.release();
   }
 }
 
@@ -175,3 +208,7 @@ export class Receiver {
  * Small enough for a processor's second-level cache, large enough for 60 frames of 4 KiB. Bytes.
  */
 export const RECEIVE_BUFFER_BYTES = 256 * 1024;
+/** Less room than this behind what somebody holds is not worth a read. Bytes. */
+const LEAST_ROOM_BYTES = 64 * 1024;
+/** Idle slabs that a receiver keeps to itself where no pool is given. Bytes. */
+const OWN_POOL_BYTES = 4 * 1024 * 1024;

@@ -91,10 +91,13 @@ export class Connection implements PduSink {
     this.openedMs = context.nowMs;
     this.#lastReceivedMs = context.nowMs;
     this.#decoder = new PduDecoder(this, LIMITS.loginDataSegmentBytes);
-    this.#receiver = new Receiver((buffer, start, end) => this.#consume(buffer, start, end));
+    this.#receiver = new Receiver(
+      (buffer, start, end) => this.#consume(buffer, start, end),
+      context.pool,
+    );
     this.remoteAddress = accepted.remoteAddress ?? 'unknown';
     this.#socket = this.#receiver.adopt(accepted);
-    this.outbox = new Outbox(this.#socket);
+    this.outbox = new Outbox(this.#socket, context.pool);
     this.#login = new LoginHandler(this);
     this.#socket.setNoDelay(true);
     this.#socket.on('error', (error) => {
@@ -384,6 +387,7 @@ export class Connection implements PduSink {
     this.#move('closed');
     this.#detach(reason);
     this.#socket.destroy();
+    this.outbox.close();
     this.context.connections.delete(this);
     this.context.counters.connections--;
   }

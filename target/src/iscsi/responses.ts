@@ -1,4 +1,4 @@
-import { ScsiStatus } from '../scsi/task.ts';
+import { ScsiStatus, type Loan } from '../scsi/task.ts';
 import type { Connection } from './connection.ts';
 import { setUint16, setUint32 } from './pdu/bytes.ts';
 import type { PduView } from './pdu/decoder.ts';
@@ -69,6 +69,8 @@ export interface ScsiOutcome {
   readonly dataIn: readonly Uint8Array[];
   readonly dataInLengthBytes: number;
   readonly requiredBytes: number;
+  /** The memory behind dataIn. */
+  readonly loan: Loan | null;
 }
 
 /**
@@ -117,7 +119,7 @@ const sendDataIn = (
 ): void => {
   const { outbox, maxSendSegmentBytes } = connection;
   const maxBurstBytes = connection.maxBurstBytes;
-  outbox.load(outcome.dataIn);
+  outbox.load(outcome.dataIn, outcome.loan);
   let offset = 0;
   let burstBytes = 0;
   while (offset < sendBytes) {

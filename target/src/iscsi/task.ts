@@ -1,4 +1,4 @@
-import type { Nexus, ScsiStatus, ScsiTask, TaskAttribute } from '../scsi/task.ts';
+import type { Loan, Nexus, ScsiStatus, ScsiTask, TaskAttribute } from '../scsi/task.ts';
 import type { Slab } from '@openebs/replica/runtime';
 import type { Connection } from './connection.ts';
 import type { Session } from './session.ts';
@@ -115,10 +115,15 @@ export class IscsiTask implements ScsiTask {
     dataIn: readonly Uint8Array[],
     dataInLengthBytes: number,
     requiredBytes: number,
+    loan: Loan | null,
   ): void {
-    if (this.phase === TaskPhase.ended) return;
-    this.end();
-    this.connection.respond(this, { status, sense, dataIn, dataInLengthBytes, requiredBytes });
+    if (this.phase !== TaskPhase.ended) {
+      this.end();
+      const outcome = { status, sense, dataIn, dataInLengthBytes, requiredBytes, loan };
+      this.connection.respond(this, outcome);
+    }
+    // What goes out by reference is held by the outbox.
+    loan?.release();
   }
 
   /** Takes the task out of its session without an answer. */

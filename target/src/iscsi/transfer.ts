@@ -85,7 +85,7 @@ export const continueDataOut = (
     // RFC 7143 7.8: the response waits until the initiator has sent everything that it was asked
     // for.
     if (task.r2ts !== null && task.r2ts.length > 0) return;
-    task.complete(ScsiStatus.checkCondition, task.failureSense, [], 0, task.neededBytes);
+    task.complete(ScsiStatus.checkCondition, task.failureSense, [], 0, task.neededBytes, null);
     return;
   }
   if (task.admitted) proceed(connection, session, task);

@@ -8,6 +8,7 @@ import type {
   WelcomeState,
 } from '@openebs/replica/protocol';
 import type { LayerFill } from '@openebs/replica/store';
+import type { Loan } from '../volume.ts';
 import type { Batch } from './batch.ts';
 
 /**
@@ -30,8 +31,11 @@ export interface RequestFailure {
 export interface ReadRequest {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
-  /** `data` belongs to the request from now on; its checksums have been verified. */
-  readDone(data: Buffer): void;
+  /**
+   * The checksums of `data` have been verified. `loan` is the memory behind it, the request's to
+   * release; where it is null the data belong to the request.
+   */
+  readDone(data: Buffer, loan: Loan | null): void;
   readFailed(failure: RequestFailure): void;
 }
 

@@ -1,5 +1,6 @@
 import type { Epoch, LayersChange, MembershipRecord, Session } from '@openebs/replica/protocol';
 import { BLOCK_BYTES, EXTENT_BYTES, segmentTableBytes } from '@openebs/replica/protocol';
+import type { SlabPool } from '@openebs/replica/runtime';
 import type { LayerFill, Store, StoreError } from '@openebs/replica/store';
 import type {
   Answer,
@@ -10,6 +11,7 @@ import type {
   RequestFailure,
   StreamOperation,
 } from './link.ts';
+import { LocalReads } from './local-reads.ts';
 
 /**
  * A replica's store in this process: no socket, no frames, and most calls complete before they
@@ -20,6 +22,7 @@ export class LocalLink implements Link {
   readonly bufferedBytes = 0;
   readonly #events: LinkEvents;
   readonly #defer: (callback: () => void) => void;
+  readonly #reads: LocalReads;
   #store: Store | null = null;
   #epoch: Epoch | null = null;
   #dirty = false;
@@ -29,14 +32,17 @@ export class LocalLink implements Link {
   constructor({
     open,
     events,
+    pool,
     defer,
   }: {
     readonly open: () => Promise<Store>;
     readonly events: LinkEvents;
+    readonly pool: SlabPool;
     readonly defer: (callback: () => void) => void;
   }) {
     this.#events = events;
     this.#defer = defer;
+    this.#reads = new LocalReads(pool, (request, error) => request.readFailed(failureOf(error)));
     open().then(
       (store) => this.#welcome(store),
       (error: unknown) => this.#closed(failureOf(error)),
@@ -87,13 +93,7 @@ export class LocalLink implements Link {
   }
 
   read(request: ReadRequest): void {
-    const { offsetBytes, lengthBytes } = request;
-    const data = Buffer.allocUnsafe(lengthBytes);
-    const table = Buffer.allocUnsafe(segmentTableBytes(offsetBytes, lengthBytes));
-    this.#opened().read(offsetBytes, data, table, (error) => {
-      if (error === null) request.readDone(data);
-      else request.readFailed(failureOf(error));
-    });
+    this.#reads.read(this.#opened(), request);
   }
 
   flush(answer: Answer): void {
@@ -151,7 +151,7 @@ export class LocalLink implements Link {
     const into = Buffer.allocUnsafe(lengthBytes);
     const checksums = Buffer.allocUnsafe(segmentTableBytes(offsetBytes, lengthBytes));
     const done = (error: StoreError | null): void => {
-      if (error === null) request.readDone(into);
+      if (error === null) request.readDone(into, null);
       else request.readFailed(failureOf(error));
     };
     this.#opened().readLayer(layer, { offsetBytes, into, checksums, done });

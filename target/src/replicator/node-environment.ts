@@ -48,7 +48,7 @@ export const nodeEnvironment = (options: NodeEnvironmentOptions): Environment =>
             warn: (message) => log('warn', { directory }, message),
             create: { volumeId, replicaId: crypto.randomUUID(), role: 'data', sizeBytes },
           });
-        return new LocalLink({ open, events, defer });
+        return new LocalLink({ open, events, pool, defer });
       }
       const where = parseAddress(address);
       return new SocketLink({

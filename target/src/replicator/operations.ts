@@ -1,6 +1,6 @@
 import type { Seq } from '@openebs/replica/protocol';
 import { seq } from '@openebs/replica/protocol';
-import { VolumeError, type VolumeIo } from '../volume.ts';
+import { VolumeError, type Loan, type VolumeIo } from '../volume.ts';
 import type { KeptPayload } from './batch.ts';
 import type { ReadRequest, RequestFailure } from './link.ts';
 import type { Member } from './member.ts';
@@ -18,7 +18,8 @@ export interface OperationHost {
    * initiator is told.
    */
   ended(operation: Operation): void;
-  readAnswered(operation: ReadOperation, data: Buffer): void;
+  /** The data is lent: `loan` is the host's to release or to hand on. */
+  readAnswered(operation: ReadOperation, data: Buffer, loan: Loan | null): void;
   readFailed(operation: ReadOperation, failure: RequestFailure): void;
 }
 
@@ -78,8 +79,8 @@ export class ReadOperation extends BaseOperation implements ReadRequest {
     this.host.begin(this);
   }
 
-  readDone(data: Buffer): void {
-    this.host.readAnswered(this, data);
+  readDone(data: Buffer, loan: Loan | null): void {
+    this.host.readAnswered(this, data, loan);
   }
 
   readFailed(failure: RequestFailure): void {

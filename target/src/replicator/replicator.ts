@@ -1,7 +1,7 @@
 import assert from 'node:assert';
 import { BLOCK_BYTES, SECTOR_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
-import { VolumeError, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
+import { VolumeError, type Loan, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
 import { Assembly, type AssemblyHost } from './assembly.ts';
 import { DocumentKeeper } from './document-keeper.ts';
 import { DocumentError } from './documents.ts';
@@ -252,16 +252,22 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     if (this.#operationsInFlight === 0 && this.#drained !== null) this.#drained();
   }
 
-  readAnswered(operation: ReadOperation, data: Buffer): void {
+  readAnswered(operation: ReadOperation, data: Buffer, loan: Loan | null): void {
     operation.member?.readEnded();
     operation.member = null;
     // Below a majority another target may have taken over, and have written what this member does
     // not know of.
     if (!this.#open) {
+      loan?.release();
       this.#hold(operation, this.#parked);
       return;
     }
+    if (operation.finished) {
+      loan?.release();
+      return;
+    }
     operation.io.chunks = [data];
+    operation.io.loan = loan;
     operation.finish(null);
   }
 

@@ -13,6 +13,7 @@ import {
 import { openStoreOn, StoreError, type LayerFill, type Store } from '@openebs/replica/store';
 import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
 import type { Batch } from './batch.ts';
+import { PoisonedLoan } from '../memory-volume.ts';
 import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 
 /**
@@ -285,7 +286,7 @@ export class SimulatedLink implements Link {
         const checksums = Buffer.alloc(4 * (Math.ceil(lengthBytes / 4096) + 1));
         const done = (error: StoreError | null): void =>
           reply(() => {
-            if (error === null) request.readDone(into);
+            if (error === null) request.readDone(into, new PoisonedLoan(into));
             else request.readFailed(failureOf(error));
           });
         const { store } = this.#replica;

@@ -167,6 +167,7 @@ export const operation = (
     offsetBytes,
     lengthBytes,
     chunks,
+    loan: null,
     lock: null,
     done: (error) => done(error, io),
   };

@@ -63,7 +63,7 @@ export class SocketLink implements Link {
     this.#writer = new SlabWriter(pool);
     this.#encoder = new FrameEncoder(volumeId);
     this.#decoder = new FrameDecoder((frame) => this.#frame(frame));
-    this.#receiver = new Receiver((buffer, start, end) => this.#consume(buffer, start, end));
+    this.#receiver = new Receiver((buffer, start, end) => this.#consume(buffer, start, end), pool);
     this.#socket = connect(this.#receiver);
     this.#receiver.attach(this.#socket);
     this.#socket.setNoDelay(true);
@@ -322,7 +322,10 @@ export class SocketLink implements Link {
     }
     const wrongAt = verifySegments(frame.offsetBytes, frame.chunks, frame.table);
     if (wrongAt < 0) {
-      request.readDone(Buffer.from(frame.payload));
+      // No copy: the receiver goes on elsewhere while what it has received here is needed.
+      const { slab } = this.#receiver;
+      slab.hold();
+      request.readDone(frame.payload, slab);
       return;
     }
     request.readFailed({

@@ -70,9 +70,10 @@ const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Pro
     const request: ReadRequest = {
       offsetBytes,
       lengthBytes,
-      readDone: (data) => {
+      readDone: (data, loan) => {
         member.readEnded();
-        resolve(data);
+        resolve(loan === null ? data : Buffer.from(data));
+        loan?.release();
       },
       readFailed: (failure) => {
         member.readEnded();

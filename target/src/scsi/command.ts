@@ -3,7 +3,7 @@
  * volume.
  */
 import { strict as assert } from 'node:assert';
-import type { RangeLock, VolumeError, VolumeIo } from '../volume.ts';
+import type { Loan, RangeLock, VolumeError, VolumeIo } from '../volume.ts';
 import { copyOf } from './cdb.ts';
 import { ERROR_TREATMENT } from './errors.ts';
 import type { LogicalUnit } from './logical-unit.ts';
@@ -25,6 +25,7 @@ export class Command implements VolumeIo {
   offsetBytes = 0;
   lengthBytes = 0;
   chunks: readonly Uint8Array[] = NO_CHUNKS;
+  loan: Loan | null = null;
   lock: RangeLock | null = null;
 
   readonly unit: LogicalUnit;
@@ -89,7 +90,17 @@ export class Command implements VolumeIo {
     this.chunks = chunks;
     this.#next = next;
     this.busy = true;
+    // What an earlier step has read may be what is written now: it is lent until submit() returns.
+    const { loan } = this;
+    this.loan = null;
     this.unit.volume.submit(this);
+    loan?.release();
+  }
+
+  /** Nobody looks at what the command has read any more. */
+  giveBack(): void {
+    this.loan?.release();
+    this.loan = null;
   }
 
   read(offsetBytes: number, lengthBytes: number, next: (command: Command) => void): void {
@@ -197,8 +208,11 @@ export class Command implements VolumeIo {
     dataInLengthBytes: number,
   ): void {
     assert(this.state !== 'ended', 'a command ended twice');
+    // It goes with the data to the front end.
+    const { loan } = this;
+    this.loan = null;
     this.unit.taskEnded(this);
-    this.task.complete(status, sense, dataIn, dataInLengthBytes, this.transferBytes);
+    this.task.complete(status, sense, dataIn, dataInLengthBytes, this.transferBytes, loan);
   }
 }
 

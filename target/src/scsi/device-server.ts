@@ -166,6 +166,7 @@ export class ScsiDeviceServer implements DeviceServer {
 
   #ended(command: Command): void {
     command.task.deviceState = null;
+    command.giveBack();
     if (command.lock !== null) {
       const lock = command.lock;
       command.lock = null;

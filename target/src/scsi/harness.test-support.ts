@@ -2,7 +2,7 @@
 import { createMemoryVolume, type MemoryVolume } from '../memory-volume.ts';
 import { ScsiDeviceServer } from './device-server.ts';
 import type { UnitLog, UnitOptions } from './logical-unit.ts';
-import { ScsiStatus, type Nexus, type ScsiTask, type TaskAttribute } from './task.ts';
+import { ScsiStatus, type Loan, type Nexus, type ScsiTask, type TaskAttribute } from './task.ts';
 
 const NO_LOG: UnitLog = {
   error: () => undefined,
@@ -42,6 +42,7 @@ export class TestTask implements ScsiTask {
     dataIn: readonly Uint8Array[],
     dataInLengthBytes: number,
     requiredBytes: number,
+    loan: Loan | null,
   ): void {
     if (this.status !== null) throw new Error('completed twice');
     this.status = status;
@@ -49,6 +50,7 @@ export class TestTask implements ScsiTask {
     this.dataIn = new Uint8Array(Buffer.concat(dataIn));
     if (this.dataIn.length !== dataInLengthBytes) throw new Error('the length is not the data');
     this.requiredBytes = requiredBytes;
+    loan?.release();
   }
 
   /**

@@ -2,6 +2,9 @@
  * The seam between the iSCSI front end and the SCSI device server (SAM-5: the execute command
  * procedure call).
  */
+import type { Loan } from '../volume.ts';
+
+export type { Loan } from '../volume.ts';
 
 /** An I_T nexus: one session's path to one target port. SAM-5 4.7. */
 export interface Nexus {
@@ -58,7 +61,8 @@ export interface ScsiTask {
 
   /**
    * Called exactly once unless the task was aborted before. `dataIn` are slices in order, not to be
-   * changed after. `sense` (fixed or descriptor format) comes with CHECK CONDITION. `requiredBytes`
+   * changed after; `loan`, where not null, is the memory behind them, which the front end releases
+   * when they are sent or dropped. `sense` (fixed or descriptor format) comes with CHECK CONDITION. `requiredBytes`
    * is what the command would have transferred in its direction; with the initiator's expected
    * length it gives the residual.
    */
@@ -68,6 +72,7 @@ export interface ScsiTask {
     dataIn: readonly Uint8Array[],
     dataInLengthBytes: number,
     requiredBytes: number,
+    loan: Loan | null,
   ): void;
 }
 

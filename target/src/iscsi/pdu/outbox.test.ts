@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { SlabPool } from '@openebs/replica/runtime';
 import { PduDecoder } from './decoder.ts';
 import { BHS_BYTES } from './fields.ts';
 import { COPY_LIMIT_BYTES, Outbox, type ByteSink } from './outbox.ts';
@@ -9,6 +10,8 @@ class Pipe implements ByteSink {
   writes = 0;
   writableLength = 0;
   stuck = false;
+  /** Callbacks of what a stuck socket holds. */
+  readonly holding: (() => void)[] = [];
   #corked = false;
 
   cork(): void {
@@ -20,16 +23,25 @@ class Pipe implements ByteSink {
     this.writes++;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, taken: () => void): boolean {
     if (!this.#corked) this.writes++;
     if (this.stuck) {
+      this.holding.push(taken);
       // A busy socket keeps the reference.
       this.writableLength += bytes.length;
       this.written.push(bytes);
     } else {
       this.written.push(Uint8Array.from(bytes));
+      taken();
     }
     return !this.stuck;
+  }
+
+  /** The kernel takes what is there: what was lent goes back. */
+  drain(): void {
+    this.written = this.written.map((bytes) => Uint8Array.from(bytes));
+    this.writableLength = 0;
+    for (const taken of this.holding.splice(0)) taken();
   }
 
   get stream(): Buffer {
@@ -78,7 +90,7 @@ describe('Outbox', () => {
         fc.record({ header: fc.boolean(), data: fc.boolean() }),
         (pdus, digests) => {
           const pipe = new Pipe();
-          const outbox = new Outbox(pipe);
+          const outbox = new Outbox(pipe, new SlabPool(2 ** 20));
           outbox.headerDigest = digests.header;
           outbox.dataDigest = digests.data;
           pdus.forEach((data, index) => send(outbox, index, data));
@@ -101,7 +113,7 @@ describe('Outbox', () => {
 
   it('cuts one list of slices into several PDUs', () => {
     const pipe = new Pipe();
-    const outbox = new Outbox(pipe);
+    const outbox = new Outbox(pipe, new SlabPool(2 ** 20));
     const data = Buffer.from(Array.from({ length: 50_000 }, (_, index) => index & 0xff));
     outbox.load([data.subarray(0, 10), data.subarray(10, 30_000), data.subarray(30_000)]);
     for (let offset = 0; offset < data.length; offset += 12_000) {
@@ -115,7 +127,7 @@ describe('Outbox', () => {
   it('does not write over what a busy socket still holds', () => {
     const pipe = new Pipe();
     pipe.stuck = true;
-    const outbox = new Outbox(pipe);
+    const outbox = new Outbox(pipe, new SlabPool(2 ** 20));
     for (let turn = 0; turn < 200; turn++) {
       send(outbox, turn, [Buffer.alloc(3000, turn)]);
       expect(outbox.flush()).to.be.greaterThan(0);
@@ -130,7 +142,7 @@ describe('Outbox', () => {
   it('sends long data by reference and copies short data', () => {
     const pipe = new Pipe();
     pipe.stuck = true;
-    const outbox = new Outbox(pipe);
+    const outbox = new Outbox(pipe, new SlabPool(2 ** 20));
     const long = new Uint8Array(COPY_LIMIT_BYTES + 1);
     const short = new Uint8Array(COPY_LIMIT_BYTES);
     send(outbox, 1, [long]);
@@ -141,9 +153,55 @@ describe('Outbox', () => {
     expect(pipe.stream.length).to.equal(2 * BHS_BYTES + COPY_LIMIT_BYTES + 4 + COPY_LIMIT_BYTES);
   });
 
+  it('holds what it lends to a busy socket until that has taken it, and only so long', () => {
+    const pipe = new Pipe();
+    const pool = new SlabPool(2 ** 20);
+    const outbox = new Outbox(pipe, pool);
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 40_000 }), { minLength: 1, maxLength: 20 }),
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }),
+        (lengths, busy) => {
+          pipe.written = [];
+          lengths.forEach((length, index) => {
+            pipe.stuck = busy[index % busy.length] === true;
+            if (!pipe.stuck) pipe.drain();
+            const slab = pool.take(length);
+            const data = slab.buffer.subarray(0, length).fill(index + 1);
+            const at = outbox.begin();
+            outbox.slab[at + 16] = index;
+            outbox.load([data], slab);
+            outbox.finish(at, length);
+            slab.release();
+            outbox.flush();
+            // Whoever comes next gets whatever is free, and writes over it.
+            pool.take(length).buffer.fill(0xee);
+          });
+          pipe.drain();
+          const seen = decode(pipe.stream, { header: false, data: false });
+          expect(seen.map(({ data }) => data)).to.deep.equal(
+            lengths.map((length, index) => Buffer.alloc(length, index + 1).toString('hex')),
+          );
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('gives back what it holds when it is closed before it was sent', () => {
+    const slab = new SlabPool(2 ** 20).take(100_000);
+    const outbox = new Outbox(new Pipe(), new SlabPool(2 ** 20));
+    outbox.load([slab.buffer], slab);
+    outbox.finish(outbox.begin(), slab.buffer.length);
+    expect(slab.shared).to.equal(true);
+    outbox.close();
+    expect(slab.shared).to.equal(false);
+    outbox.flush();
+  });
+
   it('writes nothing when there is nothing', () => {
     const pipe = new Pipe();
-    new Outbox(pipe).flush();
+    new Outbox(pipe, new SlabPool(2 ** 20)).flush();
     expect(pipe.writes).to.equal(0);
   });
 });

@@ -1,3 +1,5 @@
+import type { Slab, SlabPool } from '@openebs/replica/runtime';
+import type { Loan } from '../../scsi/task.ts';
 import { padded, setUint24 } from './bytes.ts';
 import { digest, setDigest } from './digest.ts';
 import { BHS_BYTES, DIGEST_BYTES } from './fields.ts';
@@ -6,7 +8,8 @@ import { BHS_BYTES, DIGEST_BYTES } from './fields.ts';
 export interface ByteSink {
   cork(): void;
   uncork(): void;
-  write(bytes: Uint8Array): boolean;
+  /** The bytes are lent until `taken` is called. */
+  write(bytes: Uint8Array, taken: () => void): boolean;
   readonly writableLength: number;
 }
 
@@ -16,6 +19,9 @@ export const COPY_LIMIT_BYTES = 8 * 1024;
 export const SLAB_BYTES = 128 * 1024;
 const FIRST_SLAB_BYTES = 8 * 1024;
 
+const NO_DATA: readonly Uint8Array[] = [];
+const NOTHING = (): void => undefined;
+
 const ROOM_BYTES = BHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + DIGEST_BYTES;
 
 /**
@@ -24,6 +30,9 @@ const ROOM_BYTES = BHS_BYTES + DIGEST_BYTES + COPY_LIMIT_BYTES + DIGEST_BYTES;
  * `begin` gives 48 zeroed bytes to fill in, `finish` adds data, padding and digests. Several
  * Data-In PDUs take their data from one list of slices: `load` sets the list, each `finish` takes
  * the next bytes from it.
+ *
+ * What the socket was given is held until it calls back; the slab is written from its start again
+ * when nobody holds it but the outbox.
  */
 export class Outbox {
   headerDigest = false;
@@ -34,17 +43,24 @@ export class Outbox {
   bytes = 0;
 
   readonly #sink: ByteSink;
+  readonly #pool: SlabPool;
+  #memory: Slab;
   #end = 0;
   /** The start of the slab's part that is not in #segments yet. */
   #unsent = 0;
   #segments: Uint8Array[] = [];
-  #source: readonly Uint8Array[] = [];
+  /** What each segment holds. */
+  #releases: (() => void)[] = [];
+  #source: readonly Uint8Array[] = NO_DATA;
   #sourceIndex = 0;
   #sourceOffset = 0;
+  #loan: Loan | null = null;
 
-  constructor(sink: ByteSink) {
+  constructor(sink: ByteSink, pool: SlabPool) {
     this.#sink = sink;
-    this.slab = Buffer.allocUnsafeSlow(FIRST_SLAB_BYTES);
+    this.#pool = pool;
+    this.#memory = pool.take(FIRST_SLAB_BYTES);
+    this.slab = this.#memory.buffer;
   }
 
   get empty(): boolean {
@@ -53,6 +69,10 @@ export class Outbox {
 
   /** Makes room and returns the offset of a zeroed header in `slab`. */
   begin(): number {
+    if (this.#end > 0 && !this.#memory.shared && this.#end === this.#unsent) {
+      this.#end = 0;
+      this.#unsent = 0;
+    }
     if (this.slab.length - this.#end < ROOM_BYTES) this.#renew();
     const at = this.#end;
     this.slab.fill(0, at, at + BHS_BYTES);
@@ -61,11 +81,12 @@ export class Outbox {
   }
 
   /**
-   * The data of the PDUs that follow; the slices must not change until they are sent when they are
-   * long.
+   * The data of the PDUs that follow. Long slices go out by reference: their memory is held until
+   * they are sent, or must not change where there is no loan.
    */
-  load(source: readonly Uint8Array[]): void {
+  load(source: readonly Uint8Array[], loan: Loan | null = null): void {
     this.#source = source;
+    this.#loan = loan;
     this.#sourceIndex = 0;
     this.#sourceOffset = 0;
   }
@@ -94,7 +115,7 @@ export class Outbox {
         this.#end += take;
       } else if (take > 0) {
         this.#cut();
-        this.#segments.push(piece);
+        this.#push(piece, this.#loan);
         this.bytes += take;
       }
       if (this.dataDigest) sum = digest(piece, sum);
@@ -120,36 +141,49 @@ export class Outbox {
     if (this.empty) return this.#sink.writableLength;
     this.#cut();
     const segments = this.#segments;
-    this.#source = [];
-    if (segments.length === 1) {
-      this.#sink.write(segments[0] as Uint8Array);
-    } else {
-      this.#sink.cork();
-      for (const segment of segments) this.#sink.write(segment);
-      this.#sink.uncork();
+    const releases = this.#releases;
+    const { length } = segments;
+    this.#source = NO_DATA;
+    this.#loan = null;
+    if (length > 1) this.#sink.cork();
+    for (let index = 0; index < length; index++) {
+      this.#sink.write(segments[index] as Uint8Array, releases[index] as () => void);
     }
-    this.#segments = [];
-    const backlog = this.#sink.writableLength;
-    // The kernel has taken everything, so the slab may be written over; else its written part
-    // belongs to the socket.
-    if (backlog === 0) {
-      this.#end = 0;
-      this.#unsent = 0;
-    }
-    return backlog;
+    if (length > 1) this.#sink.uncork();
+    segments.length = 0;
+    releases.length = 0;
+    return this.#sink.writableLength;
+  }
+
+  /** Nothing more is sent: what has gathered is dropped. */
+  close(): void {
+    this.#cut();
+    for (const release of this.#releases) release();
+    this.#segments.length = 0;
+    this.#releases.length = 0;
+    this.#source = NO_DATA;
+    this.#loan = null;
   }
 
   #cut(): void {
     if (this.#end === this.#unsent) return;
-    this.#segments.push(this.slab.subarray(this.#unsent, this.#end));
+    this.#push(this.slab.subarray(this.#unsent, this.#end), this.#memory);
     this.bytes += this.#end - this.#unsent;
     this.#unsent = this.#end;
   }
 
   #renew(): void {
     this.#cut();
-    this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    this.#memory.release();
+    this.#memory = this.#pool.take(SLAB_BYTES);
+    this.slab = this.#memory.buffer;
     this.#end = 0;
     this.#unsent = 0;
+  }
+
+  #push(segment: Uint8Array, loan: Loan | null): void {
+    loan?.hold();
+    this.#segments.push(segment);
+    this.#releases.push(loan?.release ?? NOTHING);
   }
 }
