@@ -142,8 +142,12 @@ describe('Receiver', () => {
   it('writes over no slab that somebody holds, and shows every frame all the same', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.integer({ min: 1, max: 150_000 }), { minLength: 1, maxLength: 40 }),
-        fc.array(fc.integer({ min: 1, max: 300_000 }), { minLength: 1, maxLength: 8 }),
+        fc.array(fc.integer({ min: 1, max: 150_000 }), { minLength: 1, maxLength: 25 }),
+        // How much arrives at a time; 0: up to the end of the next frame.
+        fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 300_000 })), {
+          minLength: 1,
+          maxLength: 8,
+        }),
         // For each frame: how many later frames come before it is released; 0: it is not held.
         fc.array(fc.nat(9), { minLength: 1, maxLength: 7 }),
         (lengths, cuts, patience) => {
@@ -152,7 +156,7 @@ describe('Receiver', () => {
           let seen = 0;
           const intact = (): void => {
             for (const { bytes, fill } of held) {
-              expect(bytes.every((byte) => byte === fill)).to.equal(true);
+              expect(bytes.equals(Buffer.alloc(bytes.length, fill))).to.equal(true);
             }
           };
           const receiver: Receiver = new Receiver((buffer, start, end) => {
@@ -174,7 +178,6 @@ describe('Receiver', () => {
               at += 4 + length;
               seen++;
               for (const each of held.filter(({ until }) => until <= seen)) {
-                expect(each.bytes.every((byte) => byte === each.fill)).to.equal(true);
                 held.splice(held.indexOf(each), 1);
                 each.slab.release();
               }
@@ -184,8 +187,12 @@ describe('Receiver', () => {
           const stream = Buffer.concat(
             lengths.map((length, index) => frame(length, (index % 250) + 1)),
           );
+          const ends: number[] = [];
+          for (const length of lengths) ends.push((ends.at(-1) ?? 0) + 4 + length);
           for (let at = 0, turn = 0; at < stream.length; turn++) {
-            const take = cuts[turn % cuts.length]!;
+            const untilEnd = ends.find((end) => end > at)! - at;
+            const cut = cuts[turn % cuts.length]!;
+            const take = cut === 0 ? untilEnd : cut;
             receiver.feed(stream.subarray(at, at + take));
             at += take;
             intact();
@@ -194,7 +201,7 @@ describe('Receiver', () => {
           for (const { slab } of held) slab.release();
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
