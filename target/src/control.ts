@@ -3,6 +3,7 @@ import { startControlServer } from '@openebs/replica/runtime';
 import { targetActions } from './control-actions.ts';
 import type { IscsiServer } from './iscsi/index.ts';
 import type { Member, Replicator, Scrub, VolumeStatistics } from './replicator/index.ts';
+import { describeSnapshots, snapshotActions } from './snapshot-actions.ts';
 
 export type VolumeState = 'healthy' | 'degraded' | 'unavailable' | 'starting';
 
@@ -141,7 +142,13 @@ export const startTargetControl = (options: {
       if (state === 'healthy' || state === 'degraded') return null;
       return reason(facts) ?? state;
     },
-    routes: { '/v1/status': () => describeTarget(facts) },
-    actions: facts.replicator === null ? {} : targetActions(facts.replicator, facts.scrub),
+    routes: {
+      '/v1/status': () => describeTarget(facts),
+      '/v1/snapshots': () => describeSnapshots(facts),
+    },
+    actions: {
+      ...(facts.replicator === null ? {} : targetActions(facts.replicator, facts.scrub)),
+      ...snapshotActions(facts),
+    },
   });
 };

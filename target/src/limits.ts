@@ -109,6 +109,14 @@ export const REPLICATOR_LIMITS = {
   versionExtents: 2048,
   /** Differing blocks are copied in pieces of at most this. Bytes. */
   copyBytes: 256 * 1024,
+  /** A layer is compared in ranges of this size. Bytes. */
+  layerRangeBytes: 256 * 1024 * 1024,
+  /** Snapshots of one volume. */
+  snapshots: 250,
+  /** Initiators wait no longer for a snapshot: it is undone instead. */
+  snapshotMs: 1_000,
+  /** How long a change of the layers waits for replicas that are just coming or going. */
+  settleMs: 10_000,
   /** Extents that are reconciled at a time before the first login. */
   reconcileWidth: 4,
   /** The contents of one document. Bytes. */

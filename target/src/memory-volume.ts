@@ -170,7 +170,9 @@ export class MemoryVolume implements Volume {
     return Promise.resolve();
   }
 
-  onChange(listener: (change: 'size' | 'ready' | 'not-ready' | 'fenced') => void): void {
+  onChange(
+    listener: (change: 'size' | 'content' | 'ready' | 'not-ready' | 'fenced') => void,
+  ): void {
     this.#listeners.push(listener);
   }
 

@@ -112,6 +112,9 @@ export interface Volume {
   readDocument(name: string): Promise<Uint8Array | null>;
   writeDocument(name: string, content: Uint8Array): Promise<void>;
 
-  /** Called when the size changed, readiness changed or the volume was fenced. */
-  onChange(listener: (change: 'size' | 'ready' | 'not-ready' | 'fenced') => void): void;
+  /**
+   * Called when the size changed, all content was replaced (by a snapshot's), readiness changed or
+   * the volume was fenced.
+   */
+  onChange(listener: (change: 'size' | 'content' | 'ready' | 'not-ready' | 'fenced') => void): void;
 }

@@ -2,6 +2,8 @@ import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol
 import { epoch, session } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
+import { activateLayers } from './layer-activation.ts';
+import type { Layers } from './layers.ts';
 import {
   decides,
   forgetfulOf,
@@ -18,6 +20,7 @@ export interface ActivationHost {
   readonly environment: Environment;
   readonly resync: ResyncContext;
   readonly members: readonly Member[];
+  readonly layers: Layers;
   readonly graceMs: number;
   /** The highest epoch that this target had or tried. */
   readonly epoch: number;
@@ -157,6 +160,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
   if (members.length < plan.members.length) {
     throw new MemberError(LOST, 'an in-sync replica');
   }
+  await agreeOnLayers(host, plan, members);
   host.waitFor('the in-sync replicas to be compared');
   for (const member of members) {
     member.become({ kind: 'syncing' });
@@ -179,6 +183,23 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
     'activated',
   );
   return { kind: 'serving', record, members };
+};
+
+/** All these members have the layers that the volume shall have. */
+const agreeOnLayers = async (
+  host: ActivationHost,
+  plan: ReconcilePlan,
+  members: readonly Member[],
+): Promise<void> => {
+  host.waitFor('the in-sync replicas to agree on the layers');
+  const present = host.members.filter((member) => member.voting);
+  const forgetful = plan.record === null ? new Set<string>() : forgetfulOf(known(present));
+  const quorum = { voters: plan.voters, present, forgetful };
+  const tree = await activateLayers({ epoch: epoch(host.epoch), quorum, members });
+  if (members.some(({ state }) => state.kind !== 'promised')) {
+    throw new MemberError(LOST, 'an in-sync replica');
+  }
+  host.layers.begin(tree);
 };
 
 /** Durable on a majority of the voters and on each of these members. */

@@ -1,11 +1,14 @@
 import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
 import { epoch, session } from '@openebs/replica/protocol';
 import { activate, type ActivationHost } from './activation.ts';
+import { ChangeSignal } from './change-signal.ts';
 import type { Environment } from './environment.ts';
 import type { DocumentKeeper } from './document-keeper.ts';
 import { Electorate } from './electorate.ts';
 import { majorityOf } from './membership.ts';
+import { Layers, type LayersHost } from './layers.ts';
 import { Member, type MemberOwner } from './member.ts';
+import { modeOf, type MemberMode } from './member-mode.ts';
 import type { MemberState } from './member-state.ts';
 import type { WriteOperation } from './operations.ts';
 import type { ResyncContext, ResyncProgress } from './resync.ts';
@@ -23,6 +26,8 @@ export interface AssemblyHost {
   requiredChanged(): void;
   /** The epoch has ended; these operations were not completed in it. */
   epochEnded(left: readonly WriteOperation[]): void;
+  /** What the volume holds is another thing now. */
+  reverted(): void;
   /** The last in-sync member takes no more writes, but serves reads. */
   full(message: string): void;
   fenced(by: number): void;
@@ -35,8 +40,6 @@ export interface AssemblyOptions {
   /** How long an activation waits for in-sync members that are absent. */
   readonly graceMs: number;
 }
-
-export type MemberMode = 'in-sync' | 'syncing' | 'offline';
 
 type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
@@ -59,13 +62,14 @@ const READS_GO_ON: ReadonlySet<string> = new Set(['NO_SPACE', 'READ_ONLY_FILE_SY
  * While serving, whatever happens to a member leads to #reconsider(), which derives everything else
  * from the members' states.
  */
-export class Assembly implements MemberOwner, ActivationHost {
+export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   readonly environment: Environment;
   readonly resync: ResyncContext;
   readonly graceMs: number;
   readonly #options: AssemblyOptions;
   readonly #roster: Roster;
   readonly electorate: Electorate;
+  readonly layers: Layers;
   readonly #host: AssemblyHost;
   readonly #stream: Stream;
   #phase: Phase = 'starting';
@@ -79,7 +83,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];
   readonly #returns: Returns;
-  readonly #changeWaiters = new Set<() => void>();
+  readonly #changes: ChangeSignal;
   #cancelTick: (() => void) | null = null;
 
   constructor(
@@ -94,9 +98,12 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.resync = resync;
     this.environment = resync.environment;
     this.graceMs = options.graceMs;
+    this.#changes = new ChangeSignal(resync.environment);
+    this.layers = new Layers(this, documents, () => host.reverted());
     this.#returns = new Returns(
       resync,
       () => this.#readers,
+      () => this.layers.tree,
       () => this.#reconsider(),
     );
     const { addresses, volumeId } = options;
@@ -157,25 +164,29 @@ export class Assembly implements MemberOwner, ActivationHost {
     return this.#required;
   }
 
-  /**
-   * As people see it. A witness has no data that could be out of step; a copy that has promised
-   * waits to be resynchronised.
-   */
-  modeOf({ state, identity, id }: Member): MemberMode {
-    switch (state.kind) {
-      case 'in-sync':
-        return 'in-sync';
-      case 'syncing':
-      case 'joining':
-        return this.#phase === 'serving' ? 'syncing' : 'offline';
-      case 'promised':
-        if (this.#phase !== 'serving') return 'offline';
-        return identity?.role === 'witness' && this.record?.voters.includes(id) === true
-          ? 'in-sync'
-          : 'syncing';
-      default:
-        return 'offline';
-    }
+  /** I/O flows, and nobody is on the way in or out. */
+  get isSettled(): boolean {
+    return (
+      this.#phase === 'serving' &&
+      !this.#full &&
+      this.#stream.completes &&
+      this.#required.every((member) => member.inSync)
+    );
+  }
+
+  /** As people see it. */
+  modeOf(member: Member): MemberMode {
+    const isVoter = this.record?.voters.includes(member.id) === true;
+    return modeOf(member, { serving: this.#phase === 'serving', isVoter });
+  }
+
+  pauseReturns(): void {
+    this.#returns.pause('the layers change first');
+  }
+
+  resumeReturns(): void {
+    this.#returns.resume();
+    this.#reconsider();
   }
 
   resyncOf(member: Member): ResyncProgress | null {
@@ -194,7 +205,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.#cancelTick?.();
     this.electorate.end();
     const ended = this.#roster.stop(orderly);
-    this.#changed();
+    this.#changes.signal();
     await ended;
   }
 
@@ -209,7 +220,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.environment.log('info', { replicas: addresses }, 'the list of replicas was declared');
     this.#roster.declare(addresses);
     this.#reconsider();
-    this.#changed();
+    this.#changes.signal();
   }
 
   beginEpoch(next: Epoch, nextSession: Session): void {
@@ -232,16 +243,7 @@ export class Assembly implements MemberOwner, ActivationHost {
   }
 
   nextChange(timeoutMs: number | null): Promise<void> {
-    return new Promise((resolve) => {
-      let cancel: (() => void) | null = null;
-      const done = (): void => {
-        this.#changeWaiters.delete(done);
-        cancel?.();
-        resolve();
-      };
-      this.#changeWaiters.add(done);
-      if (timeoutMs !== null) cancel = this.environment.after(timeoutMs, done);
-    });
+    return this.#changes.next(timeoutMs);
   }
 
   dropAll(reason: string): void {
@@ -261,16 +263,16 @@ export class Assembly implements MemberOwner, ActivationHost {
     if (this.#promising) {
       if (known.promisedEpoch <= this.#epoch) member.promise(this.#epoch, this.#session);
       else if (this.#phase === 'serving') {
-        this.#restart(`replica ${member.address} has promised epoch ${known.promisedEpoch}`);
+        this.reactivate(`replica ${member.address} has promised epoch ${known.promisedEpoch}`);
       }
     }
-    this.#changed();
+    this.#changes.signal();
   }
 
   memberPromised(member: Member): void {
     this.electorate.promised(member);
     if (this.#phase === 'serving') this.#reconsider();
-    this.#changed();
+    this.#changes.signal();
   }
 
   memberAcknowledged(): void {
@@ -292,7 +294,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.#host.full(message);
     this.environment.after(FULL_RETRY_MS, () => {
       if (this.#full && this.#phase === 'serving') {
-        this.#restart('trying again after the last replica had no space');
+        this.reactivate('trying again after the last replica had no space');
       }
     });
   }
@@ -310,7 +312,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.environment.log('warn', fields, 'fenced by a replica');
     this.#fencedBy = Math.max(this.#fencedBy, promisedEpoch);
     if (this.#phase === 'serving') this.#fence();
-    this.#changed();
+    this.#changes.signal();
   }
 
   memberLost(member: Member, from: MemberState): void {
@@ -320,7 +322,7 @@ export class Assembly implements MemberOwner, ActivationHost {
       this.environment.log(from.kind === 'dialling' ? 'debug' : 'warn', fields, 'replica lost');
     }
     if (this.#phase === 'serving') this.#reconsider();
-    this.#changed();
+    this.#changes.signal();
   }
 
   #activate(): void {
@@ -374,7 +376,7 @@ export class Assembly implements MemberOwner, ActivationHost {
     this.#roster.dismiss(history);
     const inSync = this.members.filter((member) => member.inSync);
     if (inSync.length === 0) {
-      this.#restart('the last in-sync replica was lost');
+      this.reactivate('the last in-sync replica was lost');
       return;
     }
     this.electorate.propose();
@@ -408,7 +410,9 @@ export class Assembly implements MemberOwner, ActivationHost {
     if (member !== undefined) this.#returns.begin(member);
   }
 
-  #restart(reason: string): void {
+  /** The epoch ends; all members are asked again what they have. */
+  reactivate(reason: string): void {
+    if (this.#phase !== 'serving') return;
     this.environment.log('warn', { reason }, 'the volume is activated anew');
     this.#phase = 'starting';
     this.electorate.end();
@@ -438,9 +442,5 @@ export class Assembly implements MemberOwner, ActivationHost {
       for (const member of this.members) member.tick();
       if (!this.stopped) this.#tick();
     });
-  }
-
-  #changed(): void {
-    for (const waiter of [...this.#changeWaiters]) waiter();
   }
 }

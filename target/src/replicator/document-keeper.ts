@@ -1,5 +1,5 @@
 import type { Epoch } from '@openebs/replica/protocol';
-import { readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
+import { DocumentError, readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
 
 export interface DocumentVoters {
   epoch(): Epoch;
@@ -34,8 +34,12 @@ export class DocumentKeeper {
     });
   }
 
-  write(name: string, content: Uint8Array): Promise<void> {
+  /** `wanted`: only while this is the epoch. */
+  write(name: string, content: Uint8Array, wanted: Epoch | null = null): Promise<void> {
     return this.#inTurn(async () => {
+      if (wanted !== null && wanted !== this.#voters.epoch()) {
+        throw new DocumentError(`document ${name}: the epoch has ended`);
+      }
       this.#names.add(name);
       const document = { epoch: this.#voters.epoch(), count: ++this.#count, content };
       await writeDocument(name, document, this.#voters.quorum());

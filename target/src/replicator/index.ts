@@ -3,6 +3,8 @@
  * member.
  */
 export type { Environment } from './environment.ts';
+export { LayerError, type LayerErrorCode } from './layer-error.ts';
+export { snapshotsOf } from './layer-tree.ts';
 export type { Link, LinkEvents } from './link.ts';
 export type { Member } from './member.ts';
 export { nodeEnvironment, parseReplicaAddress } from './node-environment.ts';

@@ -51,6 +51,8 @@ export interface LinkEvents {
   welcome(identity: WelcomeIdentity, state: WelcomeState): void;
   /** With what the replica remembers now: no older target can change it any more. */
   promised(state: WelcomeState): void;
+  /** What it remembers now, before the answer to `refresh`. */
+  remembered(state: WelcomeState): void;
   /** Everything up to this sequence number is applied there. */
   acknowledged(seq: Seq): void;
   /** The stream of writes is over; reads may still work. */
@@ -107,6 +109,8 @@ export interface Link {
   /** Has one extent read and verified: the bitmap of bad blocks. */
   scrub(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   ping(answer: Answer): void;
+  /** What the replica remembers comes as an event, then the answer. */
+  refresh(answer: Answer): void;
 
   /** Changes the tree of layers; answered when it is durable. */
   putLayers(change: LayersChange, answer: Answer): void;

@@ -142,6 +142,13 @@ export class LocalLink implements Link {
     this.#later(answer, () => null);
   }
 
+  refresh(answer: Answer): void {
+    this.#later(answer, (store) => {
+      this.#events.remembered(store.state());
+      return null;
+    });
+  }
+
   putLayers(change: LayersChange, answer: Answer): void {
     this.#await(this.#opened().changeLayers(change), answer);
   }

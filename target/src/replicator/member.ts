@@ -11,7 +11,8 @@ import type {
 import { seq } from '@openebs/replica/protocol';
 import type { LayerFill } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
-import type { Answer, ByteRange, Link, LinkEvents, ReadRequest, RequestFailure } from './link.ts';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
+import { MemberError, offlineError } from './member-error.ts';
 import type { MemberState, Watch } from './member-state.ts';
 import {
   backoffMs,
@@ -22,6 +23,8 @@ import {
   transition,
   watchStep,
 } from './member-state.ts';
+
+export { MemberError } from './member-error.ts';
 
 /** Who decides what a member's news mean. Every call is the consequence of one event. */
 export interface MemberOwner {
@@ -273,6 +276,13 @@ export class Member {
     );
   }
 
+  /** What it remembers now. */
+  async refresh(): Promise<WelcomeState> {
+    await this.#request((link, answer) => link.refresh(answer));
+    if (this.#known === null) throw offlineError(this.address);
+    return this.#known;
+  }
+
   putLayers(change: LayersChange): Promise<void> {
     return this.#request((link, answer) => link.putLayers(change, answer)).then(() => undefined);
   }
@@ -364,6 +374,9 @@ export class Member {
         this.become({ kind: 'promised' });
         this.#owner.memberPromised(this);
       },
+      remembered: (state) => {
+        if (live()) this.#known = state;
+      },
       acknowledged: (acked) => {
         if (!live()) return;
         this.#progress++;
@@ -413,27 +426,6 @@ export class Member {
     });
   }
 }
-
-/** A request to a member got no answer. */
-export class MemberError extends Error {
-  override readonly name = 'MemberError';
-  readonly code: string;
-  readonly offsetBytes: number | null;
-
-  constructor({ code, message, offsetBytes }: RequestFailure, address: string) {
-    super(`${address}: ${message}`);
-    this.code = code;
-    this.offsetBytes = offsetBytes;
-  }
-}
-
-const OFFLINE: RequestFailure = {
-  code: 'LINK_CLOSED',
-  message: 'the replica is offline',
-  offsetBytes: null,
-};
-
-const offlineError = (address: string): MemberError => new MemberError(OFFLINE, address);
 
 const present = (payload: Uint8Array | null): Uint8Array => {
   if (payload === null) throw new TypeError('the answer has no payload');

@@ -66,6 +66,7 @@ describe('RangeLocks', () => {
     const step = fc.oneof(
       { weight: 3, arbitrary: fc.record({ range, shared: fc.boolean() }) },
       { weight: 2, arbitrary: fc.record({ release: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ withdraw: fc.nat() }) },
     );
     fc.assert(
       fc.property(fc.array(step, { minLength: 5, maxLength: 120 }), (steps) => {
@@ -78,6 +79,13 @@ describe('RangeLocks', () => {
             const entry = new Entry(name, log, each.range, each.shared);
             model.acquire(entry);
             if (locks.acquire(entry)) log.push(name);
+          } else if ('withdraw' in each) {
+            const waiting = model.list.filter((entry) => !model.held.has(entry));
+            const entry = waiting[each.withdraw % Math.max(1, waiting.length)];
+            if (entry !== undefined) {
+              model.release(entry);
+              locks.withdraw(entry);
+            }
           } else if (model.held.size > 0) {
             const entry = [...model.held][each.release % model.held.size]!;
             model.release(entry);

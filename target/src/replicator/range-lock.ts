@@ -81,8 +81,19 @@ export class RangeLocks {
 
   release(entry: LockEntry): void {
     assert(entry.lockState === 'held', 'a lock is released once, by its holder');
-    entry.lockState = 'idle';
     this.#held--;
+    this.#remove(entry);
+  }
+
+  /** Who waits gives up: granted() is not called any more. */
+  withdraw(entry: LockEntry): void {
+    assert(entry.lockState === 'waiting', 'who gives up a lock waits for it');
+    this.#waiting--;
+    this.#remove(entry);
+  }
+
+  #remove(entry: LockEntry): void {
+    entry.lockState = 'idle';
     const first = Math.floor(entry.offsetBytes / BUCKET_BYTES);
     const last = lastBucket(entry, first);
     for (let index = first; index <= last; index++) {

@@ -38,7 +38,7 @@ export interface ReplicatorOptions {
   readonly graceMs?: number;
 }
 
-type Change = 'size' | 'ready' | 'not-ready' | 'fenced';
+type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
 
 const DEFAULT_HOLD_MS = 30_000;
 const DEFAULT_GRACE_MS = 5_000;
@@ -319,6 +319,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       }
     }
     for (const flush of this.#flushes.takeAll()) this.#hold(flush, this.#parked);
+  }
+
+  reverted(): void {
+    this.#notify('content');
   }
 
   full(message: string): void {

@@ -1,7 +1,7 @@
 import { ProtocolError } from '@openebs/replica/protocol';
 import type { Answer, ReadRequest, RequestFailure } from './link.ts';
 
-type AnswerKind = 'done' | 'pong' | 'document' | 'bitmap' | 'checksums' | 'versions';
+type AnswerKind = 'done' | 'pong' | 'status' | 'document' | 'bitmap' | 'checksums' | 'versions';
 interface Waiting {
   readonly kind: AnswerKind;
   readonly answer: Answer;

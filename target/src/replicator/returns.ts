@@ -1,4 +1,6 @@
 import { EXTENT_BYTES } from '@openebs/replica/protocol';
+import { bringLayers } from './layer-return.ts';
+import type { LayerTree } from './layer-tree.ts';
 import type { MemberState } from './member-state.ts';
 import { type Member, MemberError } from './member.ts';
 import { bringUpToDate, ResyncProgress, type ResyncContext } from './resync.ts';
@@ -11,7 +13,8 @@ interface Return {
 /**
  * Brings members back that are connected and not in sync, one at a time:
  *
- *   promised -> syncing (takes the stream, gets what it missed)
+ *   promised (gets the layers that it lacks)
+ *            -> syncing (takes the stream, gets what it missed)
  *            -> joining (waited for, caught up, flushed) -> a record names it
  */
 export class Returns {
@@ -19,16 +22,35 @@ export class Returns {
   readonly #sources: () => readonly Member[];
   /** A member's state has changed, so that a record may have to. */
   readonly #changed: () => void;
+  readonly #layers: () => LayerTree | null;
   #current: Return | null = null;
+  #paused = false;
 
-  constructor(context: ResyncContext, sources: () => readonly Member[], changed: () => void) {
+  constructor(
+    context: ResyncContext,
+    sources: () => readonly Member[],
+    layers: () => LayerTree | null,
+    changed: () => void,
+  ) {
     this.#context = context;
     this.#sources = sources;
+    this.#layers = layers;
     this.#changed = changed;
   }
 
   get busy(): boolean {
-    return this.#current !== null;
+    return this.#paused || this.#current !== null;
+  }
+
+  /** Nobody begins until resume(); who is on the way, and not yet waited for, begins anew. */
+  pause(reason: string): void {
+    this.#paused = true;
+    const kind = this.#current?.member.state.kind;
+    if (kind === 'promised' || kind === 'syncing') this.#current?.member.drop(reason);
+  }
+
+  resume(): void {
+    this.#paused = false;
   }
 
   progressOf(member: Member): ResyncProgress | null {
@@ -76,6 +98,18 @@ export class Returns {
       if (this.#current !== current) throw new RangeError('the epoch has ended');
       return this.#sources();
     };
+    const tree = this.#layers();
+    if (tree !== null) {
+      const sizeBytes = (): number => this.#context.sizeBytes;
+      const copied = (bytes: number): Promise<void> => {
+        progress.copiedBytes += bytes;
+        this.#context.statistics.resyncedBytes += bytes;
+        return Promise.resolve();
+      };
+      await bringLayers({ tree, member, sources, sizeBytes, copied });
+      sources();
+      requireState(member, 'promised');
+    }
     member.become({ kind: 'syncing' });
     stream.add(member);
     await bringUpToDate(this.#context, member, sources, progress);

@@ -5,7 +5,8 @@ import { seededRandom } from '../../../replica/src/store/simulated-volume.ts';
 import type { VolumeError, VolumeIo } from '../volume.ts';
 import type { Environment } from './environment.ts';
 import { Replicator } from './replicator.ts';
-import { SimulatedLink, SimulatedReplica, type World } from './simulated-replica.test-support.ts';
+import { SimulatedLink } from './simulated-link.test-support.ts';
+import { SimulatedReplica, type World } from './simulated-replica.test-support.ts';
 import { SlabPool } from '@openebs/replica/runtime';
 import { createStatistics } from './statistics.ts';
 

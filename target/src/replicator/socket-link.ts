@@ -154,6 +154,10 @@ export class SocketLink implements Link {
     this.endTurn();
   }
 
+  refresh(answer: Answer): void {
+    this.#bare('status-get', this.#requests.add('status', answer), 0, 0);
+  }
+
   putLayers(change: LayersChange, answer: Answer): void {
     this.#send({ kind: 'layers', ...change }, this.#requests.add('done', answer));
   }
@@ -269,6 +273,7 @@ export class SocketLink implements Link {
         return;
       case 'welcome':
       case 'refused':
+      case 'status':
       case 'document':
       case 'failed-request':
       case 'fenced':
@@ -296,6 +301,10 @@ export class SocketLink implements Link {
         return;
       case 'refused':
         this.#end(message.code, message.message);
+        return;
+      case 'status':
+        this.#events.remembered(message.state);
+        this.#requests.take(requestId, 'status')(null, null);
         return;
       case 'document':
         this.#requests.take(requestId, 'document')(null, message.content);

@@ -64,7 +64,13 @@ const readWhole = async (
   throw last;
 };
 
-const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Promise<Buffer> => {
+/** `layer` 0: of the volume; else what that layer itself holds. */
+export const readFrom = (
+  member: Member,
+  offsetBytes: number,
+  lengthBytes: number,
+  layer = 0,
+): Promise<Buffer> => {
   if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
   return new Promise((resolve, reject) => {
     const request: ReadRequest = {
@@ -80,7 +86,8 @@ const readFrom = (member: Member, offsetBytes: number, lengthBytes: number): Pro
         reject(new MemberError(failure, member.address));
       },
     };
-    member.read(request);
+    if (layer === 0) member.read(request);
+    else member.readLayer(layer, request);
     if (member.streaming) member.link.endTurn();
   });
 };

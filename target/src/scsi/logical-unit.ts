@@ -60,6 +60,8 @@ export class LogicalUnit {
     this.blocks = Math.floor(options.volume.sizeBytes / BLOCK_BYTES);
     options.volume.onChange((change) => {
       if (change === 'size') this.#resized();
+      // Whatever an initiator keeps of the blocks is of another volume.
+      if (change === 'content') this.attendOthers(null, Asc.mediumMayHaveChanged);
     });
   }
 

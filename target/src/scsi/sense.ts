@@ -44,6 +44,7 @@ export const Asc = {
   invalidCopyOperation: 0x260c,
   softwareWriteProtected: 0x2702,
   spaceAllocationFailed: 0x2707,
+  mediumMayHaveChanged: 0x2800,
   powerOnResetOrBusDeviceReset: 0x2900,
   busDeviceResetFunctionOccurred: 0x2903,
   itNexusLossOccurred: 0x2907,

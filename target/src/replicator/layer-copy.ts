@@ -1,0 +1,163 @@
+import {
+  BLOCK_BYTES,
+  computeSegmentChecksums,
+  EXTENT_BYTES,
+  segmentTableBytes,
+} from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
+import type { ByteRange } from './link.ts';
+import type { Member } from './member.ts';
+import { readFrom } from './verified-read.ts';
+
+/** What one layer itself holds of a range, as one member tells it. */
+export interface LayerHoldings {
+  /** One bit for each block, LSB first: it has data. */
+  readonly data: Uint8Array;
+  /** It hides what older layers hold. */
+  readonly zero: Uint8Array;
+}
+
+export type LayerAction = 'write' | 'zero' | 'clear';
+
+export interface LayerRun {
+  readonly action: LayerAction;
+  readonly firstBlock: number;
+  readonly blocks: number;
+}
+
+const hasBit = (bits: Uint8Array, block: number): boolean =>
+  ((bits[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
+
+/** The answer to an allocation request of a layer: two bitmaps, one after the other. */
+export const splitHoldings = (answer: Uint8Array): LayerHoldings => ({
+  data: answer.subarray(0, answer.length / 2),
+  zero: answer.subarray(answer.length / 2),
+});
+
+/** What a member has to do so that the layer holds there what it holds at the source. */
+export const layerRuns = ({
+  source,
+  mine,
+  blocks,
+  sameData,
+  maxRunBlocks,
+}: {
+  readonly source: LayerHoldings;
+  readonly mine: LayerHoldings;
+  readonly blocks: number;
+  /** Whether a block that has data on both has the same. */
+  readonly sameData: (block: number) => boolean;
+  readonly maxRunBlocks: number;
+}): LayerRun[] => {
+  const runs: { action: LayerAction; firstBlock: number; blocks: number }[] = [];
+  for (let block = 0; block < blocks; block++) {
+    const action = actionFor(source, mine, block, sameData);
+    if (action === null) continue;
+    const last = runs.at(-1);
+    const follows = last?.action === action && last.firstBlock + last.blocks === block;
+    if (follows && (action !== 'write' || last.blocks < maxRunBlocks)) last.blocks++;
+    else runs.push({ action, firstBlock: block, blocks: 1 });
+  }
+  return runs;
+};
+
+const actionFor = (
+  source: LayerHoldings,
+  mine: LayerHoldings,
+  block: number,
+  sameData: (block: number) => boolean,
+): LayerAction | null => {
+  if (hasBit(source.data, block)) {
+    return hasBit(mine.data, block) && sameData(block) ? null : 'write';
+  }
+  if (hasBit(source.zero, block)) return hasBit(mine.zero, block) ? null : 'zero';
+  return hasBit(mine.data, block) || hasBit(mine.zero, block) ? 'clear' : null;
+};
+
+export interface LayerCopy {
+  readonly layer: number;
+  readonly source: Member;
+  readonly member: Member;
+  readonly sizeBytes: number;
+  /** After each piece, with what it copied: may take its time, and throws when all is over. */
+  readonly copied: (bytes: number) => Promise<void>;
+}
+
+/**
+ * Makes one frozen layer of a member what it is at a source, block by block where they differ. The
+ * layer changes at neither meanwhile: merges are paused at the source.
+ */
+export const copyLayer = async (copy: LayerCopy): Promise<void> => {
+  const { sizeBytes, layer, source, member } = copy;
+  for (let at = 0; at < sizeBytes; at += REPLICATOR_LIMITS.layerRangeBytes) {
+    const range = {
+      offsetBytes: at,
+      lengthBytes: Math.min(REPLICATOR_LIMITS.layerRangeBytes, sizeBytes - at),
+    };
+    const answers = await Promise.all(
+      [source, member].map((each) => each.layerAllocation(layer, range)),
+    );
+    const [theirs, mine] = answers.map(splitHoldings);
+    if (theirs === undefined || mine === undefined) throw new RangeError('two members were asked');
+    for (let from = 0; from < range.lengthBytes; from += EXTENT_BYTES) {
+      const lengthBytes = Math.min(EXTENT_BYTES, range.lengthBytes - from);
+      const piece = { offsetBytes: at + from, lengthBytes };
+      await copyExtent(copy, piece, cut(theirs, from, lengthBytes), cut(mine, from, lengthBytes));
+    }
+  }
+};
+
+const cut = ({ data, zero }: LayerHoldings, from: number, lengthBytes: number): LayerHoldings => {
+  const first = from / BLOCK_BYTES / 8;
+  const end = first + Math.ceil(lengthBytes / BLOCK_BYTES / 8);
+  return { data: data.subarray(first, end), zero: zero.subarray(first, end) };
+};
+
+const copyExtent = async (
+  copy: LayerCopy,
+  range: ByteRange,
+  source: LayerHoldings,
+  mine: LayerHoldings,
+): Promise<void> => {
+  const { layer, member } = copy;
+  if ([source.data, source.zero, mine.data, mine.zero].every(isEmpty)) return;
+  const both = source.data.some((byte, index) => (byte & (mine.data[index] ?? 0)) !== 0);
+  const runs = layerRuns({
+    source,
+    mine,
+    blocks: Math.ceil(range.lengthBytes / BLOCK_BYTES),
+    sameData: both ? await sameSums(copy, range) : () => false,
+    maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
+  });
+  for (const { action, firstBlock, blocks } of runs) {
+    const offsetBytes = range.offsetBytes + firstBlock * BLOCK_BYTES;
+    const lengthBytes = Math.min(blocks * BLOCK_BYTES, copy.sizeBytes - offsetBytes);
+    if (action === 'write') {
+      const data = await readFrom(copy.source, offsetBytes, lengthBytes, layer);
+      const checksums = Buffer.alloc(segmentTableBytes(offsetBytes, lengthBytes));
+      computeSegmentChecksums(offsetBytes, [data], checksums);
+      const chunks = [data];
+      await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
+      await copy.copied(lengthBytes);
+    } else {
+      await member.fillLayer(layer, { kind: action, offsetBytes, lengthBytes });
+      await copy.copied(0);
+    }
+  }
+};
+
+const isEmpty = (bits: Uint8Array): boolean => bits.every((byte) => byte === 0);
+
+const sameSums = async (
+  { layer, source, member }: LayerCopy,
+  range: ByteRange,
+): Promise<(block: number) => boolean> => {
+  const [theirs, mine] = await Promise.all(
+    [source, member].map((each) => each.layerChecksums(layer, range)),
+  );
+  return (block) => {
+    const at = block * 4;
+    for (let byte = at; byte < at + 4; byte++) if (theirs?.[byte] !== mine?.[byte]) return false;
+    return true;
+  };
+};

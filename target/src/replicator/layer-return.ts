@@ -1,0 +1,69 @@
+import { copyLayer } from './layer-copy.ts';
+import { changesToConform, layersToAdopt, type LayerTree } from './layer-tree.ts';
+import { type Member, MemberError } from './member.ts';
+
+export interface LayerReturn {
+  readonly tree: LayerTree;
+  readonly member: Member;
+  /** In-sync members; throws when this resynchronisation is over. */
+  readonly sources: () => readonly Member[];
+  readonly sizeBytes: () => number;
+  /** After each piece, with what it copied: may take its time. */
+  readonly copied: (bytes: number) => Promise<void>;
+}
+
+/**
+ * Before a member that was away takes the stream: it gets the layers that the volume has now. Then
+ * its head, whatever that holds, is brought up to date as ever.
+ */
+export const bringLayers = async (work: LayerReturn): Promise<void> => {
+  const { tree, member, sources } = work;
+  const held = await member.refresh();
+  sources();
+  const changes = changesToConform(held, tree, { forward: false });
+  if (changes !== null) {
+    for (const change of changes) await member.putLayers(change);
+    return;
+  }
+  const [source] = sources();
+  if (source === undefined) throw new RangeError('no in-sync member to copy layers from');
+  await source.putLayers({ change: 'pause-merges' });
+  try {
+    const from = await source.refresh();
+    sources();
+    await member.putLayers(layersToAdopt(from, held));
+    await fill(work, source);
+  } finally {
+    await resumeMerges(source);
+  }
+};
+
+/** The oldest first: what a layer holds may depend on those below it. */
+const fill = async (work: LayerReturn, source: Member): Promise<void> => {
+  const { member, sources } = work;
+  const { layers, headLayer } = await member.refresh();
+  const incomplete = layers.filter(({ id, complete }) => !complete && id !== headLayer);
+  for (const { id } of [...incomplete].sort((a, b) => a.id - b.id)) {
+    await copyLayer({
+      layer: id,
+      source,
+      member,
+      sizeBytes: work.sizeBytes(),
+      copied: (bytes) => {
+        sources();
+        return work.copied(bytes);
+      },
+    });
+    sources();
+    await member.putLayers({ change: 'complete', layer: id });
+  }
+};
+
+/** Its next session would do it, too. */
+const resumeMerges = async (source: Member): Promise<void> => {
+  try {
+    await source.putLayers({ change: 'resume-merges' });
+  } catch (error) {
+    if (!(error instanceof MemberError)) throw error;
+  }
+};
