@@ -14,6 +14,7 @@ import {
   StartError,
   onStop,
 } from './runtime/index.ts';
+import { checkCommand } from './check-command.ts';
 import { startReplicaControl } from './control.ts';
 import type { ReplicaRole } from './protocol/index.ts';
 import { isUuid } from './protocol/index.ts';
@@ -53,6 +54,7 @@ const parseOptions = (): ReplicaOptions => {
     name: 'replica',
     description:
       'Keeps one copy of one volume in a directory and serves it to the target.\n\n' +
+      'replica check DIRECTORY verifies one that does not run (replica check --help).\n\n' +
       'Exit codes: 0 stopped in order, 1 cannot start, 2 wrong command line, 3 the store failed.',
     version,
   });
@@ -195,6 +197,7 @@ const run = async (options: ReplicaOptions): Promise<void> => {
   }
 };
 
+if (process.argv[2] === 'check') process.exit(checkCommand(process.argv.slice(3)));
 try {
   await run(parseOptions());
 } catch (error) {

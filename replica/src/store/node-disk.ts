@@ -43,7 +43,16 @@ export class NodeDisk implements Disk {
     return this.#file(name, 'w+');
   }
 
-  #file(name: string, flags: 'r+' | 'w+'): NodeFile {
+  openToRead(name: string): NodeFile {
+    return this.#file(name, 'r');
+  }
+
+  /** Of everything in the directory, in order. */
+  names(): string[] {
+    return fs.readdirSync(this.directory).sort();
+  }
+
+  #file(name: string, flags: 'r' | 'r+' | 'w+'): NodeFile {
     const fd = fs.openSync(this.#path(name), flags, FILE_MODE);
     const inMemory = MEMORY_FILE_SYSTEMS.has(fs.statfsSync(this.directory).type);
     return new NodeFile(fd, inMemory);

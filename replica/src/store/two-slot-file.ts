@@ -37,7 +37,7 @@ interface ValidSlot {
 }
 
 /** What a slot holds, or why it holds nothing. */
-type Slot =
+export type Slot =
   ValidSlot | { readonly kind: 'damaged' } | { readonly kind: 'too-new'; readonly format: number };
 
 type Done = (error: Error | null) => void;
@@ -238,7 +238,8 @@ function encodeSlot(kind: TwoSlotKind, generation: number, payload: Uint8Array):
   return slot;
 }
 
-function readSlot(file: DiskFile, kind: TwoSlotKind, index: 0 | 1): Slot {
+/** What one slot holds. */
+export function readSlot(file: DiskFile, kind: TwoSlotKind, index: 0 | 1): Slot {
   const slot = Buffer.alloc(kind.slotBytes);
   try {
     file.read(slot, 0, slot.length, index * kind.slotBytes);
