@@ -61,3 +61,22 @@ export const LOG_TAIL_BYTES = 16 * 1024;
 export const MAX_RECORD_BYTES = 256 * 1024;
 /** Below this a data directory cannot be worked in. */
 export const MIN_FREE_BYTES = 16 * 1024 ** 2;
+
+/** Calls of the Kubernetes API. */
+export const KUBE_LIMITS = {
+  callMs: 30_000,
+  callAttempts: 5,
+  /** Where the server names no time of its own. */
+  retryMs: 500,
+  maxRetryMs: 10_000,
+  /** How long credentials are used before they are read again. */
+  credentialsMs: 30_000,
+  listPageObjects: 500,
+  /** A watch is ended by the server after a random time between this and twice this. */
+  watchSeconds: 300,
+  watchGraceSeconds: 30,
+  /** An object has at most 1.5 MiB in etcd. */
+  watchLineBytes: 8 * 1024 ** 2,
+  reflectorMinMs: 800,
+  reflectorMaxMs: 30_000,
+} as const;

@@ -1,0 +1,154 @@
+import { parseQuantity, QuantityError } from '../kubernetes/quantity.ts';
+
+/** Why a claim cannot be provisioned as it is; the text is what its author reads in an event. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+}
+
+export const MAX_REPLICAS = 5;
+export const DEFAULT_POOL = 'default';
+const DEFAULT_REPLICAS = 3;
+const FILE_SYSTEMS: readonly string[] = ['ext4', 'xfs', 'ext3', 'btrfs'];
+
+/** What a class asks for, checked. */
+export interface VolumeParameters {
+  readonly replicas: number;
+  readonly pool: string;
+  /** Null: what kubelet takes by itself. */
+  readonly fsType: string | null;
+  /** No two replicas share a value of this label of their nodes. */
+  readonly topologyKey: string;
+  /** A volume is at least this large. Bytes. */
+  readonly minimumBytes: bigint;
+  /** Pods carry the annotations by which Prometheus finds what it scrapes. */
+  readonly monitored: boolean;
+  /** Initiators log in with a secret that is made for the volume. */
+  readonly chap: boolean;
+}
+
+interface Reader {
+  /** Names by which the parameter goes; the first one is ours. */
+  readonly names: readonly string[];
+  readonly what: string;
+  readonly read: (value: string, into: Draft, name: string) => void;
+}
+
+type Draft = { -readonly [Key in keyof VolumeParameters]: VolumeParameters[Key] };
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const LABEL_KEY =
+  /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+
+const readFlag = (value: string, name: string): boolean => {
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new Refusal(`Parameter ${name} of the class is "${value}"; write "true" or "false".`);
+};
+
+const READERS: readonly Reader[] = [
+  {
+    names: ['replicas', 'openebs.io/jiva-replica-count'],
+    what: `copies of the data, 1 to ${MAX_REPLICAS}`,
+    read: (value, into, name) => {
+      const count = Number(value);
+      if (!/^\d+$/.test(value) || count < 1 || count > MAX_REPLICAS) {
+        throw new Refusal(
+          `Parameter ${name} of the class is "${value}"; write a number from 1 to ${MAX_REPLICAS}.`,
+        );
+      }
+      into.replicas = count;
+    },
+  },
+  {
+    names: ['pool', 'openebs.io/storage-pool'],
+    what: 'the StoragePool in which replicas are kept',
+    read: (value, into, name) => {
+      if (!DNS_LABEL.test(value)) {
+        throw new Refusal(
+          `Parameter ${name} of the class is "${value}"; write the name of a StoragePool (kubectl get storagepools).`,
+        );
+      }
+      into.pool = value;
+    },
+  },
+  {
+    names: ['fsType', 'csi.storage.k8s.io/fstype'],
+    what: `file system: ${FILE_SYSTEMS.join(', ')}`,
+    read: (value, into, name) => {
+      if (!FILE_SYSTEMS.includes(value)) {
+        throw new Refusal(
+          `Parameter ${name} of the class is "${value}"; write one of ${FILE_SYSTEMS.join(', ')}.`,
+        );
+      }
+      into.fsType = value;
+    },
+  },
+  {
+    names: ['topologyKey'],
+    what: 'label of nodes that no two replicas share',
+    read: (value, into, name) => {
+      if (!LABEL_KEY.test(value)) {
+        throw new Refusal(
+          `Parameter ${name} of the class is "${value}"; write the key of a node label, as topology.kubernetes.io/zone.`,
+        );
+      }
+      into.topologyKey = value;
+    },
+  },
+  {
+    names: ['openebs.io/capacity'],
+    what: 'the least size of a volume',
+    read: (value, into, name) => {
+      try {
+        into.minimumBytes = parseQuantity(value);
+      } catch (error) {
+        if (!(error instanceof QuantityError)) throw error;
+        throw new Refusal(`Parameter ${name} of the class: ${error.message}`, { cause: error });
+      }
+    },
+  },
+  {
+    names: ['monitor', 'openebs.io/volume-monitor'],
+    what: '"true": Prometheus finds the pods by annotations',
+    read: (value, into, name) => (into.monitored = readFlag(value, name)),
+  },
+  {
+    names: ['chap'],
+    what: '"true": initiators log in with a secret of the volume',
+    read: (value, into, name) => (into.chap = readFlag(value, name)),
+  },
+];
+
+/** For documentation and error messages. */
+export const PARAMETERS: readonly { readonly name: string; readonly what: string }[] = READERS.map(
+  ({ names, what }) => ({ name: names.join(' or '), what }),
+);
+
+/** Reads the parameters of a class; throws Refusal for what it does not know or understand. */
+export const readParameters = (
+  given: Readonly<Record<string, string>> | undefined,
+): VolumeParameters => {
+  const draft: Draft = {
+    replicas: DEFAULT_REPLICAS,
+    pool: DEFAULT_POOL,
+    fsType: null,
+    topologyKey: 'kubernetes.io/hostname',
+    minimumBytes: 0n,
+    monitored: false,
+    chap: false,
+  };
+  const taken = new Map<Reader, string>();
+  for (const [name, value] of Object.entries(given ?? {})) {
+    const reader = READERS.find(({ names }) => names.includes(name));
+    if (reader === undefined) {
+      const known = READERS.map(({ names }) => names[0]).join(', ');
+      throw new Refusal(`The class has a parameter ${name} that is not known; known are ${known}.`);
+    }
+    const other = taken.get(reader);
+    if (other !== undefined) {
+      throw new Refusal(`The class has ${other} and ${name}, which mean the same; keep one.`);
+    }
+    taken.set(reader, name);
+    reader.read(value, draft, name);
+  }
+  return draft;
+};

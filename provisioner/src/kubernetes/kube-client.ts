@@ -1,0 +1,302 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { HttpMethod, KubeConfig, RequestContext } from '@kubernetes/client-node';
+import { request, type Dispatcher } from 'undici';
+import { KUBE_LIMITS } from '../limits.ts';
+import { KubeError } from './kube-api.ts';
+import type {
+  JsonPatchOperation,
+  KubeApi,
+  ListOptions,
+  ListPage,
+  WatchEvent,
+  WatchOptions,
+  Where,
+} from './kube-api.ts';
+import type { KubeObject, Resource } from './objects.ts';
+import { readLines } from './read-lines.ts';
+
+/** Who we are where fields of objects are owned. */
+export const FIELD_MANAGER = 'openebs-provisioner';
+
+const JSON_TYPE = 'application/json';
+const JSON_PATCH = 'application/json-patch+json';
+const APPLY_PATCH = 'application/apply-patch+yaml';
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+interface Call {
+  readonly method: Method;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
+interface Access {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly takenMs: number;
+}
+
+/**
+ * KubeApi over HTTP. The package gives configuration and authentication; connections are kept by
+ * one dispatcher, because one that is made per call opens a TLS connection per call.
+ */
+export class KubeClient implements KubeApi {
+  readonly #config: KubeConfig;
+  readonly #server: string;
+  readonly #counted: (call: { method: Method; resource: string; status: number }) => void;
+  #dispatcher: Dispatcher | null = null;
+  #access: Access | null = null;
+
+  constructor(
+    config: KubeConfig,
+    counted: (call: { method: Method; resource: string; status: number }) => void = () => undefined,
+  ) {
+    const cluster = config.getCurrentCluster();
+    if (cluster === null) {
+      throw new KubeError(
+        0,
+        'NoCluster',
+        'No cluster is configured: set KUBECONFIG, or run inside of a cluster.',
+      );
+    }
+    this.#config = config;
+    this.#server = cluster.server.replace(/\/$/, '');
+    this.#counted = counted;
+  }
+
+  async list<T extends KubeObject>(
+    resource: Resource<T>,
+    options: ListOptions = {},
+  ): Promise<ListPage<T>> {
+    const { namespace, labelSelector, limit, continueFrom, resourceVersion } = options;
+    const page = await this.#call<{
+      items: Omit<T, 'apiVersion' | 'kind'>[];
+      metadata: { resourceVersion: string; continue?: string };
+    }>(resource, {
+      method: 'GET',
+      path: pathOf(resource, namespace),
+      query: {
+        labelSelector,
+        limit: limit?.toString(),
+        continue: continueFrom,
+        resourceVersion: continueFrom === undefined ? resourceVersion : undefined,
+      },
+    });
+    const { apiVersion, kind } = resource;
+    const next = page.metadata.continue ?? '';
+    return {
+      // Items of a list do not say what they are.
+      items: page.items.map((item) => ({ apiVersion, kind, ...item }) as unknown as T),
+      resourceVersion: page.metadata.resourceVersion,
+      next: next === '' ? null : next,
+    };
+  }
+
+  async *watch<T extends KubeObject>(
+    resource: Resource<T>,
+    options: WatchOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<WatchEvent<T>> {
+    const { namespace, labelSelector, resourceVersion, timeoutSeconds } = options;
+    const path = pathOf(resource, namespace);
+    const query = {
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion,
+      labelSelector,
+      timeoutSeconds: String(timeoutSeconds),
+    };
+    // Longer than the server's own limit: a connection that died without a word ends too.
+    const bodyTimeout = (timeoutSeconds + KUBE_LIMITS.watchGraceSeconds) * 1000;
+    const response = await this.#send({ method: 'GET', path, query }, { signal, bodyTimeout });
+    this.#counted({ method: 'GET', resource: resource.plural, status: response.statusCode });
+    if (response.statusCode !== 200) throw await failureOf(response);
+    for await (const line of readLines(response.body, KUBE_LIMITS.watchLineBytes)) {
+      const event = JSON.parse(line) as WatchEvent<T> | { type: 'ERROR'; object: Status };
+      if (event.type === 'ERROR') throw errorOf(event.object.code ?? 500, event.object);
+      yield event;
+    }
+  }
+
+  get<T extends KubeObject>(resource: Resource<T>, where: Where): Promise<T> {
+    return this.#call(resource, {
+      method: 'GET',
+      path: pathOf(resource, where.namespace, where.name),
+    });
+  }
+
+  create<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T> {
+    const path = pathOf(resource, object.metadata.namespace);
+    const query = { fieldManager: FIELD_MANAGER };
+    return this.#call(resource, { method: 'POST', path, query, body: object });
+  }
+
+  replace<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T> {
+    const { namespace, name } = object.metadata;
+    const query = { fieldManager: FIELD_MANAGER };
+    const path = pathOf(resource, namespace, name);
+    return this.#call(resource, { method: 'PUT', path, query, body: object });
+  }
+
+  apply<T extends KubeObject>(resource: Resource<T>, object: T, part?: 'status'): Promise<T> {
+    const { namespace, name } = object.metadata;
+    return this.#call(resource, {
+      method: 'PATCH',
+      path: pathOf(resource, namespace, name, part),
+      query: { fieldManager: FIELD_MANAGER, force: 'true' },
+      body: object,
+      contentType: APPLY_PATCH,
+    });
+  }
+
+  patch<T extends KubeObject>(
+    resource: Resource<T>,
+    where: Where,
+    operations: readonly JsonPatchOperation[],
+    part?: 'status',
+  ): Promise<T> {
+    return this.#call(resource, {
+      method: 'PATCH',
+      path: pathOf(resource, where.namespace, where.name, part),
+      query: { fieldManager: FIELD_MANAGER },
+      body: operations,
+      contentType: JSON_PATCH,
+    });
+  }
+
+  async remove(resource: Resource, where: Where, options: { uid?: string } = {}): Promise<void> {
+    const preconditions = options.uid === undefined ? undefined : { uid: options.uid };
+    try {
+      await this.#call(resource, {
+        method: 'DELETE',
+        path: pathOf(resource, where.namespace, where.name),
+        body: {
+          apiVersion: 'v1',
+          kind: 'DeleteOptions',
+          propagationPolicy: 'Background',
+          ...(preconditions === undefined ? {} : { preconditions }),
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof KubeError && error.isNotFound)) throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher?.close();
+  }
+
+  async #call<T>(resource: Resource, call: Call): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      let wait: number | null;
+      let failure: KubeError;
+      try {
+        const response = await this.#send(call, {
+          signal: AbortSignal.timeout(KUBE_LIMITS.callMs),
+          bodyTimeout: KUBE_LIMITS.callMs,
+        });
+        const { statusCode: status } = response;
+        this.#counted({ method: call.method, resource: resource.plural, status });
+        if (status < 300) return (await response.body.json()) as T;
+        wait = retryAfterMs(status, response.headers['retry-after']);
+        failure = await failureOf(response);
+      } catch (cause) {
+        // Applying and reading may be done twice; creating, and replacing one version, tell when
+        // they were done before (AlreadyExists, Conflict).
+        wait = KUBE_LIMITS.retryMs;
+        failure = new KubeError(0, 'Unreachable', unreachable(this.#server, cause), { cause });
+      }
+      if (wait === null || attempt >= KUBE_LIMITS.callAttempts) throw failure;
+      await delay(Math.min(wait, KUBE_LIMITS.maxRetryMs) * (0.5 + Math.random()));
+    }
+  }
+
+  async #send(
+    { method, path, query = {}, body, contentType = JSON_TYPE }: Call,
+    options: { readonly signal: AbortSignal; readonly bodyTimeout: number },
+  ): Promise<Dispatcher.ResponseData> {
+    const { dispatcher, headers } = await this.#enter();
+    const url = new URL(this.#server + path);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
+    return request(url, {
+      method,
+      headers: {
+        ...headers,
+        accept: JSON_TYPE,
+        ...(body === undefined ? {} : { 'content-type': contentType }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+      headersTimeout: KUBE_LIMITS.callMs,
+      dispatcher,
+      ...options,
+    });
+  }
+
+  /** Tokens of service accounts are renewed on disk: they are read again every now and then. */
+  async #enter(): Promise<{
+    dispatcher: Dispatcher;
+    headers: Readonly<Record<string, string>>;
+  }> {
+    const now = performance.now();
+    let access = this.#access;
+    if (access === null || now - access.takenMs > KUBE_LIMITS.credentialsMs) {
+      const context = new RequestContext(this.#server, HttpMethod.GET);
+      await this.#config.applySecurityAuthentication(context);
+      access = { headers: context.getHeaders(), takenMs: now };
+      this.#access = access;
+      this.#dispatcher ??= context.getDispatcher() ?? null;
+    }
+    const dispatcher = this.#dispatcher;
+    if (dispatcher === null) throw new TypeError('the configuration gives no way to connect');
+    return { dispatcher, headers: access.headers };
+  }
+}
+
+interface Status {
+  readonly code?: number;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+const pathOf = (
+  { apiVersion, plural, namespaced }: Resource,
+  namespace?: string,
+  name?: string,
+  part?: string,
+): string => {
+  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const place = namespaced && namespace !== undefined ? `/namespaces/${namespace}` : '';
+  const one = name === undefined ? '' : `/${encodeURIComponent(name)}`;
+  return `${root}${place}/${plural}${one}${part === undefined ? '' : `/${part}`}`;
+};
+
+/** Null: trying again would not help. */
+const retryAfterMs = (
+  status: number,
+  header: string | readonly string[] | undefined,
+): number | null => {
+  if (status !== 429 && status < 500) return null;
+  const seconds = Number(Array.isArray(header) ? header[0] : header);
+  if (Number.isFinite(seconds) && seconds >= 0) return seconds * 1000;
+  return status === 429 || status === 503 || status === 504 ? KUBE_LIMITS.retryMs : null;
+};
+
+const failureOf = async (response: Dispatcher.ResponseData): Promise<KubeError> => {
+  const text = await response.body.text();
+  let status: Status = { message: text.slice(0, 1000) };
+  try {
+    status = JSON.parse(text) as Status;
+  } catch {
+    // A proxy in between answers with a page of its own.
+  }
+  return errorOf(response.statusCode, status);
+};
+
+const errorOf = (code: number, { reason, message }: Status): KubeError =>
+  new KubeError(code, reason ?? `HTTP ${code}`, message ?? `the API server answered ${code}`);
+
+const unreachable = (server: string, cause: unknown): string =>
+  `The API server ${server} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`;
