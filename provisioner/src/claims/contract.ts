@@ -25,7 +25,16 @@ export const VOLUME_FINALIZER = 'external-provisioner.volume.kubernetes.io/final
 
 export const FIELD_OF_CLASS = 'volume.beta.kubernetes.io/storage-class';
 
-type Object<T> = KubeObject & Omit<T, 'apiVersion' | 'kind' | 'metadata'>;
+/** The package's models are classes with Dates; what goes over the wire is plain, with strings. */
+type Plain<T> = T extends Date
+  ? string
+  : T extends (infer Item)[]
+    ? Plain<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Plain<T[Key]> }
+      : T;
+
+type Object<T> = KubeObject & Plain<Omit<T, 'apiVersion' | 'kind' | 'metadata'>>;
 
 export type Claim = Object<V1PersistentVolumeClaim>;
 export type PersistentVolume = Object<V1PersistentVolume>;

@@ -22,8 +22,6 @@ export interface VolumeParameters {
   readonly minimumBytes: bigint;
   /** Pods carry the annotations by which Prometheus finds what it scrapes. */
   readonly monitored: boolean;
-  /** Initiators log in with a secret that is made for the volume. */
-  readonly chap: boolean;
 }
 
 interface Reader {
@@ -111,11 +109,6 @@ const READERS: readonly Reader[] = [
     what: '"true": Prometheus finds the pods by annotations',
     read: (value, into, name) => (into.monitored = readFlag(value, name)),
   },
-  {
-    names: ['chap'],
-    what: '"true": initiators log in with a secret of the volume',
-    read: (value, into, name) => (into.chap = readFlag(value, name)),
-  },
 ];
 
 /** For documentation and error messages. */
@@ -134,7 +127,6 @@ export const readParameters = (
     topologyKey: 'kubernetes.io/hostname',
     minimumBytes: 0n,
     monitored: false,
-    chap: false,
   };
   const taken = new Map<Reader, string>();
   for (const [name, value] of Object.entries(given ?? {})) {

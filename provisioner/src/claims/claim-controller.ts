@@ -1,0 +1,204 @@
+import type { EventRecorder } from '../kubernetes/event-recorder.ts';
+import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
+import type { Reflector } from '../kubernetes/reflector.ts';
+import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { decide, isOurs, type VolumeRequest } from './claim.ts';
+import {
+  CLAIMS,
+  classNameOf,
+  SELECTED_NODE,
+  VOLUMES,
+  type Claim,
+  type Node,
+  type PersistentVolume,
+  type StorageClass,
+} from './contract.ts';
+import { Refusal } from './parameters.ts';
+import { persistentVolume } from './persistent-volume.ts';
+import { volumeRecord } from './volume-record.ts';
+
+/** What can't be done as it is asked for is looked at again this often. */
+const INFEASIBLE_RETRY_MS = 300_000;
+
+export interface ClaimControllerOptions {
+  readonly api: KubeApi;
+  readonly namespace: string;
+  readonly claims: Reflector<Claim>;
+  readonly volumes: Reflector<PersistentVolume>;
+  readonly classes: Reflector<StorageClass>;
+  readonly nodes: Reflector<Node>;
+  readonly queue: WorkQueue;
+  readonly objects: VolumeObjects;
+  readonly events: EventRecorder;
+  readonly provisioned: (className: string, seconds: number | null) => void;
+  readonly now: () => number;
+}
+
+/** Makes a volume for each claim that asks us for one. Keys are those of claims. */
+export class ClaimController {
+  readonly #options: ClaimControllerOptions;
+  /** When work on a claim began, for the metric. */
+  readonly #begun = new Map<string, number>();
+
+  constructor(options: ClaimControllerOptions) {
+    this.#options = options;
+    const { claims, classes, nodes, queue } = options;
+    claims.onChange((before, after) => {
+      const claim = after ?? before;
+      if (claim !== null && (isOurs(claim) || after === null)) queue.add(keyOfClaim(claim));
+    });
+    // A class or a node that comes may be what a claim waits for.
+    const all = (): void => {
+      for (const claim of claims.values()) if (isOurs(claim)) queue.add(keyOfClaim(claim));
+    };
+    classes.onChange(all);
+    nodes.onChange((before, after) => {
+      if (before === null || after === null) all();
+    });
+  }
+
+  /** Rejects when it has to be tried again. */
+  async reconcile(key: string): Promise<void> {
+    const { claims, classes, events, queue } = this.#options;
+    const claim = claims.get(key);
+    if (claim === undefined) {
+      this.#begun.delete(key);
+      return;
+    }
+    const decision = decide(claim, classes.get(classNameOf(claim)) ?? null);
+    switch (decision.kind) {
+      case 'ignore':
+      case 'wait':
+        return;
+      case 'leave':
+        events.event(claim, 'Normal', 'ProvisioningIgnored', decision.message);
+        return;
+      case 'refuse':
+        this.#refuse(claim, decision.message);
+        queue.addAfter(key, INFEASIBLE_RETRY_MS);
+        return;
+      case 'provision':
+        await this.#provision(key, claim, decision.request);
+    }
+  }
+
+  async #provision(key: string, claim: Claim, request: VolumeRequest): Promise<void> {
+    const { volumes, events, queue, now, provisioned } = this.#options;
+    if (volumes.get(request.name) !== undefined) return;
+    const startedMs = this.#begun.get(key) ?? now();
+    if (!this.#begun.has(key)) {
+      this.#begun.set(key, startedMs);
+      const { parameters } = request;
+      const copies = parameters.replicas === 1 ? 'one copy' : `${parameters.replicas} copies`;
+      events.event(
+        claim,
+        'Normal',
+        'Provisioning',
+        `Volume ${request.name} is made with ${copies}.`,
+      );
+    }
+    try {
+      this.#checkNodes(request);
+      await this.#make(claim, request);
+    } catch (error) {
+      if (error instanceof Refusal || error instanceof PoolMissing) {
+        this.#refuse(claim, error.message);
+        await this.#chooseAnotherNode(claim, request);
+        queue.addAfter(key, INFEASIBLE_RETRY_MS);
+        return;
+      }
+      provisioned(request.className, null);
+      events.event(
+        claim,
+        'Warning',
+        'ProvisioningFailed',
+        `Making volume ${request.name}: ${(error as Error).message}; it is tried again.`,
+      );
+      throw error;
+    }
+    this.#begun.delete(key);
+    provisioned(request.className, (now() - startedMs) / 1000);
+    events.event(
+      claim,
+      'Normal',
+      'ProvisioningSucceeded',
+      `Volume ${request.name} is there; its replicas start.`,
+    );
+  }
+
+  async #make(claim: Claim, request: VolumeRequest): Promise<void> {
+    const { api, namespace, objects } = this.#options;
+    if (request.source !== null) {
+      throw new Refusal(
+        `The claim asks for a copy of ${request.source.kind} ${request.source.name}; clones are not made by this release. Remove spec.dataSource.`,
+      );
+    }
+    // The pool before anything is made: a volume that can't be must leave nothing behind.
+    await objects.pool(request.parameters.pool);
+    // Live, not from the cache: a claim that went meanwhile gets no volume.
+    const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
+    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return;
+    // The record first: whatever follows carries its labels and is found by them.
+    const record = await api.apply(VOLUME_RESOURCES, volumeRecord(request, namespace));
+    const portalIp = await objects.ensure(record);
+    try {
+      await api.create(VOLUMES, persistentVolume(request, portalIp));
+    } catch (error) {
+      if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
+      const found = await api.get(VOLUMES, { name: request.name });
+      if (found.spec?.claimRef?.uid === request.claim.uid) return;
+      throw new Refusal(
+        `There is a PersistentVolume ${request.name} that is not this claim's; remove it (kubectl delete pv ${request.name}).`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** As many nodes as copies, before anything is made. */
+  #checkNodes({ parameters, selectedNode }: VolumeRequest): void {
+    const { nodes } = this.#options;
+    if (selectedNode !== null && nodes.get(selectedNode) === undefined) {
+      throw new Refusal(
+        `The node ${selectedNode} that was selected for the pod is not there any more.`,
+      );
+    }
+    const values = new Set<string>();
+    for (const { metadata, spec } of nodes.values()) {
+      const value = metadata.labels?.[parameters.topologyKey];
+      if (value !== undefined && spec?.unschedulable !== true) values.add(value);
+    }
+    if (values.size >= parameters.replicas) return;
+    throw new Refusal(
+      `The class asks for ${parameters.replicas} copies on nodes that differ in ${parameters.topologyKey}, and the cluster has ${values.size} of those that take pods; add nodes, or write a smaller number in its parameter "replicas".`,
+    );
+  }
+
+  #refuse(claim: Claim, message: string): void {
+    this.#options.events.event(claim, 'Warning', 'ProvisioningFailed', message);
+  }
+
+  /** The scheduler tries another node when its choice is taken back. */
+  async #chooseAnotherNode(claim: Claim, { selectedNode }: VolumeRequest): Promise<void> {
+    if (selectedNode === null) return;
+    const path = `/metadata/annotations/${SELECTED_NODE.replaceAll('/', '~1')}`;
+    try {
+      await this.#options.api.patch(CLAIMS, claim.metadata, [
+        { op: 'test', path, value: selectedNode },
+        { op: 'remove', path },
+      ]);
+    } catch (error) {
+      const harmless = error instanceof KubeError && (error.status === 422 || error.isNotFound);
+      if (!harmless) throw error;
+    }
+  }
+}
+
+export const keyOfClaim = ({ metadata }: Claim): string =>
+  `${metadata.namespace ?? 'default'}/${metadata.name}`;
+
+const orNull = (error: unknown): null => {
+  if (error instanceof KubeError && error.isNotFound) return null;
+  throw error;
+};

@@ -1,0 +1,180 @@
+import { EventRecorder } from '../kubernetes/event-recorder.ts';
+import { FakeKubeApi } from '../kubernetes/fake-kube-api.test-support.ts';
+import { resource, type KubeObject, type Resource } from '../kubernetes/objects.ts';
+import { Reflector } from '../kubernetes/reflector.ts';
+import { settle, VirtualClock } from '../kubernetes/virtual-clock.test-support.ts';
+import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
+import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
+import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { ClaimController } from './claim-controller.ts';
+import {
+  CLAIMS,
+  CLASSES,
+  NODES,
+  PROVISIONER,
+  STORAGE_PROVISIONER,
+  VOLUMES,
+  type Claim,
+  type StorageClass,
+} from './contract.ts';
+import { VolumeController } from './volume-controller.ts';
+
+export const SETTINGS: KubernetesSettings = {
+  namespace: 'openebs',
+  targetImage: 'openebs/target:test',
+  replicaImage: 'openebs/replica:test',
+  imagePullPolicy: 'IfNotPresent',
+  imagePullSecrets: [],
+  defaultPoolPath: '/var/openebs',
+  targetResources: {},
+  replicaResources: {},
+  tolerations: [],
+  controlTokenSecret: 'openebs-control',
+};
+
+interface Told extends KubeObject {
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+const EVENTS = resource<Told>('v1', 'Event', 'events', true);
+
+export const storageClass = (change: Partial<StorageClass> = {}): StorageClass => ({
+  apiVersion: 'storage.k8s.io/v1',
+  kind: 'StorageClass',
+  metadata: { name: 'mirrored' },
+  provisioner: PROVISIONER,
+  reclaimPolicy: 'Delete',
+  volumeBindingMode: 'Immediate',
+  ...change,
+});
+
+export const claim = (name: string, spec: object = {}, annotations: object = {}): Claim => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolumeClaim',
+  metadata: {
+    namespace: 'shop',
+    name,
+    annotations: { [STORAGE_PROVISIONER]: PROVISIONER, ...annotations },
+  },
+  spec: {
+    storageClassName: 'mirrored',
+    accessModes: ['ReadWriteOnce'],
+    resources: { requests: { storage: '1Gi' } },
+    ...spec,
+  },
+});
+
+const node = (name: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name, labels: { 'kubernetes.io/hostname': name } },
+});
+
+/** Both controllers on an API in memory, and what the rest of Kubernetes would do. */
+export class Cluster {
+  readonly api = new FakeKubeApi();
+  readonly clock = new VirtualClock();
+  readonly failures: string[] = [];
+  #stop = new AbortController();
+  #ended: Promise<unknown> = Promise.resolve();
+  #queues: WorkQueue[] = [];
+  #events: EventRecorder | null = null;
+
+  async prepare(nodes = 3): Promise<void> {
+    for (let n = 1; n <= nodes; n++) await this.api.create(NODES, node(`node${n}`));
+    await this.api.create(CLASSES, storageClass());
+  }
+
+  /** Starts the controllers; what ran before has to be stopped. */
+  start(): void {
+    this.#stop = new AbortController();
+    const { api, clock } = this;
+    const log = (): void => undefined;
+    const reflect = <T extends KubeObject>(of: Resource<T>): Reflector<T> =>
+      new Reflector({ api, clock, resource: of, log });
+    const claims = reflect(CLAIMS);
+    const volumes = reflect(VOLUMES);
+    const classes = reflect(CLASSES);
+    const nodes = reflect(NODES);
+    const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
+    const [claimQueue, volumeQueue] = [queue(), queue()];
+    const events = new EventRecorder({
+      api,
+      component: 'openebs',
+      instance: 'test',
+      clock,
+      wallClock: () => new Date('2026-01-01T00:00:00Z'),
+      log,
+    });
+    const objects = new VolumeObjects(api, SETTINGS);
+    const now = (): number => clock.now();
+    const claimController = new ClaimController({
+      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes },
+      ...{ queue: claimQueue, objects, events, now, provisioned: log },
+    });
+    const volumeController = new VolumeController({
+      ...{ api, volumes, queue: volumeQueue, objects, events, now, deleted: log },
+    });
+    const failed = (key: string, error: unknown): void => {
+      this.failures.push(`${key}: ${String(error)}`);
+    };
+    const { signal } = this.#stop;
+    this.#queues = [claimQueue, volumeQueue];
+    this.#events = events;
+    const reflectors = [claims, volumes, classes, nodes];
+    this.#ended = Promise.all([
+      ...reflectors.map((each) => each.run(signal)),
+      Promise.all(reflectors.map((each) => each.whenSynced())).then(() =>
+        Promise.all([
+          runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),
+          runWorkers(volumeQueue, 4, (key) => volumeController.reconcile(key), failed),
+        ]),
+      ),
+    ]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    for (const queue of this.#queues) queue.close();
+    await this.#ended;
+  }
+
+  /** What the cluster does for a new Service: it gets an address. */
+  giveAddresses(): void {
+    const { api } = this;
+    const apply = api.apply.bind(api);
+    let last = 0;
+    api.apply = async (of, object) => {
+      const spec = (object as { spec?: { clusterIP?: string } }).spec;
+      if (of.kind !== 'Service' || spec?.clusterIP !== undefined) return apply(of, object);
+      const known = await api.get(SERVICES, object.metadata).catch(() => null);
+      const clusterIP = known?.spec?.clusterIP ?? `10.96.0.${++last + 10}`;
+      return apply(of, { ...object, spec: { ...spec, clusterIP } });
+    };
+  }
+
+  async settle(): Promise<void> {
+    await settle();
+    await this.#events?.settled();
+    await settle();
+  }
+
+  async events(): Promise<string[]> {
+    const { items } = await this.api.list(EVENTS, {});
+    return items.map(({ type, reason, message }) => `${type} ${reason}: ${message}`);
+  }
+
+  /** Names of everything that was made for volumes. */
+  async made(): Promise<string[]> {
+    const names: string[] = [];
+    for (const kind of [VOLUMES, VOLUME_RESOURCES, SERVICES, DEPLOYMENTS] as Resource[]) {
+      const { items } = await this.api.list(kind, {});
+      names.push(...items.map((each) => `${each.kind} ${each.metadata.name}`));
+    }
+    return names;
+  }
+}

@@ -1,0 +1,88 @@
+import type { EventRecorder } from '../kubernetes/event-recorder.ts';
+import { setFinalizer } from '../kubernetes/finalizer.ts';
+import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
+import type { Reflector } from '../kubernetes/reflector.ts';
+import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import type { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import {
+  PROVISIONED_BY,
+  PROVISIONER,
+  VOLUME_FINALIZER,
+  VOLUMES,
+  type PersistentVolume,
+} from './contract.ts';
+
+export interface VolumeControllerOptions {
+  readonly api: KubeApi;
+  readonly volumes: Reflector<PersistentVolume>;
+  readonly queue: WorkQueue;
+  readonly objects: VolumeObjects;
+  readonly events: EventRecorder;
+  readonly deleted: (className: string, seconds: number | null) => void;
+  readonly now: () => number;
+}
+
+/** Frees what is behind a volume that nobody claims any more. Keys are names of volumes. */
+export class VolumeController {
+  readonly #options: VolumeControllerOptions;
+
+  constructor(options: VolumeControllerOptions) {
+    this.#options = options;
+    options.volumes.onChange((_before, after) => {
+      if (after !== null && isOurVolume(after)) options.queue.add(after.metadata.name);
+    });
+  }
+
+  /** Rejects when it has to be tried again. */
+  async reconcile(name: string): Promise<void> {
+    const { api, volumes } = this.#options;
+    const volume = volumes.get(name);
+    if (volume === undefined || !isOurVolume(volume)) return;
+    const deletes = volume.spec?.persistentVolumeReclaimPolicy === 'Delete';
+    const { deletionTimestamp } = volume.metadata;
+    if (deletes && volume.status?.phase === 'Released') {
+      await this.#free(volume);
+    } else if (!deletes) {
+      await setFinalizer(api, VOLUMES, volume, VOLUME_FINALIZER, false);
+    } else if (deletionTimestamp === undefined && volume.status?.phase === 'Bound') {
+      await setFinalizer(api, VOLUMES, volume, VOLUME_FINALIZER, true);
+    }
+  }
+
+  async #free(volume: PersistentVolume): Promise<void> {
+    const { api, objects, events, deleted, now } = this.#options;
+    const className = volume.spec?.storageClassName ?? '';
+    const startedMs = now();
+    const { name, uid = '' } = volume.metadata;
+    try {
+      // Live, before anything that can't be taken back: somebody may have changed the policy.
+      const live = await api.get(VOLUMES, { name }).catch(orNull);
+      if (live === null || live.metadata.uid !== uid || !isReleased(live)) return;
+      await objects.remove(name);
+      await api.remove(VOLUMES, { name }, { uid });
+      const leaving = await api.get(VOLUMES, { name }).catch(orNull);
+      if (leaving?.metadata.uid === uid) {
+        await setFinalizer(api, VOLUMES, leaving, VOLUME_FINALIZER, false);
+      }
+      deleted(className, (now() - startedMs) / 1000);
+    } catch (error) {
+      deleted(className, null);
+      const message = `Freeing volume ${name}: ${(error as Error).message}; it is tried again.`;
+      events.event(volume, 'Warning', 'VolumeFailedDelete', message);
+      throw error;
+    }
+  }
+}
+
+const isOurVolume = ({ metadata }: PersistentVolume): boolean =>
+  metadata.annotations?.[PROVISIONED_BY] === PROVISIONER;
+
+const isReleased = (volume: PersistentVolume): boolean =>
+  isOurVolume(volume) &&
+  volume.spec?.persistentVolumeReclaimPolicy === 'Delete' &&
+  volume.status?.phase === 'Released';
+
+const orNull = (error: unknown): null => {
+  if (error instanceof KubeError && error.isNotFound) return null;
+  throw error;
+};

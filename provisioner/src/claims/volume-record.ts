@@ -1,0 +1,37 @@
+import { formatQuantity } from '../kubernetes/quantity.ts';
+import { annotationsOf, labelsOf } from '../orchestrator/kubernetes/names.ts';
+import {
+  VOLUME_RESOURCES,
+  type VolumeResource,
+} from '../orchestrator/kubernetes/volume-resource.ts';
+import type { VolumeRequest } from './claim.ts';
+
+/** The record of the volume that a claim asks for: a function of the request, the same each time. */
+export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeResource => {
+  const { parameters, selectedNode, allowedTopologies } = request;
+  const record: VolumeResource = {
+    apiVersion: VOLUME_RESOURCES.apiVersion,
+    kind: VOLUME_RESOURCES.kind,
+    metadata: { namespace, name: request.name },
+    spec: {
+      size: formatQuantity(request.sizeBytes),
+      replicas: parameters.replicas,
+      pool: parameters.pool,
+      topologyKey: parameters.topologyKey,
+      monitored: parameters.monitored,
+      ...(selectedNode === null ? {} : { selectedNode }),
+      ...(allowedTopologies.length === 0
+        ? {}
+        : { allowedTopologies: allowedTopologies.map((term) => [...term]) }),
+      claimRef: request.claim,
+    },
+  };
+  return {
+    ...record,
+    metadata: {
+      ...record.metadata,
+      labels: labelsOf(record, 'volume'),
+      annotations: annotationsOf(record),
+    },
+  };
+};

@@ -1,0 +1,141 @@
+import { expect } from 'chai';
+import { SETTINGS } from '../../claims/cluster.test-support.ts';
+import { desiredAddress, desiredObjects } from './desired-objects.ts';
+import type { StoragePool, VolumeResource } from './volume-resource.ts';
+
+const volume = (change: Partial<VolumeResource['spec']> = {}): VolumeResource => ({
+  apiVersion: 'openebs.io/v1alpha1',
+  kind: 'OpenEBSVolume',
+  metadata: { namespace: 'openebs', name: 'pvc-5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279' },
+  spec: {
+    size: '1Gi',
+    replicas: 3,
+    pool: 'default',
+    topologyKey: 'kubernetes.io/hostname',
+    monitored: false,
+    claimRef: { namespace: 'shop', name: 'data', uid: '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279' },
+    ...change,
+  },
+});
+
+const pool: StoragePool = {
+  apiVersion: 'openebs.io/v1alpha1',
+  kind: 'StoragePool',
+  metadata: { name: 'default' },
+  spec: { path: '/var/openebs' },
+};
+
+/** Reads a path like spec.template.spec.containers.0.args of an object. */
+const at = (object: unknown, path: string): unknown =>
+  path
+    .split('.')
+    .reduce<unknown>((value, name) => (value as Record<string, unknown>)[name], object);
+
+const made = (change: Partial<VolumeResource['spec']> = {}): Map<string, unknown> =>
+  new Map(
+    desiredObjects(volume(change), pool, SETTINGS, '10.96.0.7').map(({ object }) => [
+      `${object.kind} ${object.metadata.name.replace(volume().metadata.name, 'V')}`,
+      object,
+    ]),
+  );
+
+const TEMPLATE = 'spec.template.spec';
+
+describe('the objects of a volume', () => {
+  it('are a function of its record: the same each time', () => {
+    expect(JSON.stringify([...made()])).to.equal(JSON.stringify([...made()]));
+    expect([...made().keys()]).to.deep.equal([
+      'Service V-rep',
+      ...[1, 2, 3].map((index) => `Deployment V-rep-${index}`),
+      'Deployment V-ctrl',
+      'PodDisruptionBudget V-rep',
+    ]);
+  });
+
+  it('have a witness where the number of copies is even', () => {
+    const replicas = made({ replicas: 2 });
+    const role = (index: number): unknown => {
+      const args = at(replicas.get(`Deployment V-rep-${index}`), `${TEMPLATE}.containers.0.args`);
+      const list = args as string[];
+      return list[list.indexOf('--role') + 1];
+    };
+    expect([1, 2, 3].map(role)).to.deep.equal(['data', 'data', 'witness']);
+    expect(
+      at(made({ replicas: 2 }).get('PodDisruptionBudget V-rep'), 'spec.minAvailable'),
+    ).to.equal(2);
+  });
+
+  it('carry the claim as a label by its uid, and as an annotation by its name', () => {
+    for (const [name, object] of made()) {
+      expect(at(object, 'metadata.labels'), name).to.include({
+        'openebs.io/persistent-volume-claim-uid': '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279',
+      });
+      expect(at(object, 'metadata.annotations'), name).to.deep.equal({
+        'openebs.io/persistent-volume-claim': 'shop/data',
+      });
+    }
+  });
+
+  it('let the target find its replicas by names that stay', () => {
+    const args = at(made().get('Deployment V-ctrl'), `${TEMPLATE}.containers.0.args`) as string[];
+    const { name } = volume().metadata;
+    expect(args.filter((_arg, index) => args[index - 1] === '--replica')).to.deep.equal(
+      [1, 2, 3].map((index) => `rep-${index}.${name}-rep.openebs.svc:9503`),
+    );
+    expect(args[args.indexOf('--portal') + 1]).to.equal('10.96.0.7:3260');
+    expect(args[args.indexOf('--size') + 1]).to.equal('1073741824');
+    const first = made().get('Deployment V-rep-1');
+    expect(at(first, `${TEMPLATE}.hostname`)).to.equal('rep-1');
+    expect(at(first, `${TEMPLATE}.subdomain`)).to.equal(`${name}-rep`);
+  });
+
+  it('put replicas on nodes of their own, and keep each where its data are', () => {
+    const placed = made({
+      selectedNode: 'node2',
+      placements: [{ index: 2, node: 'node3' }],
+      allowedTopologies: [[{ key: 'zone', values: ['a', 'b'] }]],
+    });
+    const terms = (index: number): unknown =>
+      at(
+        placed.get(`Deployment V-rep-${index}`),
+        `${TEMPLATE}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`,
+      );
+    const zone = { key: 'zone', operator: 'In', values: ['a', 'b'] };
+    const host = (node: string): object => ({
+      key: 'kubernetes.io/hostname',
+      operator: 'In',
+      values: [node],
+    });
+    expect(terms(1)).to.deep.equal([{ matchExpressions: [zone, host('node2')] }]);
+    expect(terms(2)).to.deep.equal([{ matchExpressions: [host('node3')] }]);
+    expect(terms(3)).to.deep.equal([{ matchExpressions: [zone] }]);
+    expect(
+      at(
+        placed.get('Deployment V-rep-3'),
+        `${TEMPLATE}.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution.0.topologyKey`,
+      ),
+    ).to.equal('kubernetes.io/hostname');
+  });
+
+  it('may do nothing but their work', () => {
+    for (const [name, object] of made()) {
+      if (!name.startsWith('Deployment')) continue;
+      expect(at(object, `${TEMPLATE}.automountServiceAccountToken`), name).to.equal(false);
+      expect(at(object, `${TEMPLATE}.containers.0.securityContext`), name).to.deep.equal({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+    }
+    const target = at(made().get('Deployment V-ctrl'), `${TEMPLATE}.securityContext`);
+    expect(target).to.include({ runAsNonRoot: true });
+  });
+
+  it('keep the address that the PersistentVolume names when the Service is made again', () => {
+    const again = desiredAddress(volume(), SETTINGS, '10.96.0.7').object;
+    expect(at(again, 'spec.clusterIP')).to.equal('10.96.0.7');
+    expect(at(desiredAddress(volume(), SETTINGS, null).object, 'spec')).not.to.have.property(
+      'clusterIP',
+    );
+  });
+});

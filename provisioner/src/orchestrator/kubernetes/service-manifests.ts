@@ -1,0 +1,87 @@
+import type { KubeObject } from '../../kubernetes/objects.ts';
+import {
+  annotationsOf,
+  controllerServiceName,
+  ISCSI_PORT,
+  labelsOf,
+  REPLICA_DATA_PORT,
+  replicaServiceName,
+  selectorOf,
+  TARGET_CONTROL_PORT,
+} from './names.ts';
+import type { VolumeResource } from './volume-resource.ts';
+import { votersOf } from './voters.ts';
+
+/**
+ * The address of the volume. `clusterIp`: the one that its PersistentVolume names already, if the
+ * Service has to be made again.
+ */
+export const controllerService = (
+  volume: VolumeResource,
+  namespace: string,
+  clusterIp: string | null,
+): KubeObject =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      namespace,
+      name: controllerServiceName(volume.metadata.name),
+      labels: labelsOf(volume, 'target'),
+      annotations: annotationsOf(volume),
+    },
+    spec: {
+      type: 'ClusterIP',
+      ...(clusterIp === null ? {} : { clusterIP: clusterIp }),
+      selector: selectorOf(volume, 'target'),
+      ports: [
+        { name: 'iscsi', port: ISCSI_PORT, targetPort: ISCSI_PORT, protocol: 'TCP' },
+        {
+          name: 'control',
+          port: TARGET_CONTROL_PORT,
+          targetPort: TARGET_CONTROL_PORT,
+          protocol: 'TCP',
+        },
+      ],
+    },
+  }) as KubeObject;
+
+/** How the target finds its replicas, ready or not: it is the one that makes them ready. */
+export const replicaService = (volume: VolumeResource, namespace: string): KubeObject =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {
+      namespace,
+      name: replicaServiceName(volume.metadata.name),
+      labels: labelsOf(volume, 'replica'),
+      annotations: annotationsOf(volume),
+    },
+    spec: {
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+      selector: selectorOf(volume, 'replica'),
+      ports: [
+        { name: 'data', port: REPLICA_DATA_PORT, targetPort: REPLICA_DATA_PORT, protocol: 'TCP' },
+      ],
+    },
+  }) as KubeObject;
+
+/** A drain takes replicas only while a majority stays. There is none for the target: it may move. */
+export const replicaDisruptionBudget = (volume: VolumeResource, namespace: string): KubeObject => {
+  const voters = votersOf(volume.spec.replicas).length;
+  return {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: {
+      namespace,
+      name: replicaServiceName(volume.metadata.name),
+      labels: labelsOf(volume, 'replica'),
+      annotations: annotationsOf(volume),
+    },
+    spec: {
+      minAvailable: Math.floor(voters / 2) + 1,
+      selector: { matchLabels: selectorOf(volume, 'replica') },
+    },
+  } as KubeObject;
+};

@@ -1,0 +1,21 @@
+/** What the installation says (the chart's values), for all volumes. */
+export interface KubernetesSettings {
+  /** Where volumes and everything of them are. */
+  readonly namespace: string;
+  readonly targetImage: string;
+  readonly replicaImage: string;
+  readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  readonly imagePullSecrets: readonly string[];
+  /** Path of the pool `default` where there is no StoragePool of that name. */
+  readonly defaultPoolPath: string;
+  readonly targetResources: ResourceRequirements;
+  readonly replicaResources: ResourceRequirements;
+  readonly tolerations: readonly object[];
+  /** A Secret with the key `token`, for orders to targets. */
+  readonly controlTokenSecret: string;
+}
+
+export interface ResourceRequirements {
+  readonly requests?: Readonly<Record<string, string>>;
+  readonly limits?: Readonly<Record<string, string>>;
+}
