@@ -1,0 +1,144 @@
+import { systemClock, type Clock } from '../kubernetes/clock.ts';
+import { EventRecorder } from '../kubernetes/event-recorder.ts';
+import type { KubeApi } from '../kubernetes/kube-api.ts';
+import type { KubeObject, Resource } from '../kubernetes/objects.ts';
+import { Reflector } from '../kubernetes/reflector.ts';
+import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
+import { COMPONENT_LABEL, MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
+import {
+  PODS,
+  RecordController,
+  type Deployment,
+  type Pod,
+} from '../orchestrator/kubernetes/record-controller.ts';
+import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
+import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { ClaimController } from './claim-controller.ts';
+import { Collector } from './collector.ts';
+import { CLAIMS, CLASSES, NODES, VOLUMES } from './contract.ts';
+import type { ProvisionerMetrics } from './provisioner-metrics.ts';
+import { VolumeController } from './volume-controller.ts';
+
+const CLAIM_WORKERS = 16;
+const VOLUME_WORKERS = 8;
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 300_000;
+
+export interface ProvisionerOptions {
+  readonly api: KubeApi;
+  readonly settings: KubernetesSettings;
+  readonly identity: string;
+  readonly metrics: ProvisionerMetrics;
+  readonly log: (level: 'debug' | 'info' | 'warn' | 'error', fields: object, text: string) => void;
+  readonly clock?: Clock;
+}
+
+/** The control loops together, to be run by the leader. */
+export class Provisioner {
+  readonly #options: ProvisionerOptions;
+  readonly #queues: WorkQueue[] = [];
+
+  constructor(options: ProvisionerOptions) {
+    this.#options = options;
+  }
+
+  get queued(): number {
+    return this.#queues.reduce((sum, queue) => sum + queue.length, 0);
+  }
+
+  /** Until the signal; everything that is under way has ended when it resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { api, settings, identity, metrics, log, clock = systemClock } = this.#options;
+    const { namespace } = settings;
+    const reflect = <T extends KubeObject>(
+      resource: Resource<T>,
+      where: { namespace?: string; labelSelector?: string } = {},
+    ): Reflector<T> => new Reflector({ api, clock, resource, keep: slim, log, ...where });
+    const managed = Object.entries(MANAGED_BY).map(([name, value]) => `${name}=${value}`);
+    const ours = { namespace, labelSelector: `${managed.join(',')},${VOLUME_LABEL}` };
+    const claims = reflect(CLAIMS);
+    const volumes = reflect(VOLUMES);
+    const classes = reflect(CLASSES);
+    const nodes = reflect(NODES);
+    const records = reflect(VOLUME_RESOURCES, { namespace });
+    const deployments = reflect<Deployment>(DEPLOYMENTS, ours);
+    const services = reflect(SERVICES, ours);
+    const replicas = `${ours.labelSelector},${COMPONENT_LABEL}=replica`;
+    const pods = reflect<Pod>(PODS, { namespace, labelSelector: replicas });
+    const objects = new VolumeObjects(api, settings);
+    const events = new EventRecorder({
+      api,
+      component: 'openebs-provisioner',
+      instance: identity,
+      clock,
+      wallClock: () => new Date(),
+      log: (fields, text) => log('warn', fields, text),
+    });
+    const now = (): number => clock.now();
+    const [claimQueue, volumeQueue, recordQueue] = [this.#queue(), this.#queue(), this.#queue()];
+    const claimController = new ClaimController({
+      ...{
+        api,
+        namespace,
+        claims,
+        volumes,
+        classes,
+        nodes,
+        queue: claimQueue,
+        objects,
+        events,
+        now,
+      },
+      provisioned: (className, seconds) => metrics.provisioned(className, seconds),
+    });
+    const volumeController = new VolumeController({
+      ...{ api, volumes, queue: volumeQueue, objects, events, now },
+      deleted: (className, seconds) => metrics.deleted(className, seconds),
+    });
+    const recordController = new RecordController({
+      ...{ api, clock, records, deployments, services, pods, namespace, objects, events },
+      queue: recordQueue,
+      wallClock: () => new Date(),
+    });
+    const reflectors: Reflector<KubeObject>[] = [
+      ...[claims, volumes, classes, nodes],
+      ...[records, deployments, services, pods],
+    ] as unknown as Reflector<KubeObject>[];
+    const watching = reflectors.map((each) => each.run(signal));
+    await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);
+    const collector = new Collector({ api, clock, records, objects, log });
+    const failed = (key: string, error: unknown, retryMs: number): void =>
+      log('warn', { key, reason: String(error), retryMs }, 'to be tried again');
+    signal.addEventListener('abort', () => this.#queues.forEach((queue) => queue.close()));
+    if (signal.aborted) for (const queue of this.#queues) queue.close();
+    await Promise.all([
+      ...watching,
+      runWorkers(claimQueue, CLAIM_WORKERS, (key) => claimController.reconcile(key), failed),
+      runWorkers(volumeQueue, VOLUME_WORKERS, (key) => volumeController.reconcile(key), failed),
+      runWorkers(recordQueue, VOLUME_WORKERS, (key) => recordController.reconcile(key), failed),
+      collector.run(signal),
+    ]);
+    await events.settled();
+  }
+
+  #queue(): WorkQueue {
+    const clock = this.#options.clock ?? systemClock;
+    const queue = new WorkQueue({ clock, retryMinMs: RETRY_MIN_MS, retryMaxMs: RETRY_MAX_MS });
+    this.#queues.push(queue);
+    return queue;
+  }
+}
+
+/** Who manages which field is told by the API server at length, and nobody here asks. */
+const slim = <T extends KubeObject>(object: T): T => {
+  const metadata = { ...object.metadata, managedFields: undefined };
+  return { ...object, metadata };
+};
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
