@@ -3,7 +3,11 @@ import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
-import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import {
+  VOLUME_RESOURCES,
+  type VolumeResource,
+} from '../orchestrator/kubernetes/volume-resource.ts';
+import { votersOf } from '../orchestrator/kubernetes/voters.ts';
 import { decide, isOurs, type VolumeRequest } from './claim.ts';
 import {
   CLAIMS,
@@ -17,6 +21,7 @@ import {
 } from './contract.ts';
 import { Refusal } from './parameters.ts';
 import { persistentVolume } from './persistent-volume.ts';
+import { place } from './placement.ts';
 import { volumeRecord } from './volume-record.ts';
 
 /** What can't be done as it is asked for is looked at again this often. */
@@ -29,6 +34,7 @@ export interface ClaimControllerOptions {
   readonly volumes: Reflector<PersistentVolume>;
   readonly classes: Reflector<StorageClass>;
   readonly nodes: Reflector<Node>;
+  readonly records: Reflector<VolumeResource>;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly events: EventRecorder;
@@ -100,7 +106,6 @@ export class ClaimController {
       );
     }
     try {
-      this.#checkNodes(request);
       await this.#make(claim, request);
     } catch (error) {
       if (error instanceof Refusal || error instanceof PoolMissing) {
@@ -129,19 +134,25 @@ export class ClaimController {
   }
 
   async #make(claim: Claim, request: VolumeRequest): Promise<void> {
-    const { api, namespace, objects } = this.#options;
+    const { api, namespace, objects, nodes, records } = this.#options;
     if (request.source !== null) {
       throw new Refusal(
         `The claim asks for a copy of ${request.source.kind} ${request.source.name}; clones are not made by this release. Remove spec.dataSource.`,
       );
     }
-    // The pool before anything is made: a volume that can't be must leave nothing behind.
-    await objects.pool(request.parameters.pool);
+    // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
+    const pool = await objects.pool(request.parameters.pool);
+    const voters = votersOf(request.parameters.replicas).length;
+    const placements = place(request, voters, {
+      nodes: nodes.values(),
+      records: records.values(),
+      pool,
+    });
     // Live, not from the cache: a claim that went meanwhile gets no volume.
     const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
     if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return;
     // The record first: whatever follows carries its labels and is found by them.
-    const record = await api.apply(VOLUME_RESOURCES, volumeRecord(request, namespace));
+    const record = await this.#record(volumeRecord(request, placements, namespace));
     const portalIp = await objects.ensure(record);
     try {
       await api.create(VOLUMES, persistentVolume(request, portalIp));
@@ -156,23 +167,15 @@ export class ClaimController {
     }
   }
 
-  /** As many nodes as copies, before anything is made. */
-  #checkNodes({ parameters, selectedNode }: VolumeRequest): void {
-    const { nodes } = this.#options;
-    if (selectedNode !== null && nodes.get(selectedNode) === undefined) {
-      throw new Refusal(
-        `The node ${selectedNode} that was selected for the pod is not there any more.`,
-      );
+  /** An earlier attempt may have made it, with the placements that count. */
+  async #record(wanted: VolumeResource): Promise<VolumeResource> {
+    const { api } = this.#options;
+    try {
+      return await api.create(VOLUME_RESOURCES, wanted);
+    } catch (error) {
+      if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
+      return api.get(VOLUME_RESOURCES, wanted.metadata);
     }
-    const values = new Set<string>();
-    for (const { metadata, spec } of nodes.values()) {
-      const value = metadata.labels?.[parameters.topologyKey];
-      if (value !== undefined && spec?.unschedulable !== true) values.add(value);
-    }
-    if (values.size >= parameters.replicas) return;
-    throw new Refusal(
-      `The class asks for ${parameters.replicas} copies on nodes that differ in ${parameters.topologyKey}, and the cluster has ${values.size} of those that take pods; add nodes, or write a smaller number in its parameter "replicas".`,
-    );
   }
 
   #refuse(claim: Claim, message: string): void {

@@ -100,6 +100,7 @@ export class Cluster {
     const volumes = reflect(VOLUMES);
     const classes = reflect(CLASSES);
     const nodes = reflect(NODES);
+    const records = reflect(VOLUME_RESOURCES);
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
     const [claimQueue, volumeQueue] = [queue(), queue()];
     const events = new EventRecorder({
@@ -113,7 +114,7 @@ export class Cluster {
     const objects = new VolumeObjects(api, SETTINGS);
     const now = (): number => clock.now();
     const claimController = new ClaimController({
-      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes },
+      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes, records },
       ...{ queue: claimQueue, objects, events, now, provisioned: log },
     });
     const volumeController = new VolumeController({
@@ -125,7 +126,7 @@ export class Cluster {
     const { signal } = this.#stop;
     this.#queues = [claimQueue, volumeQueue];
     this.#events = events;
-    const reflectors = [claims, volumes, classes, nodes];
+    const reflectors = [claims, volumes, classes, nodes, records];
     this.#ended = Promise.all([
       ...reflectors.map((each) => each.run(signal)),
       Promise.all(reflectors.map((each) => each.whenSynced())).then(() =>
@@ -143,12 +144,13 @@ export class Cluster {
     await this.#ended;
   }
 
-  /** What the cluster does for a new Service: it gets an address. */
+  /** What the cluster does: a new Service gets an address, a Job runs. */
   giveAddresses(): void {
     const { api } = this;
     const apply = api.apply.bind(api);
     let last = 0;
     api.apply = async (of, object) => {
+      if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });
       const spec = (object as { spec?: { clusterIP?: string } }).spec;
       if (of.kind !== 'Service' || spec?.clusterIP !== undefined) return apply(of, object);
       const known = await api.get(SERVICES, object.metadata).catch(() => null);

@@ -68,7 +68,9 @@ export class Collector {
     }
     if (now - since < GRACE_MS) return;
     this.#log('info', { volume: name }, 'collecting a volume whose claim went before it was whole');
-    await this.#objects.remove(name);
+    await this.#objects.remove(name, (node) =>
+      this.#log('warn', { volume: name, node }, 'a copy went with its node'),
+    );
     this.#suspects.delete(uid);
   }
 

@@ -81,7 +81,7 @@ describe('the provisioner', () => {
       'remove spec.selector',
       'no StorageClass "none"',
       'a parameter replica that is not known',
-      'the cluster has 3',
+      'and 3 such nodes are ready',
       'no StoragePool "ssd"',
       'Remove spec.dataSource',
     ]) {

@@ -5,13 +5,8 @@ import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { Reflector } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
-import { COMPONENT_LABEL, MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
-import {
-  PODS,
-  RecordController,
-  type Deployment,
-  type Pod,
-} from '../orchestrator/kubernetes/record-controller.ts';
+import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
+import { RecordController, type Deployment } from '../orchestrator/kubernetes/record-controller.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
@@ -65,8 +60,6 @@ export class Provisioner {
     const records = reflect(VOLUME_RESOURCES, { namespace });
     const deployments = reflect<Deployment>(DEPLOYMENTS, ours);
     const services = reflect(SERVICES, ours);
-    const replicas = `${ours.labelSelector},${COMPONENT_LABEL}=replica`;
-    const pods = reflect<Pod>(PODS, { namespace, labelSelector: replicas });
     const objects = new VolumeObjects(api, settings);
     const events = new EventRecorder({
       api,
@@ -86,6 +79,7 @@ export class Provisioner {
         volumes,
         classes,
         nodes,
+        records,
         queue: claimQueue,
         objects,
         events,
@@ -98,13 +92,13 @@ export class Provisioner {
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const recordController = new RecordController({
-      ...{ api, clock, records, deployments, services, pods, namespace, objects, events },
+      ...{ api, clock, records, deployments, services, namespace, objects, events },
       queue: recordQueue,
       wallClock: () => new Date(),
     });
     const reflectors: Reflector<KubeObject>[] = [
       ...[claims, volumes, classes, nodes],
-      ...[records, deployments, services, pods],
+      ...[records, deployments, services],
     ] as unknown as Reflector<KubeObject>[];
     const watching = reflectors.map((each) => each.run(signal));
     await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);

@@ -3,7 +3,7 @@ import { setFinalizer } from '../kubernetes/finalizer.ts';
 import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
-import type { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import { StillCleaning, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import {
   PROVISIONED_BY,
   PROVISIONER,
@@ -11,6 +11,9 @@ import {
   VOLUMES,
   type PersistentVolume,
 } from './contract.ts';
+
+/** How soon it is looked whether data have been removed. */
+const CLEANING_POLL_MS = 1_000;
 
 export interface VolumeControllerOptions {
   readonly api: KubeApi;
@@ -50,7 +53,7 @@ export class VolumeController {
   }
 
   async #free(volume: PersistentVolume): Promise<void> {
-    const { api, objects, events, deleted, now } = this.#options;
+    const { api, objects, events, deleted, now, queue } = this.#options;
     const className = volume.spec?.storageClassName ?? '';
     const startedMs = now();
     const { name, uid = '' } = volume.metadata;
@@ -58,7 +61,10 @@ export class VolumeController {
       // Live, before anything that can't be taken back: somebody may have changed the policy.
       const live = await api.get(VOLUMES, { name }).catch(orNull);
       if (live === null || live.metadata.uid !== uid || !isReleased(live)) return;
-      await objects.remove(name);
+      await objects.remove(name, (node) => {
+        const words = `Node ${node} is gone, and the copy that was on it with it; if it comes back, remove the volume's directory there.`;
+        events.event(volume, 'Warning', 'NodeGone', words);
+      });
       await api.remove(VOLUMES, { name }, { uid });
       const leaving = await api.get(VOLUMES, { name }).catch(orNull);
       if (leaving?.metadata.uid === uid) {
@@ -66,6 +72,10 @@ export class VolumeController {
       }
       deleted(className, (now() - startedMs) / 1000);
     } catch (error) {
+      if (error instanceof StillCleaning) {
+        queue.addAfter(name, CLEANING_POLL_MS);
+        return;
+      }
       deleted(className, null);
       const message = `Freeing volume ${name}: ${(error as Error).message}; it is tried again.`;
       events.event(volume, 'Warning', 'VolumeFailedDelete', message);

@@ -5,10 +5,15 @@ import {
   type VolumeResource,
 } from '../orchestrator/kubernetes/volume-resource.ts';
 import type { VolumeRequest } from './claim.ts';
+import type { Placement } from './placement.ts';
 
-/** The record of the volume that a claim asks for: a function of the request, the same each time. */
-export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeResource => {
-  const { parameters, selectedNode, allowedTopologies } = request;
+/** The record of the volume that a claim asks for. */
+export const volumeRecord = (
+  request: VolumeRequest,
+  placements: readonly Placement[],
+  namespace: string,
+): VolumeResource => {
+  const { parameters, selectedNode } = request;
   const record: VolumeResource = {
     apiVersion: VOLUME_RESOURCES.apiVersion,
     kind: VOLUME_RESOURCES.kind,
@@ -20,9 +25,7 @@ export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeR
       topologyKey: parameters.topologyKey,
       monitored: parameters.monitored,
       ...(selectedNode === null ? {} : { selectedNode }),
-      ...(allowedTopologies.length === 0
-        ? {}
-        : { allowedTopologies: allowedTopologies.map((term) => [...term]) }),
+      placements,
       claimRef: request.claim,
     },
   };

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { KubeError, type KubeApi } from './kube-api.ts';
 import { resource, type KubeObject } from './objects.ts';
@@ -158,5 +158,5 @@ export class EventRecorder {
   }
 }
 
-let written = 0;
-const suffix = (): string => (++written).toString(16).padStart(4, '0');
+/** Not the same after a restart, when the event before may still be there. */
+const suffix = (): string => randomBytes(4).toString('hex');

@@ -11,6 +11,7 @@ export interface Service extends KubeObject {
 }
 
 export const SERVICES = resource<Service>('v1', 'Service', 'services', true);
+export const NODES = resource<KubeObject>('v1', 'Node', 'nodes', false);
 export const DEPLOYMENTS = resource<KubeObject>('apps/v1', 'Deployment', 'deployments', true);
 export const DISRUPTION_BUDGETS = resource<KubeObject>(
   'policy/v1',

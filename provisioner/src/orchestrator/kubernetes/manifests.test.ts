@@ -13,6 +13,7 @@ const volume = (change: Partial<VolumeResource['spec']> = {}): VolumeResource =>
     pool: 'default',
     topologyKey: 'kubernetes.io/hostname',
     monitored: false,
+    placements: [1, 2, 3].map((index) => ({ index, node: `node${index}` })),
     claimRef: { namespace: 'shop', name: 'data', uid: '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279' },
     ...change,
   },
@@ -89,30 +90,24 @@ describe('the objects of a volume', () => {
     expect(at(first, `${TEMPLATE}.subdomain`)).to.equal(`${name}-rep`);
   });
 
-  it('put replicas on nodes of their own, and keep each where its data are', () => {
-    const placed = made({
-      selectedNode: 'node2',
-      placements: [{ index: 2, node: 'node3' }],
-      allowedTopologies: [[{ key: 'zone', values: ['a', 'b'] }]],
-    });
-    const terms = (index: number): unknown =>
-      at(
-        placed.get(`Deployment V-rep-${index}`),
-        `${TEMPLATE}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`,
-      );
-    const zone = { key: 'zone', operator: 'In', values: ['a', 'b'] };
-    const host = (node: string): object => ({
-      key: 'kubernetes.io/hostname',
-      operator: 'In',
-      values: [node],
-    });
-    expect(terms(1)).to.deep.equal([{ matchExpressions: [zone, host('node2')] }]);
-    expect(terms(2)).to.deep.equal([{ matchExpressions: [host('node3')] }]);
-    expect(terms(3)).to.deep.equal([{ matchExpressions: [zone] }]);
+  it('put each replica on the node of its placement, and never two together', () => {
+    const objects = made({ placements: [{ index: 2, node: 'node3' }] });
+    const affinity = `${TEMPLATE}.affinity`;
+    const required = 'requiredDuringSchedulingIgnoredDuringExecution';
     expect(
       at(
-        placed.get('Deployment V-rep-3'),
-        `${TEMPLATE}.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution.0.topologyKey`,
+        objects.get('Deployment V-rep-2'),
+        `${affinity}.nodeAffinity.${required}.nodeSelectorTerms`,
+      ),
+    ).to.deep.equal([
+      {
+        matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: ['node3'] }],
+      },
+    ]);
+    expect(
+      at(
+        objects.get('Deployment V-rep-3'),
+        `${affinity}.podAntiAffinity.${required}.0.topologyKey`,
       ),
     ).to.equal('kubernetes.io/hostname');
   });

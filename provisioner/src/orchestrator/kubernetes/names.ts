@@ -28,7 +28,7 @@ export const volumeIdOf = ({ metadata }: VolumeResource): string =>
  */
 export const labelsOf = (
   { metadata, spec }: VolumeResource,
-  component: 'volume' | 'target' | 'replica',
+  component: 'volume' | 'target' | 'replica' | 'cleaner',
 ): Record<string, string> => ({
   ...MANAGED_BY,
   'app.kubernetes.io/name': 'openebs',

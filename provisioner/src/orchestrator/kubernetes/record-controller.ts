@@ -1,10 +1,10 @@
 import type { Clock } from '../../kubernetes/clock.ts';
 import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
 import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
-import { resource, type KubeObject } from '../../kubernetes/objects.ts';
+import type { KubeObject } from '../../kubernetes/objects.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
 import type { WorkQueue } from '../../kubernetes/work-queue.ts';
-import { REPLICA_LABEL, replicaName, targetName, VOLUME_LABEL } from './names.ts';
+import { iqnOf, ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
 import type { VolumeObjects } from './volume-objects.ts';
 import {
   VOLUME_RESOURCES,
@@ -17,14 +17,6 @@ export interface Deployment extends KubeObject {
   readonly status?: { readonly availableReplicas?: number };
 }
 
-export interface Pod extends KubeObject {
-  readonly spec?: { readonly nodeName?: string };
-}
-
-export const PODS = resource<Pod>('v1', 'Pod', 'pods', true);
-
-type Placements = NonNullable<VolumeResource['spec']['placements']>;
-
 export interface RecordControllerOptions {
   readonly api: KubeApi;
   readonly clock: Clock;
@@ -32,7 +24,6 @@ export interface RecordControllerOptions {
   readonly records: Reflector<VolumeResource>;
   readonly deployments: Reflector<Deployment>;
   readonly services: Reflector<KubeObject>;
-  readonly pods: Reflector<Pod>;
   readonly namespace: string;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
@@ -41,8 +32,8 @@ export interface RecordControllerOptions {
 
 /**
  * Keeps the objects of each recorded volume as its record says: whoever deletes a Service, scales a
- * Deployment or edits an image finds it as it was, with an event. Writes down where replicas were
- * first scheduled, and tells the state of the volume in its status. Keys are names of volumes.
+ * Deployment or edits an image finds it as it was, with an event. Tells the state of the volume in
+ * its status. Keys are names of volumes.
  */
 export class RecordController {
   readonly #options: RecordControllerOptions;
@@ -53,7 +44,7 @@ export class RecordController {
 
   constructor(options: RecordControllerOptions) {
     this.#options = options;
-    const { records, deployments, services, pods, queue } = options;
+    const { records, deployments, services, queue } = options;
     records.onChange((_before, after) => {
       if (after !== null) queue.add(after.metadata.name);
     });
@@ -68,59 +59,31 @@ export class RecordController {
     };
     deployments.onChange(own);
     services.onChange(own);
-    pods.onChange((before, after) => {
-      const volume = after?.metadata.labels?.[VOLUME_LABEL];
-      const moved = before?.spec?.nodeName !== after?.spec?.nodeName;
-      if (volume !== undefined && moved) queue.add(volume);
-    });
   }
 
   async reconcile(name: string): Promise<void> {
-    const { records, namespace, objects } = this.#options;
+    const { records, namespace, objects, events } = this.#options;
     const record = records.get(`${namespace}/${name}`);
     if (record === undefined || record.metadata.deletionTimestamp !== undefined) {
       this.#applied.delete(name);
       this.#drifted.delete(name);
       return;
     }
-    const placed = await this.#place(record);
-    if (placed === null) return;
-    const { generation = 0 } = placed.metadata;
+    const { generation = 0 } = record.metadata;
     const drifted = this.#drifted.get(name);
     let portal = record.status?.portal;
     if (drifted !== undefined || this.#applied.get(name) !== generation || portal === undefined) {
       this.#drifted.delete(name);
+      if (drifted !== undefined && this.#applied.get(name) === generation) {
+        const words = `${drifted} was changed or removed by somebody; it is made again as recorded.`;
+        events.event(record, 'Warning', 'DriftRepaired', words);
+      }
       // The address that its PersistentVolume names does not change any more.
       const known = portal === undefined ? null : portal.slice(0, portal.lastIndexOf(':'));
-      portal = `${await objects.ensure(placed, known)}:3260`;
+      portal = `${await objects.ensure(record, known)}:${ISCSI_PORT}`;
       this.#applied.set(name, generation);
     }
-    await this.#tell(placed, portal);
-  }
-
-  /** Null: the record is gone. */
-  async #place(record: VolumeResource): Promise<VolumeResource | null> {
-    const known = record.spec.placements ?? [];
-    const found: { index: number; node: string }[] = [];
-    for (const { metadata, spec } of this.#options.pods.values()) {
-      if (metadata.labels?.[VOLUME_LABEL] !== record.metadata.name) continue;
-      const index = Number(metadata.labels[REPLICA_LABEL]);
-      const node = spec?.nodeName;
-      if (node === undefined || !Number.isSafeInteger(index) || index < 1) continue;
-      if (!known.some((each) => each.index === index)) found.push({ index, node });
-    }
-    if (found.length === 0) return record;
-    const placements: Placements = [...known, ...found].sort((a, b) => a.index - b.index);
-    const { namespace, name, resourceVersion } = record.metadata;
-    try {
-      return await this.#options.api.patch(VOLUME_RESOURCES, { namespace, name }, [
-        { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
-        { op: 'add', path: '/spec/placements', value: placements },
-      ]);
-    } catch (error) {
-      if (error instanceof KubeError && error.isNotFound) return null;
-      throw error;
-    }
+    await this.#tell(record, portal);
   }
 
   async #tell(record: VolumeResource, portal: string): Promise<void> {
@@ -149,7 +112,7 @@ export class RecordController {
     const status: VolumeResourceStatus = {
       phase,
       portal,
-      iqn: `iqn.2016-09.com.openebs:${name}`,
+      iqn: iqnOf(name),
       ...(generation === undefined ? {} : { observedGeneration: generation }),
       conditions: [
         {

@@ -2,6 +2,7 @@ import type { KubeObject } from '../../kubernetes/objects.ts';
 import { parseQuantity } from '../../kubernetes/quantity.ts';
 import {
   annotationsOf,
+  COMPONENT_LABEL,
   labelsOf,
   REPLICA_CONTROL_PORT,
   REPLICA_DATA_PORT,
@@ -9,6 +10,7 @@ import {
   replicaName,
   replicaServiceName,
   selectorOf,
+  VOLUME_LABEL,
   volumeIdOf,
 } from './names.ts';
 import { commonPodSpec, containerSecurity, probes, scrapeAnnotations } from './pods.ts';
@@ -20,12 +22,6 @@ const DATA_MOUNT = '/var/lib/openebs';
 
 /** In the headless Service's domain: an address that stays while pods come and go. */
 export const replicaHostName = (index: number): string => `rep-${index}`;
-
-interface NodeTerm {
-  readonly key: string;
-  readonly operator: 'In';
-  readonly values: readonly string[];
-}
 
 /** One copy, on the node where its directory is. */
 export const replicaDeployment = (
@@ -77,12 +73,13 @@ export const replicaDeployment = (
             })),
             ...settings.tolerations,
           ],
-          affinity: affinity(volume, index, pool),
+          affinity: affinity(volume, index),
           containers: [
             {
               name: 'replica',
               image: settings.replicaImage,
               imagePullPolicy: settings.imagePullPolicy,
+              command: ['node', '/openebs/replica/src/main.ts'],
               args: [
                 ...['--dir', `${DATA_MOUNT}/data`],
                 ...['--volume-id', volumeIdOf(volume)],
@@ -108,50 +105,27 @@ export const replicaDeployment = (
   } as KubeObject;
 };
 
-const affinity = (volume: VolumeResource, index: number, pool: StoragePool): object => {
-  const terms = nodeTerms(volume, index, pool);
+/** On its node. The rule against its like holds also where somebody edits the placements. */
+const affinity = ({ metadata, spec }: VolumeResource, index: number): object => {
+  const node = spec.placements.find((placement) => placement.index === index)?.node;
+  const host = { key: 'kubernetes.io/hostname', operator: 'In', values: [node] };
+  const labelSelector = {
+    matchLabels: { [VOLUME_LABEL]: metadata.name, [COMPONENT_LABEL]: 'replica' },
+  };
   return {
     podAntiAffinity: {
       requiredDuringSchedulingIgnoredDuringExecution: [
-        {
-          topologyKey: volume.spec.topologyKey,
-          labelSelector: { matchLabels: selectorOf(volume, 'replica') },
-        },
+        { topologyKey: spec.topologyKey, labelSelector },
       ],
     },
-    ...(terms === null
+    ...(node === undefined
       ? {}
       : {
           nodeAffinity: {
             requiredDuringSchedulingIgnoredDuringExecution: {
-              nodeSelectorTerms: terms.map((matchExpressions) => ({ matchExpressions })),
+              nodeSelectorTerms: [{ matchExpressions: [host] }],
             },
           },
         }),
   };
-};
-
-/** Alternatives, in each of which everything has to hold; null: anywhere. */
-const nodeTerms = (
-  { spec }: VolumeResource,
-  index: number,
-  pool: StoragePool,
-): readonly (readonly NodeTerm[])[] | null => {
-  const always: NodeTerm[] = Object.entries(pool.spec.nodeSelector ?? {}).map(([key, value]) => ({
-    key,
-    operator: 'In',
-    values: [value],
-  }));
-  const placed = spec.placements?.find((placement) => placement.index === index)?.node;
-  const node = placed ?? (index === 1 ? spec.selectedNode : undefined);
-  if (node !== undefined) {
-    always.push({ key: 'kubernetes.io/hostname', operator: 'In', values: [node] });
-  }
-  // Where a replica's data are already, nothing else counts.
-  const topologies = placed === undefined ? (spec.allowedTopologies ?? []) : [];
-  if (topologies.length === 0) return always.length === 0 ? null : [always];
-  return topologies.map((term) => [
-    ...term.map(({ key, values }) => ({ key, operator: 'In' as const, values })),
-    ...always,
-  ]);
 };

@@ -81,6 +81,7 @@ export const targetDeployment = (
               name: 'target',
               image: settings.targetImage,
               imagePullPolicy: settings.imagePullPolicy,
+              command: ['node', '/openebs/target/src/main.ts'],
               args: targetArguments(volume, portalIp, settings),
               ports: [
                 { name: 'iscsi', containerPort: ISCSI_PORT },

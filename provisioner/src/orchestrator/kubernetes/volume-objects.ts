@@ -5,10 +5,12 @@ import {
   desiredAddress,
   desiredObjects,
   DISRUPTION_BUDGETS,
+  NODES,
   SERVICES,
   type Service,
 } from './desired-objects.ts';
-import { controllerServiceName, VOLUME_LABEL } from './names.ts';
+import { cleaningJob, JOBS, type Job } from './cleaning-job.ts';
+import { controllerServiceName, targetName, VOLUME_LABEL } from './names.ts';
 import type { KubernetesSettings } from './settings.ts';
 import {
   STORAGE_POOLS,
@@ -20,6 +22,15 @@ import {
 /** The pool that a volume asks for is not there; told to whoever asked. */
 export class PoolMissing extends Error {
   override readonly name = 'PoolMissing';
+}
+
+/** Data of the volume are being removed on these nodes: look again. */
+export class StillCleaning extends Error {
+  override readonly name = 'StillCleaning';
+
+  constructor(nodes: readonly string[]) {
+    super(`its data are being removed on ${nodes.join(', ')}`);
+  }
 }
 
 /** Brings the objects of a volume about, and takes them away. Everything may be done again. */
@@ -80,24 +91,51 @@ export class VolumeObjects {
     }
   }
 
-  /** Target first, so that nothing writes while replicas go; the record last. */
-  async remove(volume: string): Promise<void> {
-    const labelSelector = `${VOLUME_LABEL}=${volume}`;
+  /**
+   * Target first, so that nothing writes while replicas go; then the data, then the record, by which
+   * everything is found. Throws StillCleaning while data are being removed. Copies on nodes that are
+   * gone went with them: `skipped` is told.
+   */
+  async remove(volume: string, skipped: (node: string) => void): Promise<void> {
     const { namespace } = this.#settings;
-    const found = async (resource: Resource): Promise<readonly KubeObject[]> =>
-      (await this.#api.list(resource, { namespace, labelSelector })).items;
-    const removeAll = async (resource: Resource, objects: readonly KubeObject[]): Promise<void> => {
-      await Promise.all(objects.map(({ metadata }) => this.#api.remove(resource, metadata)));
+    const record = await this.#api.get(VOLUME_RESOURCES, { namespace, name: volume }).catch(orNull);
+    const labelSelector = `${VOLUME_LABEL}=${volume}`;
+    const removeAll = async (
+      resource: Resource,
+      which: (object: KubeObject) => boolean = () => true,
+    ): Promise<void> => {
+      const { items } = await this.#api.list(resource, { namespace, labelSelector });
+      await Promise.all(
+        items.filter(which).map(({ metadata }) => this.#api.remove(resource, metadata)),
+      );
     };
-    const deployments = await found(DEPLOYMENTS);
-    const isTarget = ({ metadata }: KubeObject): boolean => metadata.name === `${volume}-ctrl`;
-    await removeAll(DEPLOYMENTS, deployments.filter(isTarget));
-    await removeAll(
-      DEPLOYMENTS,
-      deployments.filter((each) => !isTarget(each)),
-    );
-    await removeAll(DISRUPTION_BUDGETS, await found(DISRUPTION_BUDGETS));
-    await removeAll(SERVICES, await found(SERVICES));
+    await removeAll(DEPLOYMENTS, ({ metadata }) => metadata.name === targetName(volume));
+    await removeAll(DEPLOYMENTS);
+    if (record !== null) await this.#clean(record, skipped);
+    await removeAll(JOBS);
+    await removeAll(DISRUPTION_BUDGETS);
+    await removeAll(SERVICES);
     await this.#api.remove(VOLUME_RESOURCES, { namespace, name: volume });
   }
+
+  async #clean(record: VolumeResource, skipped: (node: string) => void): Promise<void> {
+    const pool = await this.pool(record.spec.pool);
+    const waiting: string[] = [];
+    for (const placement of record.spec.placements) {
+      const { node } = placement;
+      if ((await this.#api.get(NODES, { name: node }).catch(orNull)) === null) {
+        skipped(node);
+        continue;
+      }
+      const job = cleaningJob(record, placement, pool, this.#settings);
+      const found: Job = await this.#api.apply(JOBS, job);
+      if ((found.status?.succeeded ?? 0) === 0) waiting.push(node);
+    }
+    if (waiting.length > 0) throw new StillCleaning(waiting);
+  }
 }
+
+const orNull = (error: unknown): null => {
+  if (error instanceof KubeError && error.isNotFound) return null;
+  throw error;
+};

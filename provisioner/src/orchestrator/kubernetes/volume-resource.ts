@@ -12,12 +12,8 @@ export interface VolumeResourceSpec {
   readonly monitored: boolean;
   /** Where the first consumer runs; null: nobody has said. */
   readonly selectedNode?: string;
-  readonly allowedTopologies?: readonly {
-    readonly key: string;
-    readonly values: readonly string[];
-  }[][];
-  /** Where replicas were first scheduled: their data are there, so they stay. */
-  readonly placements?: readonly { readonly index: number; readonly node: string }[];
+  /** Where each copy is: its data are there, so it stays. */
+  readonly placements: readonly { readonly index: number; readonly node: string }[];
   /** Whose volume this is; a volume without a claim of this uid and without a PV is collected. */
   readonly claimRef?: {
     readonly namespace: string;
