@@ -1,6 +1,7 @@
 import { formatQuantity } from '../kubernetes/quantity.ts';
 import { annotationsOf, labelsOf } from '../orchestrator/kubernetes/names.ts';
 import {
+  RECORD_FINALIZER,
   VOLUME_RESOURCES,
   type VolumeResource,
 } from '../orchestrator/kubernetes/volume-resource.ts';
@@ -17,7 +18,7 @@ export const volumeRecord = (
   const record: VolumeResource = {
     apiVersion: VOLUME_RESOURCES.apiVersion,
     kind: VOLUME_RESOURCES.kind,
-    metadata: { namespace, name: request.name },
+    metadata: { namespace, name: request.name, finalizers: [RECORD_FINALIZER] },
     spec: {
       size: formatQuantity(request.sizeBytes),
       replicas: parameters.replicas,

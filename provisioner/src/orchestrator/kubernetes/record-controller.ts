@@ -80,7 +80,9 @@ export class RecordController {
       }
       // The address that its PersistentVolume names does not change any more.
       const known = portal === undefined ? null : portal.slice(0, portal.lastIndexOf(':'));
-      portal = `${await objects.ensure(record, known)}:${ISCSI_PORT}`;
+      const address = await objects.ensureRecorded(name, known);
+      if (address === null) return;
+      portal = `${address}:${ISCSI_PORT}`;
       this.#applied.set(name, generation);
     }
     await this.#tell(record, portal);

@@ -1,3 +1,4 @@
+import { setFinalizer } from '../../kubernetes/finalizer.ts';
 import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../../kubernetes/objects.ts';
 import {
@@ -13,6 +14,7 @@ import { cleaningJob, JOBS, type Job } from './cleaning-job.ts';
 import { controllerServiceName, targetName, VOLUME_LABEL } from './names.ts';
 import type { KubernetesSettings } from './settings.ts';
 import {
+  RECORD_FINALIZER,
   STORAGE_POOLS,
   VOLUME_RESOURCES,
   type StoragePool,
@@ -37,6 +39,8 @@ export class StillCleaning extends Error {
 export class VolumeObjects {
   readonly #api: KubeApi;
   readonly #settings: KubernetesSettings;
+  /** Volumes that are worked on: making and removing one must not overtake each other. */
+  readonly #busy = new Map<string, Promise<unknown>>();
 
   constructor(api: KubeApi, settings: KubernetesSettings) {
     this.#api = api;
@@ -47,7 +51,24 @@ export class VolumeObjects {
    * Applies everything that the record asks for. Returns the address of the volume. Objects that
    * are as they should be are left untouched by the API server.
    */
-  async ensure(volume: VolumeResource, knownIp: string | null = null): Promise<string> {
+  ensure(volume: VolumeResource): Promise<string> {
+    return this.#alone(volume.metadata.name, () => this.#ensure(volume, null));
+  }
+
+  /**
+   * The same from the record as it is now. `knownIp`: the address that is named elsewhere already.
+   * Null: the record is gone, or going.
+   */
+  ensureRecorded(name: string, knownIp: string | null): Promise<string | null> {
+    return this.#alone(name, async () => {
+      const { namespace } = this.#settings;
+      const live = await this.#api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
+      if (live === null || live.metadata.deletionTimestamp !== undefined) return null;
+      return this.#ensure(live, knownIp);
+    });
+  }
+
+  async #ensure(volume: VolumeResource, knownIp: string | null): Promise<string> {
     const pool = await this.pool(volume.spec.pool);
     const address = desiredAddress(volume, this.#settings, knownIp);
     const service: Service = await this.#api.apply(address.resource, address.object);
@@ -96,9 +117,16 @@ export class VolumeObjects {
    * everything is found. Throws StillCleaning while data are being removed. Copies on nodes that are
    * gone went with them: `skipped` is told.
    */
-  async remove(volume: string, skipped: (node: string) => void): Promise<void> {
+  remove(volume: string, skipped: (node: string) => void): Promise<void> {
+    return this.#alone(volume, () => this.#remove(volume, skipped));
+  }
+
+  async #remove(volume: string, skipped: (node: string) => void): Promise<void> {
     const { namespace } = this.#settings;
-    const record = await this.#api.get(VOLUME_RESOURCES, { namespace, name: volume }).catch(orNull);
+    const where = { namespace, name: volume };
+    // From here on nobody makes its objects again; its finalizer keeps it until all is done.
+    await this.#api.remove(VOLUME_RESOURCES, where);
+    const record = await this.#api.get(VOLUME_RESOURCES, where).catch(orNull);
     const labelSelector = `${VOLUME_LABEL}=${volume}`;
     const removeAll = async (
       resource: Resource,
@@ -115,7 +143,19 @@ export class VolumeObjects {
     await removeAll(JOBS);
     await removeAll(DISRUPTION_BUDGETS);
     await removeAll(SERVICES);
-    await this.#api.remove(VOLUME_RESOURCES, { namespace, name: volume });
+    if (record === null) return;
+    await setFinalizer(this.#api, VOLUME_RESOURCES, record, RECORD_FINALIZER, false);
+  }
+
+  async #alone<T>(volume: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#busy.get(volume) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#busy.set(volume, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#busy.get(volume) === mine) this.#busy.delete(volume);
+    }
   }
 
   async #clean(record: VolumeResource, skipped: (node: string) => void): Promise<void> {

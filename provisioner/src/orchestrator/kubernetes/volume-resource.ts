@@ -1,5 +1,8 @@
 import { resource, type KubeObject } from '../../kubernetes/objects.ts';
 
+/** On a record: keeps it until everything of its volume is gone, data included. */
+export const RECORD_FINALIZER = 'openebs.io/volume';
+
 export const GROUP = 'openebs.io/v1alpha1';
 
 /** The record of a volume: what was asked for. Everything else is made from it. */
