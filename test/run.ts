@@ -88,6 +88,11 @@ async function run(suite: Suite, debian: Debian, grep: string | null): Promise<S
     write(`skipped: it runs on ${suite.architecture ?? ''} only, and this is ${process.arch}\n`);
     return notRun(suite, []);
   }
+  const lacks = suite.lacks?.() ?? null;
+  if (lacks !== null) {
+    write(`skipped: ${lacks}\n`);
+    return notRun(suite, []);
+  }
   const missing = debian.provide(suite.needs);
   if (missing.length > 0) return withoutTools(suite, missing);
   return await runSuite(suite, { root, grep, write });

@@ -5,6 +5,7 @@
 import { globSync } from 'node:fs';
 
 import type { Requirement } from './debian.ts';
+import { missingPrograms } from '../cluster/programs.ts';
 import type { Reporter } from './suite-process.ts';
 
 export interface Command {
@@ -23,6 +24,8 @@ interface CommonSuite {
   readonly needs: readonly Requirement[];
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
+  /** What it needs that Debian does not have, in words; null: it is there. Else it is skipped. */
+  readonly lacks?: () => string | null;
 }
 
 /** Commands that pass or fail as a whole, and count as one test together. */
@@ -133,6 +136,10 @@ export const SUITES: readonly Suite[] = [
   crossProcess('crash', 'kill -9 under a checking load', 720),
   crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
+  {
+    ...crossProcess('cluster', 'the provisioner on a real Kubernetes control plane', 480),
+    lacks: missingPrograms,
+  },
   {
     ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
     // The machine's programs are copied from this host.
