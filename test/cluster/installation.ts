@@ -129,7 +129,7 @@ export class Installation {
         controlTokenSecret: 'openebs-control',
       }),
     );
-    const main = join(root, 'provisioner', 'src', 'kubernetes-main.ts');
+    const main = join(root, 'provisioner/src/kubernetes-main.ts');
     const child = spawn(process.execPath, [main, '--settings', settings, '--metrics-port', '0'], {
       env: { ...process.env, KUBECONFIG: plane.kubeconfig },
       stdio: ['ignore', 'pipe', 'pipe'],

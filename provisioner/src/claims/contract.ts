@@ -16,7 +16,7 @@ export const PROVISIONER = 'openebs.io/provisioner-iscsi';
 /** On a claim: who shall provision it; the second one is what older releases write. */
 export const STORAGE_PROVISIONER = 'volume.kubernetes.io/storage-provisioner';
 export const STORAGE_PROVISIONER_BETA = 'volume.beta.kubernetes.io/storage-provisioner';
-/** On a claim whose class waits for its first consumer: where the scheduler wants to put the pod. */
+/** On a claim whose class waits for its first consumer: where the scheduler wants the pod. */
 export const SELECTED_NODE = 'volume.kubernetes.io/selected-node';
 /** On a volume: who has provisioned it. */
 export const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
@@ -61,7 +61,7 @@ export const CLASSES = resource<StorageClass>(
 );
 export const NODES = resource<Node>('v1', 'Node', 'nodes', false);
 
-/** The name of a claim's volume: the same on every attempt, so that a second one finds the first. */
+/** The same on every attempt, so that a second one finds what the first one made. */
 export const volumeNameOf = (claim: Claim): string => `pvc-${claim.metadata.uid ?? ''}`;
 
 /** The class of a claim; the annotation is what older releases used. Empty: none. */

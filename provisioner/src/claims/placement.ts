@@ -12,8 +12,8 @@ const HOSTNAME = 'kubernetes.io/hostname';
 const NOT_SCHEDULED: ReadonlySet<string> = new Set(['NoSchedule', 'NoExecute']);
 
 /**
- * Chooses the node of each copy before anything is made: the first one beside the pod that waits for
- * the volume, the others where the fewest copies are already, no two with the same value of the
+ * Chooses the node of each copy before anything is made: the first one beside the pod that waits
+ * for the volume, the others where the fewest copies are already, no two with the same value of the
  * topology key. Left to the scheduler a copy would have to be tied to its node afterwards, which
  * restarts it. Throws Refusal, with what is missing.
  */

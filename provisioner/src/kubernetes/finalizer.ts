@@ -5,8 +5,8 @@ const ATTEMPTS = 5;
 
 /**
  * Adds a finalizer to an object, or takes it away, by a patch that tests the version it was made
- * for; so no other finalizer is lost. Returns the object, or null where it is gone (or, when adding,
- * is being deleted: a finalizer can't be added any more).
+ * for; so no other finalizer is lost. Returns the object, or null where it is gone (or, when
+ * adding, is being deleted: a finalizer can't be added any more).
  */
 export const setFinalizer = async <T extends KubeObject>(
   api: KubeApi,

@@ -1,6 +1,6 @@
 import type { KubeObject, Resource } from './objects.ts';
 
-/** `reason` as in metav1.Status: NotFound, AlreadyExists, Conflict, Expired, Invalid, Forbidden ... */
+/** `reason` as in metav1.Status: NotFound, AlreadyExists, Conflict, Expired, Invalid ... */
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   /** HTTP status; 0: no answer came. */

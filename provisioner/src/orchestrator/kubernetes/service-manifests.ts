@@ -67,7 +67,7 @@ export const replicaService = (volume: VolumeResource, namespace: string): KubeO
     },
   }) as KubeObject;
 
-/** A drain takes replicas only while a majority stays. There is none for the target: it may move. */
+/** A drain takes replicas only while a majority stays. The target has none: it may move. */
 export const replicaDisruptionBudget = (volume: VolumeResource, namespace: string): KubeObject => {
   const voters = votersOf(volume.spec.replicas).length;
   return {

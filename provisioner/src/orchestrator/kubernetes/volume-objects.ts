@@ -113,9 +113,9 @@ export class VolumeObjects {
   }
 
   /**
-   * Target first, so that nothing writes while replicas go; then the data, then the record, by which
-   * everything is found. Throws StillCleaning while data are being removed. Copies on nodes that are
-   * gone went with them: `skipped` is told.
+   * Target first, so that nothing writes while replicas go; then the data, then the record, by
+   * which everything is found. Throws StillCleaning while data are being removed. Copies on nodes
+   * that are gone went with them: `skipped` is told.
    */
   remove(volume: string, skipped: (node: string) => void): Promise<void> {
     return this.#alone(volume, () => this.#remove(volume, skipped));
