@@ -66,5 +66,10 @@ export const MAX_PENDING_REQUESTS = 4096;
 export const MAX_CHECKSUM_EXTENTS = 16;
 /** From SIGTERM until what is under way is given up. */
 export const STOP_TIMEOUT_MS = 20_000;
+/**
+ * A target that is cut off may answer reads for this long after what it last heard; it allows
+ * itself less, because clocks drift.
+ */
+export const READ_LEASE_MS = 2_000;
 /** For the last frame of a connection to leave before the socket is destroyed. */
 export const LINGER_MS = 1_000;

@@ -17,6 +17,7 @@ export const KIND_CODES = {
   'status-get': 37,
   ping: 38,
   scrub: 39,
+  release: 40,
   'layer-write': 48,
   'layer-zero': 49,
   'layer-clear': 50,

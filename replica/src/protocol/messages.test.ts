@@ -41,6 +41,7 @@ const state = {
   intact: true,
   documents: ['reservations'],
   lastVersion: { epoch: epoch(4), seq: seq(123) },
+  leaseRemainingMs: 1750,
 };
 const refusal = { code: 'NO_SPACE', message: 'the disk is full' };
 

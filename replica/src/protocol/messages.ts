@@ -31,6 +31,8 @@ export interface WelcomeState {
   /** Names of the documents that are kept. */
   readonly documents: readonly string[];
   readonly lastVersion: Version;
+  /** How long a target that was served before may still answer reads. Milliseconds. */
+  readonly leaseRemainingMs: number;
 }
 
 /**
@@ -200,6 +202,7 @@ const readState = (fields: Fields): WelcomeState => {
     intact: fields.flag('intact'),
     documents: fields.texts('documents', MAX_DOCUMENTS, DOCUMENT_NAME_PATTERN, 'a list of names'),
     lastVersion: readVersion(fields.object('lastVersion')),
+    leaseRemainingMs: fields.count('leaseRemainingMs'),
   };
 };
 

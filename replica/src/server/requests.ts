@@ -3,6 +3,7 @@ import { EXTENT_BYTES, ProtocolError, verifySegments } from '../protocol/index.t
 import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
 import { StoreError } from '../store/errors.ts';
 import type { LayerFill, Store } from '../store/types.ts';
+import type { Lease } from './lease.ts';
 import type { Replies } from './replies.ts';
 import type { Stream } from './stream.ts';
 import { rangeProblem } from './stream.ts';
@@ -14,6 +15,7 @@ import { rangeProblem } from './stream.ts';
 export class Requests {
   readonly #store: Store;
   readonly #stream: Stream;
+  readonly #lease: Lease;
   readonly #replies: Replies;
   /** An answer that took its time is ready to be sent. */
   readonly #late: () => void;
@@ -24,6 +26,7 @@ export class Requests {
   constructor(options: {
     readonly store: Store;
     readonly stream: Stream;
+    readonly lease: Lease;
     readonly replies: Replies;
     readonly late: () => void;
     readonly now: () => number;
@@ -31,6 +34,7 @@ export class Requests {
   }) {
     this.#store = options.store;
     this.#stream = options.stream;
+    this.#lease = options.lease;
     this.#replies = options.replies;
     this.#late = options.late;
     this.#now = options.now;
@@ -80,7 +84,7 @@ export class Requests {
     this.#replies.message(
       {
         kind: 'status',
-        state: welcomeState(this.#store),
+        state: welcomeState(this.#store, this.#lease.remainingMs(this.#now())),
         appliedSeq: this.#stream.appliedSeq,
         counters: { ...this.#store.counters() },
       },
@@ -234,4 +238,7 @@ export class Requests {
   }
 }
 
-export const welcomeState = (store: Store): WelcomeState => store.state();
+export const welcomeState = (store: Store, leaseRemainingMs: number): WelcomeState => ({
+  ...store.state(),
+  leaseRemainingMs,
+});

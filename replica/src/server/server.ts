@@ -6,9 +6,10 @@ import type { Address, Clock, Connection, Logger } from '../runtime/index.ts';
 import { formatAddress, listen, net, systemClock } from '../runtime/index.ts';
 import { isCurable, StoreError } from '../store/errors.ts';
 import type { Store } from '../store/types.ts';
+import { Lease } from './lease.ts';
 import type { ReplicaMetrics } from './metrics.ts';
 import type { SessionHost } from './session.ts';
-import { ReplicaSession } from './session.ts';
+import { ReplicaSession, UNIX_PEER } from './session.ts';
 import { Stream } from './stream.ts';
 
 /** Serves one store to the one target that holds the highest promise. */
@@ -18,6 +19,7 @@ export class ReplicaServer implements SessionHost {
   readonly volume: VolumeKey;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly lease: Lease;
   readonly #metrics: ReplicaMetrics;
   readonly #failed: (error: StoreError) => void;
   readonly #sessions = new Set<ReplicaSession>();
@@ -47,6 +49,7 @@ export class ReplicaServer implements SessionHost {
     this.#failed = options.failed;
     this.volume = new VolumeKey(options.store.identity.volumeId);
     this.#highestEpoch = options.store.state().promisedEpoch;
+    this.lease = new Lease(this.clock.now(), this.#highestEpoch > 0);
     this.stream = new Stream(options.store, (error) => this.#streamFailed(error));
   }
 
@@ -124,6 +127,10 @@ export class ReplicaServer implements SessionHost {
     });
   }
 
+  released(session: ReplicaSession): void {
+    if (session === this.#owner) this.lease.release();
+  }
+
   flushed(seconds: number): void {
     this.#metrics.flushSeconds.observe(seconds);
   }
@@ -155,6 +162,7 @@ export class ReplicaServer implements SessionHost {
     // The same session on a new connection: the old one is dead, whether it knows it or not.
     this.#fenceOthers(session);
     this.#owner = session;
+    this.lease.begin(this.clock.now());
     const failure = this.stream.begin(session);
     this.#metrics.storeFailed(failure?.code ?? null);
     session.event({ kind: 'promise-durable' });
@@ -220,5 +228,5 @@ export class ReplicaServer implements SessionHost {
 
 const peerOf = ({ remoteAddress, remotePort }: Socket): string =>
   remoteAddress === undefined
-    ? 'unix'
+    ? UNIX_PEER
     : formatAddress({ kind: 'tcp', host: remoteAddress, port: remotePort ?? 0 });

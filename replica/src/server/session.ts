@@ -12,8 +12,10 @@ import {
 } from '../limits.ts';
 import type { Clock, Connection, Logger } from '../runtime/index.ts';
 import { Receiver } from '../runtime/index.ts';
-import type { StoreError, StoreErrorCode } from '../store/errors.ts';
+import type { StoreError } from '../store/errors.ts';
+import { readsGoOn } from '../store/errors.ts';
 import type { Store } from '../store/types.ts';
+import type { Lease } from './lease.ts';
 import { Reads } from './reads.ts';
 import { Replies } from './replies.ts';
 import { Requests, welcomeState } from './requests.ts';
@@ -28,21 +30,20 @@ export interface SessionHost {
   readonly volume: VolumeKey;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly lease: Lease;
   /** Of all promises made, or being made. */
   readonly highestEpoch: Epoch;
   /** Answers with the event promise-durable or fenced. */
   makePromise(session: ReplicaSession, epoch: Epoch, sessionId: Session): void;
+  /** The target of this session answers nothing more: it has said so, or its process is gone. */
+  released(session: ReplicaSession): void;
   flushed(seconds: number): void;
   protocolError(code: string): void;
   ended(session: ReplicaSession): void;
 }
 
-/** Failures after which the store still reads what it holds. */
-const READS_GO_ON: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
-  'NO_SPACE',
-  'READ_ONLY_FILE_SYSTEM',
-  'CHECKSUM_MISMATCH',
-]);
+/** How a connection over a unix socket is called. */
+export const UNIX_PEER = 'unix';
 
 /** Why a connection is not read from. */
 const OUTPUT_FULL = 1;
@@ -82,6 +83,7 @@ export class ReplicaSession implements StreamOwner {
     this.#requests = new Requests({
       store: host.store,
       stream: host.stream,
+      lease: host.lease,
       replies: this.#replies,
       now: () => host.clock.now(),
       late,
@@ -92,8 +94,14 @@ export class ReplicaSession implements StreamOwner {
       if (!this.#inTurn) this.#replies.outbox.flush();
     };
     this.#cancelTimer = this.#timeout(HANDSHAKE_TIMEOUT_MS);
-    this.#socket.on('error', (error) => this.#gone(error.message));
-    this.#socket.on('end', () => this.#gone('the target closed the connection'));
+    this.#socket.on('error', (error) => {
+      this.#endedByPeer((error as NodeJS.ErrnoException).code);
+      this.#gone(error.message);
+    });
+    this.#socket.on('end', () => {
+      this.#endedByPeer();
+      this.#gone('the target closed the connection');
+    });
     this.#socket.on('close', () => {
       this.#gone('the connection was lost');
       this.#cancelTimer();
@@ -126,7 +134,7 @@ export class ReplicaSession implements StreamOwner {
 
   streamFailed(error: StoreError): void {
     // A full disk takes no more writes, but what it holds may be the only copy left: reads go on.
-    if (READS_GO_ON.has(error.code)) {
+    if (readsGoOn(error)) {
       this.#replies.message({ kind: 'failed', code: error.code, message: error.message });
       this.#unpause(STORE_FULL);
       this.#scheduleFlush();
@@ -151,6 +159,7 @@ export class ReplicaSession implements StreamOwner {
   /** The frames of one read of the socket. What they are answered with leaves in one write. */
   #turn(buffer: Buffer, start: number, end: number): number {
     if (this.#state.kind === 'over') return end;
+    if (this.#state.kind === 'serving') this.#host.lease.heard(this.#host.clock.now());
     let position = end;
     this.#inTurn = true;
     try {
@@ -225,6 +234,10 @@ export class ReplicaSession implements StreamOwner {
       case 'ping':
         this.#replies.plain('pong', frame.requestId);
         break;
+      case 'release':
+        this.#host.released(this);
+        this.event({ kind: 'disconnected', reason: 'the target has ended its session' });
+        return;
       case 'record':
       case 'document-get':
       case 'document-put':
@@ -243,6 +256,10 @@ export class ReplicaSession implements StreamOwner {
     if (kind === 'hello') {
       const message = decodeMessage(frame);
       if (message.kind === 'hello') this.event(message);
+      return;
+    }
+    if (kind === 'release') {
+      this.event({ kind: 'disconnected', reason: 'the target has left' });
       return;
     }
     const { volume, highestEpoch } = this.#host;
@@ -278,7 +295,7 @@ export class ReplicaSession implements StreamOwner {
   }
 
   #perform(action: SessionAction): void {
-    const { store } = this.#host;
+    const { store, lease, clock } = this.#host;
     switch (action.kind) {
       case 'send-welcome':
         this.#cancelTimer();
@@ -287,7 +304,7 @@ export class ReplicaSession implements StreamOwner {
           kind: 'welcome',
           protocolVersion: PROTOCOL_VERSION,
           identity: store.identity,
-          state: welcomeState(store),
+          state: welcomeState(store, lease.remainingMs(clock.now())),
         });
         return;
       case 'make-promise':
@@ -296,7 +313,10 @@ export class ReplicaSession implements StreamOwner {
         return;
       case 'serve':
         this.#replies.setSession(action.epoch, action.session);
-        this.#replies.message({ kind: 'promised', state: welcomeState(store) });
+        this.#replies.message({
+          kind: 'promised',
+          state: welcomeState(store, lease.earlierRemainingMs(clock.now())),
+        });
         return;
       case 'send-fenced':
         this.#replies.message({ kind: 'fenced', promisedEpoch: action.highestEpoch });
@@ -398,6 +418,15 @@ export class ReplicaSession implements StreamOwner {
 
   #timeout(afterMs: number): () => void {
     return this.#host.clock.after(afterMs, () => this.event({ kind: 'timeout' }));
+  }
+
+  /**
+   * A unix socket is closed by its process, or with it; so nothing of what was sent here lets the
+   * target answer any more. Over TCP the end may come from elsewhere on the way.
+   */
+  #endedByPeer(code = 'ECONNRESET'): void {
+    if (this.peer !== UNIX_PEER || (code !== 'ECONNRESET' && code !== 'EPIPE')) return;
+    this.#host.released(this);
   }
 
   #gone(reason: string): void {

@@ -51,3 +51,12 @@ const CURABLE: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
  * be opened anew.
  */
 export const isCurable = (error: StoreError): boolean => CURABLE.has(error.code);
+
+/** Failures after which the store still reads what it holds. */
+const READS_GO_ON: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
+  'NO_SPACE',
+  'READ_ONLY_FILE_SYSTEM',
+  'CHECKSUM_MISMATCH',
+]);
+
+export const readsGoOn = (error: StoreError): boolean => READS_GO_ON.has(error.code);

@@ -1,4 +1,10 @@
-import type { Epoch, LayersChange, MembershipRecord, Session } from '@openebs/replica/protocol';
+import type {
+  Epoch,
+  LayersChange,
+  MembershipRecord,
+  Session,
+  WelcomeState,
+} from '@openebs/replica/protocol';
 import { BLOCK_BYTES, EXTENT_BYTES, segmentTableBytes } from '@openebs/replica/protocol';
 import type { SlabPool } from '@openebs/replica/runtime';
 import type { LayerFill, Store, StoreError } from '@openebs/replica/store';
@@ -55,7 +61,7 @@ export class LocalLink implements Link {
       .then(
         () => {
           this.#epoch = epoch;
-          if (this.#state === 'open') this.#events.promised(this.#opened().state());
+          if (this.#state === 'open') this.#events.promised(stateOf(this.#opened()));
         },
         (error: unknown) => {
           const failure = failureOf(error);
@@ -144,7 +150,7 @@ export class LocalLink implements Link {
 
   refresh(answer: Answer): void {
     this.#later(answer, (store) => {
-      this.#events.remembered(store.state());
+      this.#events.remembered(stateOf(store));
       return null;
     });
   }
@@ -199,7 +205,7 @@ export class LocalLink implements Link {
         if (this.#state === 'open') this.#events.failed(error.code, error.message);
       },
     });
-    this.#events.welcome(store.identity, store.state());
+    this.#events.welcome(store.identity, stateOf(store));
   }
 
   #opened(): Store {
@@ -265,6 +271,9 @@ export class LocalLink implements Link {
     this.#events.closed(failure.code, failure.message);
   }
 }
+
+/** Who has the directory's lock knows that whoever had it before answers nothing more. */
+const stateOf = (store: Store): WelcomeState => ({ ...store.state(), leaseRemainingMs: 0 });
 
 const LINK_CLOSED: RequestFailure = {
   code: 'LINK_CLOSED',

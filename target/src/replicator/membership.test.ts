@@ -34,6 +34,7 @@ const member = (
     intact: options.intact ?? true,
     documents: [],
     lastVersion: { epoch: epoch(options.last?.[0] ?? 3), seq: seq(options.last?.[1] ?? 0) },
+    leaseRemainingMs: 0,
   },
 });
 

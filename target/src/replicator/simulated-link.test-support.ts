@@ -50,7 +50,7 @@ export class SimulatedLink implements Link {
     replica.links.add(this);
     this.toReplica(() => {
       const { identity } = replica.store;
-      const state = replica.store.state();
+      const state = { ...replica.store.state(), leaseRemainingMs: 0 };
       this.toTarget(() => events.welcome(identity, state));
     });
   }
@@ -171,13 +171,14 @@ export class SimulatedLink implements Link {
 
   refresh(answer: Answer): void {
     this.#ask(answer, (done) => {
-      const state = this.#replica.store.state();
+      const state = { ...this.#replica.store.state(), leaseRemainingMs: 0 };
       this.toTarget(() => this.events.remembered(state));
       done(null, null);
     });
   }
 
   close(): void {
+    this.#replica.released(this);
     this.cut();
   }
 
@@ -200,7 +201,10 @@ export class SimulatedLink implements Link {
     const at = Math.max(this.#lastToReplica, this.#world.now + this.#delay());
     this.#lastToReplica = at;
     this.#world.after(at - this.#world.now, () => {
-      if (!this.#isCut && this.#life === this.#replica.life && this.#replica.alive) callback();
+      if (!this.#isCut && this.#life === this.#replica.life && this.#replica.alive) {
+        this.#replica.heard(this);
+        callback();
+      }
     });
   }
 

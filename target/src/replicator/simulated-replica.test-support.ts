@@ -8,6 +8,7 @@ import {
 } from '@openebs/replica/protocol';
 import { openStoreOn, StoreError, type Store } from '@openebs/replica/store';
 import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
+import { Lease } from '../../../replica/src/server/lease.ts';
 import type { SimulatedLink } from './simulated-link.test-support.ts';
 
 /**
@@ -38,6 +39,7 @@ export class SimulatedReplica {
   #lastSeq = 0;
   #appliedSeq = 0;
   #session: string | null = null;
+  #lease = new Lease(0, false);
   #idleWaiters: (() => void)[] = [];
   readonly links = new Set<SimulatedLink>();
 
@@ -89,6 +91,7 @@ export class SimulatedReplica {
     );
     if (life !== this.#life) return;
     this.#session = null;
+    this.#lease = new Lease(this.#world.now, store.state().promisedEpoch > 0);
     store.setEvents({
       applied: (seq) => {
         if (life !== this.#life) return;
@@ -131,13 +134,15 @@ export class SimulatedReplica {
           }
           this.#serving = link;
           link.promised = true;
+          this.#lease.begin(this.#world.now);
+          const leaseRemainingMs = this.#lease.earlierRemainingMs(this.#world.now);
           const key = `${epoch}/${session}`;
           if (this.#session !== key) {
             this.#session = key;
             this.#lastSeq = 0;
             this.#appliedSeq = 0;
           }
-          const state = store.state();
+          const state = { ...store.state(), leaseRemainingMs };
           link.toTarget(() => link.events.promised(state));
         });
       },
@@ -171,6 +176,16 @@ export class SimulatedReplica {
       assert(kind === 'unmap' || kind === 'stamp');
       this.store.apply({ kind, version, offsetBytes, lengthBytes });
     }
+  }
+
+  /** Something of this link's target has arrived. */
+  heard(link: SimulatedLink): void {
+    if (this.#serving === link) this.#lease.heard(this.#world.now);
+  }
+
+  /** The link's target answers nothing more from what it got here. */
+  released(link: SimulatedLink): void {
+    if (this.#serving === link) this.#lease.release();
   }
 
   settle(): void {
