@@ -11,10 +11,18 @@ type Actions = Readonly<Record<string, ControlAction>>;
 
 /** What the control API changes on a volume that runs. */
 export const targetActions = (replicator: Replicator, scrub: Scrub | null): Actions => ({
-  'PUT /v1/replicas': (body) => {
+  'PUT /v1/replicas': async (body) => {
     const addresses = replicaList(body);
-    refusable(() => replicator.assembly.declare(addresses));
-    return Promise.resolve({ replicas: addresses });
+    await refusable(() => replicator.assembly.declare(addresses));
+    return { replicas: addresses };
+  },
+  'PUT /v1/size': async (body) => {
+    const sizeBytes = fieldOf(body, 'sizeBytes');
+    if (typeof sizeBytes !== 'number' || !Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) {
+      throw invalid('"sizeBytes" must be a whole number');
+    }
+    await refusable(() => replicator.assembly.growth.grow(sizeBytes));
+    return { sizeBytes: replicator.sizeBytes };
   },
   // One that runs already is as good; /v1/status tells how far it is.
   'POST /v1/scrub': () => Promise.resolve(scrub?.request() ?? null),
@@ -43,9 +51,9 @@ const fieldOf = (body: unknown, name: string): unknown =>
 
 const invalid = (detail: string): ControlProblem => new ControlProblem(400, 'Bad request', detail);
 
-const refusable = (change: () => void): void => {
+const refusable = async (change: () => Promise<void> | void): Promise<void> => {
   try {
-    change();
+    await change();
   } catch (error) {
     if (error instanceof ChangeRefused) throw new ControlProblem(409, 'Conflict', error.message);
     throw error;

@@ -11,7 +11,7 @@ export interface TargetFacts {
   readonly volume: string;
   readonly volumeId: string;
   readonly iqn: string;
-  readonly sizeBytes: number;
+  readonly sizeBytes: () => number;
   readonly version: string;
   readonly statistics: VolumeStatistics;
   /** Null: the null store of benchmarks. */
@@ -87,7 +87,7 @@ export const describeTarget = (facts: TargetFacts) => {
     volumeId: facts.volumeId,
     iqn: facts.iqn,
     portals: facts.portals(),
-    sizeBytes: facts.sizeBytes,
+    sizeBytes: facts.sizeBytes(),
     state: volumeState(facts),
     reason: reason(facts),
     epoch: replicator?.assembly.epoch ?? 0,

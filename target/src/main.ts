@@ -113,7 +113,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     volume: options.volume,
     volumeId: options.volumeId,
     iqn: options.iqn,
-    sizeBytes: options.sizeBytes,
+    sizeBytes: () => replicator?.sizeBytes ?? options.sizeBytes,
     version,
     statistics,
     replicator,

@@ -28,7 +28,7 @@ export const observeTarget = (registry: MetricRegistry, facts: TargetFacts): voi
     name: 'openebs_volume_size_bytes',
     help: 'Size of the volume as initiators see it.',
     type: 'gauge',
-    read: () => facts.sizeBytes,
+    read: () => facts.sizeBytes(),
   });
   for (const state of STATES) {
     registry.observed({

@@ -54,6 +54,8 @@ export type Message =
       readonly targetName: string;
     }
   | { readonly kind: 'record'; readonly record: MembershipRecord }
+  /** The copy grows, durable when answered. */
+  | { readonly kind: 'resize'; readonly sizeBytes: number }
   | { readonly kind: 'document-get'; readonly name: string }
   | { readonly kind: 'document-put'; readonly name: string; readonly content: Uint8Array }
   | ({ readonly kind: 'layers' } & LayersChange)
@@ -135,6 +137,7 @@ const READERS: { readonly [Kind in MessageKind]: (fields: Fields) => Message } =
     targetName: fields.text('targetName', MAX_NAME_LENGTH),
   }),
   record: (fields) => ({ kind: 'record', record: readRecord(fields.object('record')) }),
+  resize: (fields) => ({ kind: 'resize', sizeBytes: fields.count('sizeBytes') }),
   'document-get': (fields) => ({ kind: 'document-get', name: readDocumentName(fields) }),
   'document-put': (fields) => ({
     kind: 'document-put',

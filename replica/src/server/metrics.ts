@@ -85,7 +85,7 @@ export class ReplicaMetrics {
   #failure: string | null = null;
 
   constructor(store: Store) {
-    const { volumeId, replicaId, sizeBytes } = store.identity;
+    const { volumeId, replicaId } = store.identity;
     this.registry = new MetricRegistry({ volume: volumeId, replica: replicaId });
     for (const { key, name, type, help } of COUNTERS) {
       this.registry.observed({
@@ -99,7 +99,7 @@ export class ReplicaMetrics {
       name: 'openebs_replica_size_bytes',
       help: 'Size of the volume.',
       type: 'gauge',
-      read: () => sizeBytes,
+      read: () => store.identity.sizeBytes,
     });
     this.registry.observed({
       name: 'openebs_replica_promised_epoch',

@@ -63,6 +63,9 @@ export class Requests {
       case 'record':
         this.#later(requestId, this.#store.putRecord(message.record));
         return;
+      case 'resize':
+        this.#later(requestId, this.#store.resize(message.sizeBytes));
+        return;
       case 'document-put':
         this.#later(requestId, this.#store.putDocument(message.name, message.content));
         return;

@@ -242,6 +242,7 @@ export class ReplicaSession implements StreamOwner {
       case 'document-get':
       case 'document-put':
       case 'layers':
+      case 'resize':
         this.#requests.message(decodeMessage(frame), frame.requestId);
         break;
       default:

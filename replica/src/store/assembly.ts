@@ -14,6 +14,7 @@ import { StoreError } from './errors.ts';
 import { ExtentPages } from './extent-pages.ts';
 import { failureOf } from './failure.ts';
 import { GroupCommit } from './group-commit.ts';
+import { growFile } from './growth.ts';
 import { Reader } from './reader.ts';
 import { EXTENTS_PER_REGION, Regions } from './regions.ts';
 import { Scrubber } from './scrub.ts';
@@ -39,7 +40,6 @@ export interface AssemblyOptions {
  */
 export class Assembly {
   readonly #options: AssemblyOptions;
-  readonly #sizeBytes: number;
   readonly #data: DiskFile;
   readonly #meta: DiskFile;
   readonly #log: TwoSlotFile;
@@ -59,7 +59,6 @@ export class Assembly {
     this.#options = options;
     const { disk, durable, opened } = options;
     const { identity, confirmed } = durable.superblock;
-    this.#sizeBytes = identity.sizeBytes;
     this.#data = openPart(disk, DATA_FILE, dataFileBytes(identity.sizeBytes), opened);
     this.#meta = openPart(disk, META_FILE, metaFileBytes(identity.sizeBytes), opened);
     const log = TwoSlotFile.open(disk, ACTIVITY_LOG, () => this.#composeLog());
@@ -86,12 +85,20 @@ export class Assembly {
       commits: this.#commits,
       writer: new Writer({ ...parts, data: this.#data }),
       reader: new Reader(this.#data, this.#pages),
-      scrubber: new Scrubber(this.#data, this.#pages, dataFileBytes(this.#sizeBytes)),
+      scrubber: new Scrubber(this.#data, this.#pages, () => dataFileBytes(this.#sizeBytes)),
       progress: this.#progress,
       start: { cleanStart: durable.superblock.clean && this.foundRegions === 0, sameBoot },
       damagedSlots: () => damagedSlots + durable.rottenSlots + this.#log.rottenSlots,
       scrubSlots: (done) => durable.scrub(() => this.#log.scrub(done)),
       damagedPages: () => this.#damagedPages,
+      grow: (sizeBytes) => {
+        try {
+          growFile(this.#data, dataFileBytes(sizeBytes));
+          growFile(this.#meta, metaFileBytes(sizeBytes));
+        } catch (cause) {
+          throw failureOf('growing the files', cause);
+        }
+      },
       release: async () => {
         stopMaintenance();
         this.#regions.stop();
@@ -120,6 +127,11 @@ export class Assembly {
     this.#progress.applied = laterVersion(durable.superblock.lastVersion, logged);
     this.#progress.flushed = this.#progress.applied;
     return log.regions;
+  }
+
+  /** Changes when the volume grows. */
+  get #sizeBytes(): number {
+    return this.#options.durable.superblock.identity.sizeBytes;
   }
 
   get #regionCount(): number {
@@ -182,7 +194,7 @@ export class Assembly {
     return new Regions({
       log: this.#log,
       later: this.#options.later,
-      regionCount: this.#regionCount,
+      regionCount: () => this.#regionCount,
       found,
       syncData: (done) => this.#commits.flush(done),
       syncMeta: (done) => this.#meta.sync(done),

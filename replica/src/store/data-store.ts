@@ -1,10 +1,4 @@
-import {
-  BLOCK_BYTES,
-  EXTENT_BYTES,
-  SECTOR_BYTES,
-  epoch as toEpoch,
-  seq as toSeq,
-} from '../protocol/types.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, epoch as toEpoch, seq as toSeq } from '../protocol/types.ts';
 import type { Epoch, MembershipRecord, Seq, Session, Version } from '../protocol/types.ts';
 import type { DiskFile } from './disk.ts';
 import type { DurableState } from './durable-state.ts';
@@ -12,12 +6,14 @@ import { isCurable, StoreError } from './errors.ts';
 import { BLOCKS_PER_EXTENT } from './extent-page.ts';
 import type { ExtentPages } from './extent-pages.ts';
 import { failureOf } from './failure.ts';
+import { checkGrowth } from './growth.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Reader } from './reader.ts';
 import type { Regions } from './regions.ts';
 import type { Scrubber } from './scrub.ts';
 import type { Standing } from './standing.ts';
+import { isInRange, outOfRange } from './volume-range.ts';
 import type { Writer } from './writer.ts';
 import type {
   LayerFill,
@@ -52,6 +48,8 @@ export interface DataStoreParts {
   /** Reads the slots of superblock and activity log, and writes again what has rotted. */
   readonly scrubSlots: (done: () => void) => void;
   readonly damagedPages: () => number;
+  /** Makes the files of the writable layer long enough for this size, durable. */
+  readonly grow: (sizeBytes: number) => void;
   /** Stops the maintenance, closes the files and gives the directory free. */
   readonly release: () => Promise<void>;
 }
@@ -69,7 +67,6 @@ const NO_EVENTS: StoreEvents = { applied: () => undefined, failed: () => undefin
  * and everything that has to come after them queues behind.
  */
 export class DataStore implements Store {
-  readonly identity: StoreIdentity;
   readonly #parts: DataStoreParts;
   readonly #writer: Writer;
   readonly #reader: Reader;
@@ -95,8 +92,7 @@ export class DataStore implements Store {
     this.#writer = parts.writer;
     this.#reader = parts.reader;
     this.#progress = parts.progress;
-    const { identity, promised } = parts.durable.superblock;
-    this.identity = identity;
+    const { promised } = parts.durable.superblock;
     this.#promisedEpoch = promised.epoch;
     this.#promisedSession = promised.session;
     this.#queue = new OperationQueue({
@@ -105,6 +101,10 @@ export class DataStore implements Store {
       flush: (done) => this.#flushNow(done),
       later: parts.later,
     });
+  }
+
+  get identity(): StoreIdentity {
+    return this.#parts.durable.superblock.identity;
   }
 
   state(): StoreState {
@@ -188,6 +188,13 @@ export class DataStore implements Store {
 
   putDocument(name: string, content: Uint8Array): Promise<void> {
     return this.#parts.durable.putDocument(name, content);
+  }
+
+  async resize(sizeBytes: number): Promise<void> {
+    if (this.#closed) throw closed();
+    if (!checkGrowth(this.identity.sizeBytes, sizeBytes)) return;
+    this.#parts.grow(sizeBytes);
+    await this.#parts.durable.resize(sizeBytes);
   }
 
   apply(operation: StoreOperation): void {
@@ -419,21 +426,11 @@ export class DataStore implements Store {
   }
 
   #inRange(offsetBytes: number, lengthBytes: number): boolean {
-    return (
-      offsetBytes >= 0 &&
-      lengthBytes > 0 &&
-      offsetBytes + lengthBytes <= this.identity.sizeBytes &&
-      offsetBytes % SECTOR_BYTES === 0 &&
-      lengthBytes % SECTOR_BYTES === 0
-    );
+    return isInRange(offsetBytes, lengthBytes, this.identity.sizeBytes);
   }
 
   #outOfRange(offsetBytes: number, lengthBytes: number): StoreError {
-    return new StoreError(
-      'OUT_OF_RANGE',
-      `Bytes ${offsetBytes} to ${offsetBytes + lengthBytes} are not whole sectors inside the ` +
-        `volume of ${this.identity.sizeBytes} bytes.`,
-    );
+    return outOfRange(offsetBytes, lengthBytes, this.identity.sizeBytes);
   }
 }
 

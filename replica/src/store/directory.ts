@@ -10,6 +10,7 @@ import { ACTIVITY_LOG, encodeActivityLog } from './activity-log.ts';
 import { NO_VERSION } from './data-store.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
+import { hasLength } from './growth.ts';
 import { PAGE_BYTES } from './extent-page.ts';
 import { SUPERBLOCK, encodeSuperblock } from './superblock.ts';
 import type { Superblock } from './superblock.ts';
@@ -100,11 +101,12 @@ export function checkIdentity(directory: string, found: Superblock, options: Sto
       `${directory} holds a ${identity.role} copy of volume ${identity.volumeId}, not a ` +
         `${create.role} copy of ${create.volumeId}. Give this copy a directory of its own.`,
     );
-  if (identity.sizeBytes !== create.sizeBytes)
+  // A smaller one grows when its target says so.
+  if (identity.sizeBytes > create.sizeBytes)
     throw new StoreError(
       'WRONG_SIZE',
       `The copy in ${directory} has ${identity.sizeBytes} bytes, ${create.sizeBytes} were asked ` +
-        'for. Use the size that the volume was made with.',
+        'for. Use the size that the volume has.',
     );
 }
 
@@ -112,7 +114,7 @@ export function openPart(disk: Disk, name: string, bytes: number, opened: Closab
   if (!disk.exists(name)) throw notAStore(disk.directory, `${name} is missing`);
   const file = disk.open(name);
   opened.push(file);
-  if (file.size() !== bytes)
+  if (!hasLength(file, bytes))
     throw new StoreError(
       'WRONG_SIZE',
       `${disk.directory}/${name} has ${file.size()} bytes instead of ${bytes}: something else ` +

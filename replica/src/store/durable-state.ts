@@ -117,6 +117,11 @@ export class DurableState {
     await this.#change({ documents });
   }
 
+  async resize(sizeBytes: number): Promise<void> {
+    const { identity } = this.superblock;
+    await this.#change({ identity: { ...identity, sizeBytes } });
+  }
+
   /**
    * `sameBoot`: the machine has run on since the last stop. What a loss of power took stays lost
    * however often the store is opened.

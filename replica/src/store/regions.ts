@@ -30,7 +30,7 @@ export interface RegionsOptions {
   readonly log: TwoSlotFile;
   /** Calls back in a later turn of the event loop. */
   readonly later: (callback: () => void) => void;
-  readonly regionCount: number;
+  readonly regionCount: () => number;
   /** Marks that the log held when it was opened. */
   readonly found: readonly number[];
   readonly syncData: (done: (error: Error | null) => void) => void;
@@ -136,7 +136,7 @@ export class Regions {
   }
 
   #addAhead(index: number): void {
-    if (index >= this.#options.regionCount || this.#marks.size >= CLEAN_ABOVE) return;
+    if (index >= this.#options.regionCount() || this.#marks.size >= CLEAN_ABOVE) return;
     if (!this.#marks.has(index)) this.#add(index);
   }
 

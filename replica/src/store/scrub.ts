@@ -32,7 +32,8 @@ interface Task {
 export class Scrubber {
   readonly #data: DiskFile;
   readonly #pages: ExtentPages;
-  readonly #dataBytes: number;
+  /** Of the data file, which grows. */
+  readonly #dataBytes: () => number;
   readonly #tasks: Task[] = [];
   #piece: Buffer | null = null;
   #running = false;
@@ -41,7 +42,7 @@ export class Scrubber {
   #scrubbedBytes = 0;
   #badBlocks = 0;
 
-  constructor(data: DiskFile, pages: ExtentPages, dataBytes: number) {
+  constructor(data: DiskFile, pages: ExtentPages, dataBytes: () => number) {
     this.#data = data;
     this.#pages = pages;
     this.#dataBytes = dataBytes;
@@ -57,7 +58,7 @@ export class Scrubber {
 
   /** Always calls back later. The bitmap has one bit for each block of the extent, LSB first. */
   scrub(extent: number, done: ScrubDone): void {
-    const bytes = Math.min(EXTENT_BYTES, this.#dataBytes - extent * EXTENT_BYTES);
+    const bytes = Math.min(EXTENT_BYTES, this.#dataBytes() - extent * EXTENT_BYTES);
     const blocks = Math.ceil(bytes / BLOCK_BYTES);
     this.#tasks.push({
       extent,

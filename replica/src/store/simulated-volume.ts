@@ -65,7 +65,7 @@ export function versionOf(epochNumber: number, seqNumber: number): Version {
 export class SimulatedReplica {
   readonly disk: SimulatedDisk;
   readonly replicaId: string;
-  readonly sizeBytes: number;
+  sizeBytes: number;
   #store: Store | null = null;
   #tick: () => void = () => undefined;
   appliedSeq = 0;

@@ -201,6 +201,11 @@ export interface Store {
    */
   getDocument(name: string): Uint8Array | null;
   putDocument(name: string, content: Uint8Array): Promise<void>;
+  /**
+   * Grows to this size; what is new reads zero. Durable when resolved; after a crash before that it
+   * has one size or the other. Rejects with WRONG_SIZE where it would shrink, and TOO_LARGE.
+   */
+  resize(sizeBytes: number): Promise<void>;
 
   /** Hot path. Applies at once where nothing waits, else queues; never reorders. */
   apply(operation: StoreOperation): void;

@@ -3,6 +3,7 @@ import type { Epoch, MembershipRecord, Seq, Session } from '../protocol/types.ts
 import { NO_VERSION } from './data-store.ts';
 import type { DurableState } from './durable-state.ts';
 import { StoreError } from './errors.ts';
+import { checkGrowth } from './growth.ts';
 import type {
   LayerFill,
   LayerRead,
@@ -26,7 +27,6 @@ export interface WitnessStoreParts {
 
 /** A voter without data: it keeps the promise, the record and the documents. */
 export class WitnessStore implements Store {
-  readonly identity: StoreIdentity;
   readonly appliedSeq: Seq = seq(0);
   readonly #parts: WitnessStoreParts;
   #failed: (error: StoreError) => void = () => undefined;
@@ -34,7 +34,10 @@ export class WitnessStore implements Store {
 
   constructor(parts: WitnessStoreParts) {
     this.#parts = parts;
-    this.identity = parts.durable.superblock.identity;
+  }
+
+  get identity(): StoreIdentity {
+    return this.#parts.durable.superblock.identity;
   }
 
   state(): StoreState {
@@ -90,6 +93,11 @@ export class WitnessStore implements Store {
 
   putDocument(name: string, content: Uint8Array): Promise<void> {
     return this.#parts.durable.putDocument(name, content);
+  }
+
+  async resize(sizeBytes: number): Promise<void> {
+    const { durable } = this.#parts;
+    if (checkGrowth(this.identity.sizeBytes, sizeBytes)) await durable.resize(sizeBytes);
   }
 
   apply(operation: StoreOperation): void {

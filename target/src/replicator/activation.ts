@@ -12,7 +12,8 @@ import {
   type KnownMember,
   type SourcePlan,
 } from './membership.ts';
-import { MemberError, type Member } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import { reconcile, type ResyncContext } from './resync.ts';
 
 /** What an activation works on. */
@@ -161,6 +162,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
     throw new MemberError(LOST, 'an in-sync replica');
   }
   await agreeOnLayers(host, plan, members);
+  await Promise.all(members.map((member) => member.growTo(resync.sizeBytes)));
   host.waitFor('the in-sync replicas to be compared');
   for (const member of members) {
     member.become({ kind: 'syncing' });

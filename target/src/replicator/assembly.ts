@@ -1,45 +1,21 @@
 import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol';
 import { epoch, session } from '@openebs/replica/protocol';
 import { activate, type ActivationHost } from './activation.ts';
+import type { AssemblyHost, AssemblyOptions } from './assembly-host.ts';
 import { ChangeSignal } from './change-signal.ts';
 import type { Environment } from './environment.ts';
 import type { DocumentKeeper } from './document-keeper.ts';
 import { Electorate } from './electorate.ts';
+import { Growth } from './growth.ts';
 import { majorityOf } from './membership.ts';
 import { Layers, type LayersHost } from './layers.ts';
 import { Member, type MemberOwner } from './member.ts';
 import { modeOf, type MemberMode } from './member-mode.ts';
 import type { MemberState } from './member-state.ts';
-import type { WriteOperation } from './operations.ts';
 import type { ResyncContext, ResyncProgress } from './resync.ts';
 import { Returns } from './returns.ts';
 import { ChangeRefused, Roster } from './roster.ts';
 import type { Stream } from './stream.ts';
-
-/** What the assembly tells the volume. */
-export interface AssemblyHost {
-  /** I/O may flow (again). */
-  opened(): void;
-  /** It may not, for now. */
-  suspended(reason: string): void;
-  /** Who is waited for has changed. */
-  requiredChanged(): void;
-  /** The epoch has ended; these operations were not completed in it. */
-  epochEnded(left: readonly WriteOperation[]): void;
-  /** What the volume holds is another thing now. */
-  reverted(): void;
-  /** The last in-sync member takes no more writes, but serves reads. */
-  full(message: string): void;
-  fenced(by: number): void;
-}
-
-export interface AssemblyOptions {
-  readonly volumeId: string;
-  readonly sizeBytes: number;
-  readonly addresses: readonly string[];
-  /** How long an activation waits for in-sync members that are absent. */
-  readonly graceMs: number;
-}
 
 type Phase = 'starting' | 'serving' | 'fenced' | 'stopped';
 
@@ -66,10 +42,10 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   readonly environment: Environment;
   readonly resync: ResyncContext;
   readonly graceMs: number;
-  readonly #options: AssemblyOptions;
   readonly #roster: Roster;
   readonly electorate: Electorate;
   readonly layers: Layers;
+  readonly growth: Growth;
   readonly #host: AssemblyHost;
   readonly #stream: Stream;
   #phase: Phase = 'starting';
@@ -92,7 +68,6 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     host: AssemblyHost,
     documents: DocumentKeeper,
   ) {
-    this.#options = options;
     this.#host = host;
     this.#stream = resync.stream;
     this.resync = resync;
@@ -100,8 +75,15 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.graceMs = options.graceMs;
     this.#changes = new ChangeSignal(resync.environment);
     this.layers = new Layers(this, documents, () => host.reverted());
+    this.growth = new Growth({
+      context: resync,
+      members: () => this.members,
+      serving: () => this.#phase === 'serving' && this.#stream.completes,
+      grown: () => host.grown(),
+    });
     this.#returns = new Returns(
       resync,
+      this.growth,
       () => this.#readers,
       () => this.layers.tree,
       () => this.#reconsider(),
@@ -254,7 +236,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   memberGreeted(member: Member): void {
     const { identity, known } = member;
     if (identity === null || known === null) return;
-    const problem = this.#roster.problemOf(member, this.#options.sizeBytes);
+    const problem = this.#roster.problemOf(member, this.growth.wantedBytes);
     if (problem !== null) {
       this.environment.log('error', { replica: member.address }, problem);
       member.drop(problem);

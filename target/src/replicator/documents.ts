@@ -1,6 +1,6 @@
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Member } from './member.ts';
-import { MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
 import { decides } from './membership.ts';
 
 /**

@@ -1,7 +1,8 @@
 import { BLOCK_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { ByteRange } from './link.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
 import { GONE, readVerified, type VerifiedRead } from './verified-read.ts';
 

@@ -101,6 +101,8 @@ export interface Link {
   read(request: ReadRequest): void;
   flush(answer: Answer): void;
   putRecord(record: MembershipRecord, answer: Answer): void;
+  /** It grows to this size, durable when answered. */
+  resize(sizeBytes: number, answer: Answer): void;
   getDocument(name: string, answer: Answer): void;
   putDocument(name: string, content: Uint8Array, answer: Answer): void;
   allocation(offsetBytes: number, lengthBytes: number, answer: Answer): void;

@@ -111,6 +111,10 @@ export class LocalLink implements Link {
     this.#await(this.#opened().putRecord(record), answer);
   }
 
+  resize(sizeBytes: number, answer: Answer): void {
+    this.#await(this.#opened().resize(sizeBytes), answer);
+  }
+
   getDocument(name: string, answer: Answer): void {
     this.#later(answer, (store) => store.getDocument(name));
   }

@@ -238,6 +238,14 @@ export class Member {
     return this.#request((link, answer) => link.putRecord(record, answer)).then(() => undefined);
   }
 
+  /** Resolves when it has this size at least, durable. */
+  async growTo(sizeBytes: number): Promise<void> {
+    const identity = this.#identity;
+    if (identity === null || identity.sizeBytes >= sizeBytes) return;
+    await this.#request((link, answer) => link.resize(sizeBytes, answer));
+    this.#identity = { ...identity, sizeBytes };
+  }
+
   flushed(): Promise<void> {
     return this.#request((link, answer) => link.flush(answer)).then(() => undefined);
   }

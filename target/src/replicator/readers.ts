@@ -1,7 +1,8 @@
 import { EXTENT_BYTES } from '@openebs/replica/protocol';
 import { VolumeError } from '../volume.ts';
 import type { RequestFailure } from './link.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import type { ReadOperation } from './operations.ts';
 import type { Repairs } from './repair.ts';
 import type { ResyncContext } from './resync.ts';

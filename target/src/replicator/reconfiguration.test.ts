@@ -4,168 +4,9 @@
  * Method: real stores on simulated disks, virtual time; first one change at a time, then changes
  * and deaths by a seed, under a load that knows what each block may hold.
  */
-import { strict as assert } from 'node:assert';
 import { expect } from 'chai';
-import { SimulatedDisk } from '../../../replica/src/store/simulated-disk.ts';
 import { ChangeRefused } from './roster.ts';
-import type { SimulatedReplica } from './simulated-replica.test-support.ts';
-import { operation, Simulation, type SimulatedTarget } from './simulation.test-support.ts';
-
-const MIB = 1024 * 1024;
-const BLOCK = 4096;
-const SIZE = 4 * MIB;
-const BLOCKS = 24;
-const STRIDE = SIZE / BLOCKS - ((SIZE / BLOCKS) % BLOCK);
-
-/** One write at a time; of each block it knows what a read may return. */
-class Load {
-  readonly #simulation: Simulation;
-  readonly #possible = Array.from({ length: BLOCKS }, () => new Set([0]));
-  #value = 0;
-  target: SimulatedTarget;
-  acknowledged = 0;
-  /** A write is under way. */
-  busy = false;
-
-  constructor(simulation: Simulation, target: SimulatedTarget) {
-    this.#simulation = simulation;
-    this.target = target;
-  }
-
-  write(): void {
-    if (this.busy) return;
-    const block = Math.floor(this.#simulation.random() * BLOCKS);
-    const value = ++this.#value;
-    const { target } = this;
-    const possible = this.#possible[block]!;
-    possible.add(value);
-    this.busy = true;
-    const data = Buffer.alloc(BLOCK);
-    data.writeUInt32LE(value);
-    target.replicator.submit(
-      operation('write', block * STRIDE, BLOCK, [data], (error) => {
-        if (target !== this.target) return;
-        this.busy = false;
-        if (error !== null) return;
-        this.acknowledged++;
-        this.#possible[block] = new Set([value]);
-      }),
-    );
-  }
-
-  moveTo(target: SimulatedTarget): void {
-    this.target = target;
-    this.busy = false;
-  }
-
-  async verify(): Promise<void> {
-    for (let block = 0; block < BLOCKS; block++) {
-      let answered = false;
-      this.target.replicator.submit(
-        operation('read', block * STRIDE, BLOCK, [], (error, io) => {
-          assert.equal(error, null);
-          const value = Buffer.concat(io.chunks).readUInt32LE();
-          const allowed = [...this.#possible[block]!];
-          assert(allowed.includes(value), `block ${block} holds ${value}, not ${allowed.join()}`);
-          this.#possible[block] = new Set([value]);
-          answered = true;
-        }),
-      );
-      expect(await this.#simulation.runUntil(() => answered, 60_000)).to.equal(true);
-    }
-  }
-}
-
-const voters = ({ replicator }: SimulatedTarget): string =>
-  (replicator.assembly.record?.voters ?? []).map((id) => id.slice(0, 8)).join();
-
-const addressesOf = (replicas: readonly SimulatedReplica[]): string[] =>
-  replicas.map(({ address }) => address);
-
-const identical = (replicas: readonly SimulatedReplica[]): void => {
-  const images = replicas
-    .filter(({ volume }) => volume.role === 'data')
-    .map(({ disk, sizeBytes }) => {
-      const image = Buffer.alloc(sizeBytes);
-      disk.open('000001.img').read(image, 0, image.length, 0);
-      return image;
-    });
-  for (const image of images) assert(image.equals(images[0]!), 'replicas are identical');
-};
-
-class Scene {
-  readonly simulation: Simulation;
-  readonly load: Load;
-  target: SimulatedTarget;
-
-  constructor(simulation: Simulation, target: SimulatedTarget) {
-    this.simulation = simulation;
-    this.target = target;
-    this.load = new Load(simulation, target);
-  }
-
-  static async begin(seed: number, replicas: number): Promise<Scene> {
-    const simulation = new Simulation(seed, { replicas, sizeBytes: SIZE });
-    for (const replica of simulation.replicas) await replica.start();
-    const target = simulation.target();
-    expect(await simulation.runUntil(() => simulation.healthy(target), 10_000)).to.equal(true);
-    return new Scene(simulation, target);
-  }
-
-  replica(index: number): SimulatedReplica {
-    return this.simulation.replicas[index]!;
-  }
-
-  async add(role: 'data' | 'witness' = 'data'): Promise<SimulatedReplica> {
-    const replica = this.simulation.addReplica(role);
-    await replica.start();
-    return replica;
-  }
-
-  /** Somebody removes the directory. */
-  empty(replica: SimulatedReplica): void {
-    replica.kill(false);
-    replica.disk = new SimulatedDisk(this.simulation.random);
-  }
-
-  declare(replicas: readonly SimulatedReplica[]): void {
-    this.target.replicator.assembly.declare(addressesOf(replicas));
-  }
-
-  /** Writes until these and nobody else are voters, and all of them are in sync. */
-  async untilVoters(replicas: readonly SimulatedReplica[]): Promise<void> {
-    const wanted = replicas.map(({ id }) => id).sort();
-    const { assembly } = this.target.replicator;
-    const done = (): boolean => {
-      this.load.write();
-      return (
-        assembly.record?.voters.join() === wanted.join() &&
-        assembly.members.length === wanted.length &&
-        this.simulation.healthy(this.target)
-      );
-    };
-    assert(
-      await this.simulation.runUntil(done, 90_000),
-      `voters ${voters(this.target)}; ${assembly.waitingFor}; ${assembly.members
-        .map((member) => `${member.address} ${member.state.kind} ${member.lastError}`)
-        .join(
-          '; ',
-        )}${process.env['SIMULATION_LOG'] === undefined ? '' : `\n${this.simulation.log.join('\n')}`}`,
-    );
-  }
-
-  async finish(replicas: readonly SimulatedReplica[]): Promise<void> {
-    await this.simulation.runUntil(() => !this.load.busy, 60_000);
-    await this.load.verify();
-    await this.simulation.runFor(200);
-    identical(replicas);
-  }
-
-  moveTo(target: SimulatedTarget): void {
-    this.target = target;
-    this.load.moveTo(target);
-  }
-}
+import { addressesOf, MIB, Scene } from './scene.test-support.ts';
 
 describe('changing the replicas of a volume that serves', function () {
   this.timeout(60_000);
@@ -352,7 +193,9 @@ const run = async (seed: number, steps: number): Promise<number> => {
       // is wanted.
       scene.moveTo(simulation.target({ holdMs: 2_000, graceMs: random() * 500 }));
       declare();
-    } else if (chance < 0.3243 && simulation.healthy(scene.target) && wanted.length > 2) {
+    } else if (chance < 0.325) {
+      if (simulation.sizeBytes < 12 * MIB) void scene.grow();
+    } else if (chance < 0.3253 && simulation.healthy(scene.target) && scene.copies > 1) {
       scene.empty(victim);
     } else {
       await simulation.step();
@@ -361,6 +204,12 @@ const run = async (seed: number, steps: number): Promise<number> => {
   for (const replica of simulation.replicas) if (!replica.alive) await replica.start();
   declare();
   await scene.untilVoters(wanted);
+  void scene.grow();
+  await simulation.runUntil(
+    () => scene.target.replicator.sizeBytes === simulation.sizeBytes,
+    10_000,
+  );
+  expect(scene.target.replicator.sizeBytes).to.equal(simulation.sizeBytes);
   await scene.finish(wanted);
   return scene.load.acknowledged;
 };

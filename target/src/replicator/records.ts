@@ -1,5 +1,6 @@
 import type { MembershipRecord } from '@openebs/replica/protocol';
-import { MemberError, type Member } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import { decides } from './membership.ts';
 import { RecordHistory, type Members } from './record-history.ts';
 

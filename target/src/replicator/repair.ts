@@ -1,6 +1,7 @@
 import { BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
 import type { RequestFailure } from './link.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
 import { GONE, readVerified } from './verified-read.ts';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert';
 import { BLOCK_BYTES, SECTOR_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError, type Loan, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
-import { Assembly, type AssemblyHost } from './assembly.ts';
+import { Assembly } from './assembly.ts';
+import type { AssemblyHost } from './assembly-host.ts';
 import { DocumentKeeper } from './document-keeper.ts';
 import { DocumentError } from './documents.ts';
 import type { Environment } from './environment.ts';
@@ -20,6 +21,7 @@ import {
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Readers } from './readers.ts';
 import { Repairs } from './repair.ts';
+import type { ResyncContext } from './resync.ts';
 import type { SlabPool } from '@openebs/replica/runtime';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
@@ -52,12 +54,12 @@ const DRAIN_MS = 10_000;
  */
 export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly volumeId: string;
-  readonly sizeBytes: number;
   readonly locks = new RangeLocks();
   readonly stream: Stream;
   readonly assembly: Assembly;
   readonly repairs: Repairs;
   readonly #environment: Environment;
+  readonly #resync: ResyncContext;
   readonly #statistics: VolumeStatistics;
   readonly #readers: Readers;
   readonly #holdMs: number;
@@ -83,7 +85,6 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     const { environment, statistics, volumeId, sizeBytes } = options;
     assert(sizeBytes > 0 && sizeBytes % BLOCK_BYTES === 0, 'a volume is a multiple of 4 KiB');
     this.volumeId = volumeId;
-    this.sizeBytes = sizeBytes;
     this.#environment = environment;
     this.#statistics = statistics;
     this.#holdMs = options.holdMs ?? DEFAULT_HOLD_MS;
@@ -94,7 +95,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       defer: (callback) => environment.defer(callback),
       complete: (operation) => operation.finish(null),
     });
-    const resync = {
+    const resync: ResyncContext = {
       environment,
       stream: this.stream,
       locks: this.locks,
@@ -105,10 +106,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       epoch: () => this.assembly.epoch,
       quorum: () => this.assembly.electorate.quorum(),
     });
+    this.#resync = resync;
     this.assembly = new Assembly(
       {
         volumeId,
-        sizeBytes,
         addresses: options.replicas,
         graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
       },
@@ -120,6 +121,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.repairs = new Repairs(resync, readers);
     this.#readers = new Readers(resync, readers, this.repairs);
     this.#flushes = new Flushes(this.stream, () => this.assembly.required);
+  }
+
+  get sizeBytes(): number {
+    return this.#resync.sizeBytes;
   }
 
   get ready(): boolean {
@@ -301,6 +306,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       this.#fail(notReady(reason));
       this.#notify('not-ready');
     });
+  }
+
+  grown(): void {
+    this.#notify('size');
   }
 
   requiredChanged(): void {

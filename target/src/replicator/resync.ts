@@ -15,7 +15,8 @@ export interface ResyncContext {
   readonly environment: Environment;
   readonly stream: Stream;
   readonly locks: RangeLocks;
-  readonly sizeBytes: number;
+  /** Of the volume; it grows. */
+  sizeBytes: number;
   readonly statistics: VolumeStatistics;
 }
 

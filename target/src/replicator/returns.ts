@@ -1,8 +1,10 @@
 import { EXTENT_BYTES } from '@openebs/replica/protocol';
+import type { Growth } from './growth.ts';
 import { bringLayers } from './layer-return.ts';
 import type { LayerTree } from './layer-tree.ts';
 import type { MemberState } from './member-state.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import { bringUpToDate, ResyncProgress, type ResyncContext } from './resync.ts';
 
 interface Return {
@@ -19,6 +21,7 @@ interface Return {
  */
 export class Returns {
   readonly #context: ResyncContext;
+  readonly #growth: Growth;
   readonly #sources: () => readonly Member[];
   /** A member's state has changed, so that a record may have to. */
   readonly #changed: () => void;
@@ -28,11 +31,13 @@ export class Returns {
 
   constructor(
     context: ResyncContext,
+    growth: Growth,
     sources: () => readonly Member[],
     layers: () => LayerTree | null,
     changed: () => void,
   ) {
     this.#context = context;
+    this.#growth = growth;
     this.#sources = sources;
     this.#layers = layers;
     this.#changed = changed;
@@ -98,6 +103,7 @@ export class Returns {
       if (this.#current !== current) throw new RangeError('the epoch has ended');
       return this.#sources();
     };
+    await this.#grow(member);
     const tree = this.#layers();
     if (tree !== null) {
       const sizeBytes = (): number => this.#context.sizeBytes;
@@ -109,7 +115,10 @@ export class Returns {
       await bringLayers({ tree, member, sources, sizeBytes, copied });
       sources();
       requireState(member, 'promised');
+      await this.#grow(member);
     }
+    sources();
+    requireState(member, 'promised');
     member.become({ kind: 'syncing' });
     stream.add(member);
     await bringUpToDate(this.#context, member, sources, progress);
@@ -130,6 +139,14 @@ export class Returns {
       'resynchronisation done',
     );
     this.#changed();
+  }
+
+  /** Whoever takes the stream is as large as the volume is, or is about to be. */
+  async #grow(member: Member): Promise<void> {
+    for (let size = 0; size < this.#growth.wantedBytes;) {
+      size = this.#growth.wantedBytes;
+      await member.growTo(size);
+    }
   }
 }
 

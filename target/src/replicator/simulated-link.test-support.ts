@@ -139,6 +139,10 @@ export class SimulatedLink implements Link {
     this.#ask(answer, (done) => settleWith(this.#replica.store.putRecord(record), done));
   }
 
+  resize(sizeBytes: number, answer: Answer): void {
+    this.#ask(answer, (done) => settleWith(this.#replica.store.resize(sizeBytes), done));
+  }
+
   getDocument(name: string, answer: Answer): void {
     this.#ask(answer, (done) => done(null, this.#replica.store.getDocument(name)));
   }

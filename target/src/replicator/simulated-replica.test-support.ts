@@ -31,7 +31,6 @@ export class SimulatedReplica {
   readonly id: string;
   disk: SimulatedDisk;
   readonly #world: World;
-  readonly sizeBytes: number;
   readonly volume: { volumeId: string; sizeBytes: number; role: ReplicaRole };
   #store: Store | null = null;
   #life = 0;
@@ -48,7 +47,6 @@ export class SimulatedReplica {
     this.id = `0000000${index}-0000-4000-8000-000000000000`;
     this.#world = world;
     this.volume = volume;
-    this.sizeBytes = volume.sizeBytes;
     this.disk = new SimulatedDisk(() => world.random());
   }
 

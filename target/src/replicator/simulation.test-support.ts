@@ -31,7 +31,7 @@ export interface SimulatedTarget {
 export class Simulation implements World {
   now = 0;
   readonly random: () => number;
-  readonly sizeBytes: number;
+  sizeBytes: number;
   readonly replicas: SimulatedReplica[];
   readonly log: string[] = [];
   #events: Event[] = [];

@@ -198,8 +198,8 @@ const start = async (seed: number): Promise<{ simulation: Simulation; checker: C
 };
 
 const identical = (simulation: Simulation): void => {
-  const images = simulation.replicas.map(({ disk, sizeBytes }) => {
-    const image = Buffer.alloc(sizeBytes);
+  const images = simulation.replicas.map(({ disk }) => {
+    const image = Buffer.alloc(simulation.sizeBytes);
     disk.open('000001.img').read(image, 0, image.length, 0);
     return image;
   });

@@ -124,6 +124,10 @@ export class SocketLink implements Link {
     this.#send({ kind: 'record', record }, this.#requests.add('done', answer));
   }
 
+  resize(sizeBytes: number, answer: Answer): void {
+    this.#send({ kind: 'resize', sizeBytes }, this.#requests.add('done', answer));
+  }
+
   getDocument(name: string, answer: Answer): void {
     this.#send({ kind: 'document-get', name }, this.#requests.add('document', answer));
   }

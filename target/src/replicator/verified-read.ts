@@ -1,6 +1,7 @@
 import { BLOCK_BYTES } from '@openebs/replica/protocol';
 import type { ReadRequest } from './link.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 
 /** Bytes that passed their checksums. */
 export interface VerifiedRead {

@@ -1,6 +1,6 @@
 import { DocumentError } from './documents.ts';
 import type { DocumentKeeper } from './document-keeper.ts';
-import { MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
 
 interface Change {
   readonly voters: string;
