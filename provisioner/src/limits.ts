@@ -26,6 +26,8 @@ export const MAX_BODY_BYTES = 64 * 1024;
 /** Largest answer taken from a daemon's control API. */
 export const MAX_CONTROL_BYTES = 4 * 1024 ** 2;
 export const CONTROL_TIMEOUT_MS = 2_000;
+/** A target waits for replicas that come or go before it changes the layers. */
+export const SNAPSHOT_TIMEOUT_MS = 30_000;
 
 export const DEFAULT_PAGE_ITEMS = 100;
 export const MAX_PAGE_ITEMS = 1_000;

@@ -5,7 +5,9 @@ import type {
   DaemonMetrics,
   IntegrityView,
   Orchestrator,
+  RevertView,
   ScrubView,
+  SnapshotView,
   VolumeSpec,
   VolumeView,
 } from '../orchestrator/orchestrator.ts';
@@ -37,6 +39,13 @@ const INTEGRITY: IntegrityView = {
   lastProblem: null,
   scrub: SCRUB,
 };
+
+const snapshotOf = (volume: string, name: string): SnapshotView => ({
+  name,
+  volume,
+  createdAt: '2026-01-02T00:00:00.000Z',
+  freedBytes: null,
+});
 
 /** Volumes without processes: every one serves at once. The real orchestrator is in test/local. */
 class Shelf implements Orchestrator {
@@ -94,6 +103,28 @@ class Shelf implements Orchestrator {
     const scrub = { ...SCRUB, lastCompletedAt: '2026-01-02T00:00:00.000Z', badBlocks: 2 };
     this.views.set(name, { ...view, integrity: { ...INTEGRITY, repairedBlocks: 2, scrub } });
     return Promise.resolve(SCRUB);
+  }
+  readonly snapshotNames: string[] = [];
+  snapshots(volume: string): Promise<readonly SnapshotView[]> {
+    return Promise.resolve(this.snapshotNames.map((name) => snapshotOf(volume, name)));
+  }
+  createSnapshot(volume: string, name: string): Promise<SnapshotView> {
+    this.snapshotNames.push(name);
+    return Promise.resolve({ ...snapshotOf(volume, name), heldMs: 12 });
+  }
+  deleteSnapshot(_volume: string, name: string): Promise<void> {
+    const at = this.snapshotNames.indexOf(name);
+    if (at < 0) return Promise.reject(new Problem('snapshot-not-found', `there is no ${name}`));
+    this.snapshotNames.splice(at, 1);
+    return Promise.resolve();
+  }
+  revertVolume(
+    volume: string,
+    snapshot: string,
+    { force }: { force: boolean },
+  ): Promise<RevertView> {
+    if (!force) return Promise.reject(new Problem('volume-in-use', '1 session(s) are open'));
+    return Promise.resolve({ volume, snapshot, keptAs: 'before' });
   }
   nodes(): Promise<readonly []> {
     return Promise.resolve([]);
@@ -326,6 +357,26 @@ describe('API server', () => {
     expect(view.body['integrity']).to.deep.include({ repairedBlocks: 2, lostBlocks: 0 });
   });
 
+  it('makes, lists, reverts to and deletes snapshots', async () => {
+    const path = '/v1/volumes/db/snapshots';
+    const made = await call('POST', path, { body: { name: 'monday' } });
+    expect(made.status).to.equal(201);
+    expect(made.body).to.include({ name: 'monday', volume: 'db', freedBytes: null, heldMs: 12 });
+    const listed = await call('GET', path);
+    expect(listed.body['items']).to.have.length(1);
+    for (const name of ['Monday', '-', '', 'x'.repeat(64)]) {
+      const refused = await call('POST', path, { body: { name } });
+      expect([refused.status, refused.body['code']]).to.deep.equal([400, 'name-invalid']);
+    }
+    const used = await call('POST', `${path}/monday/revert`);
+    expect([used.status, used.body['code']]).to.deep.equal([409, 'volume-in-use']);
+    const reverted = await call('POST', `${path}/monday/revert?force=true`);
+    expect(reverted.body).to.deep.equal({ volume: 'db', snapshot: 'monday', keptAs: 'before' });
+    expect((await call('DELETE', `${path}/monday`)).status).to.equal(204);
+    const missing = await call('DELETE', `${path}/monday`);
+    expect([missing.status, missing.body['code']]).to.deep.equal([404, 'snapshot-not-found']);
+  });
+
   it('describes itself in OpenAPI 3.1 with every route and no dangling reference', async () => {
     const { body } = await call('GET', '/openapi.json');
     expect(body['openapi']).to.equal('3.1.0');
@@ -333,6 +384,9 @@ describe('API server', () => {
       '/v1/volumes',
       '/v1/volumes/{name}',
       '/v1/volumes/{name}/scrub',
+      '/v1/volumes/{name}/snapshots',
+      '/v1/volumes/{name}/snapshots/{snapshot}',
+      '/v1/volumes/{name}/snapshots/{snapshot}/revert',
       '/v1/operations/{id}',
     );
     const { schemas } = body['components'] as { schemas: object };

@@ -12,6 +12,7 @@ import { operationRoutes } from './operation-routes.ts';
 import type { Operations } from './operations.ts';
 import { sharedSchemas } from './schemas.ts';
 import { scrubRoutes } from './scrub-routes.ts';
+import { snapshotRoutes } from './snapshot-routes.ts';
 import { systemRoutes } from './system-routes.ts';
 import { roleOf, type Tokens } from './tokens.ts';
 import { volumeRoutes } from './volume-routes.ts';
@@ -62,6 +63,7 @@ export async function buildApp(
   requireTokens(app, context.tokens);
   volumeRoutes(app, context);
   scrubRoutes(app, context);
+  snapshotRoutes(app, context);
   operationRoutes(app, context);
   eventRoutes(app, context);
   systemRoutes(app, context);

@@ -216,6 +216,33 @@ export const systemSchema = {
   },
 } as const;
 
+export const snapshotSchema = {
+  $id: 'Snapshot',
+  type: 'object',
+  required: ['name', 'volume', 'createdAt', 'freedBytes'],
+  properties: {
+    name: text,
+    volume: text,
+    createdAt: date,
+    freedBytes: {
+      type: ['integer', 'null'],
+      description: 'what deleting it would give back on all replicas; null while not known',
+    },
+    heldMs: { type: 'number', description: 'how long I/O waited while it was made; told once' },
+  },
+} as const;
+
+export const revertSchema = {
+  $id: 'Revert',
+  type: 'object',
+  required: ['volume', 'snapshot', 'keptAs'],
+  properties: {
+    volume: text,
+    snapshot: text,
+    keptAs: { ...text, description: 'the snapshot of what the volume was before' },
+  },
+} as const;
+
 export const sharedSchemas = [
   problemSchema,
   replicaSchema,
@@ -224,6 +251,8 @@ export const sharedSchemas = [
   operationSchema,
   eventSchema,
   systemSchema,
+  snapshotSchema,
+  revertSchema,
 ];
 
 export const createVolumeBody = {
@@ -242,6 +271,30 @@ export const createVolumeBody = {
     size: { type: 'string', maxLength: 32, description: '`1GiB`, `500M`; rounded up to 4 KiB' },
     sizeBytes: { type: 'integer', minimum: 1 },
     replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS, default: 3 },
+  },
+} as const;
+
+const dnsLabel = {
+  type: 'string',
+  minLength: 1,
+  maxLength: MAX_NAME_CHARACTERS,
+  pattern: NAME_PATTERN,
+  description: 'a DNS label',
+} as const;
+
+export const snapshotBody = {
+  type: 'object',
+  required: ['name'],
+  additionalProperties: false,
+  properties: { name: dnsLabel },
+} as const;
+
+export const snapshotParams = {
+  type: 'object',
+  required: ['name', 'snapshot'],
+  properties: {
+    name: { type: 'string', minLength: 1, maxLength: 253 },
+    snapshot: { type: 'string', minLength: 1, maxLength: 253 },
   },
 } as const;
 

@@ -1,7 +1,12 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Operation } from '../api/operations.ts';
-import type { DamagedVolume, VolumeView } from '../orchestrator/orchestrator.ts';
+import type {
+  DamagedVolume,
+  RevertView,
+  SnapshotView,
+  VolumeView,
+} from '../orchestrator/orchestrator.ts';
 import { exitCodeOf, type ProblemDocument } from '../problem.ts';
 import { CliFailure, EXIT } from './failure.ts';
 
@@ -90,6 +95,23 @@ export class ApiClient {
     return this.#call('POST', `${volumePath(name)}/scrub`);
   }
 
+  snapshots(volume: string): Promise<{ readonly items: readonly SnapshotView[] }> {
+    return this.#get(`${volumePath(volume)}/snapshots`);
+  }
+
+  createSnapshot(volume: string, name: string): Promise<SnapshotView> {
+    return this.#call('POST', `${volumePath(volume)}/snapshots`, { body: { name } });
+  }
+
+  deleteSnapshot(volume: string, name: string): Promise<null> {
+    return this.#call('DELETE', snapshotPath(volume, name));
+  }
+
+  revertVolume(volume: string, name: string, options: { force: boolean }): Promise<RevertView> {
+    const query = options.force ? '?force=true' : '';
+    return this.#call('POST', `${snapshotPath(volume, name)}/revert${query}`);
+  }
+
   /** Follows long work to its end; throws what it failed with. */
   async finish(begun: Operation, onProgress: (operation: Operation) => void): Promise<Operation> {
     let operation = begun;
@@ -114,7 +136,7 @@ export class ApiClient {
     const answer = await this.#send(method, path, options);
     let parsed: unknown;
     try {
-      parsed = JSON.parse(answer.body);
+      parsed = answer.status === 204 ? null : JSON.parse(answer.body);
     } catch (error) {
       throw new CliFailure(EXIT.unreachable, `${this.url} is not an OpenEBS API server`, {
         next: 'check --server; npm start prints the address',
@@ -181,6 +203,10 @@ export class ApiClient {
       },
     );
   }
+}
+
+function snapshotPath(volume: string, name: string): string {
+  return `${volumePath(volume)}/snapshots/${encodeURIComponent(name)}`;
 }
 
 function volumePath(name: string): string {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { ReplicaView, VolumeView } from '../orchestrator/orchestrator.ts';
 import { startScreen } from '../start-screen.ts';
 import { connectText } from './commands/connect-text.ts';
+import { snapshotTable } from './commands/snapshot.ts';
 import { volumeTable, volumeText } from './commands/volume-text.ts';
 import { findingsText } from './doctor/doctor.ts';
 import { failure, ok } from './doctor/finding.ts';
@@ -161,5 +162,26 @@ describe('what people read', () => {
   it('breaks lines at spaces only', () => {
     expect(wrap('aa bb cc', { width: 7, indent: '  ' })).to.equal('  aa bb\n  cc');
     expect(wrap('aaaaaaaaaaaa b', { width: 5, indent: '' })).to.equal('aaaaaaaaaaaa\nb');
+  });
+});
+
+describe('the table of snapshots', () => {
+  it('fits 80 columns with the longest names, and says what deleting gives back', () => {
+    const snapshot = (name: string, freedBytes: number | null) => ({
+      name,
+      volume: 'db',
+      createdAt: '2026-01-02T03:04:05.678Z',
+      freedBytes,
+    });
+    const text = snapshotTable('db', [
+      snapshot('monday', 3 * 1024 ** 2),
+      snapshot('x'.repeat(63), 64 * 1024 ** 4),
+      snapshot('new', null),
+    ]);
+    const lines = text.trimEnd().split('\n');
+    expect(lines[1]).to.match(/^monday +2026-01-02 03:04:05 +3 MiB$/);
+    expect(lines[3]).to.match(/ -$/);
+    for (const line of lines) expect(line.length).to.be.at.most(80);
+    expect(snapshotTable('db', [])).to.include('mayactl snapshot create db NAME');
   });
 });

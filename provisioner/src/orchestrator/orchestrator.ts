@@ -117,6 +117,7 @@ export interface DamagedVolume {
 export type VolumeEventKind =
   | 'created'
   | 'integrity'
+  | 'snapshot'
   | 'status'
   | 'process-started'
   | 'process-ended'
@@ -137,6 +138,23 @@ export interface DaemonMetrics {
   /** Names for label values that the daemon does not know better. */
   readonly names: Readonly<Record<string, string>>;
   readonly text: string;
+}
+
+export interface SnapshotView {
+  readonly name: string;
+  readonly volume: string;
+  readonly createdAt: string;
+  /** What deleting it would give back on all replicas; null while it is not known. */
+  readonly freedBytes: number | null;
+  /** How long I/O waited while it was made; told once. */
+  readonly heldMs?: number;
+}
+
+export interface RevertView {
+  readonly volume: string;
+  readonly snapshot: string;
+  /** The snapshot that the volume is kept as, as it was before. */
+  readonly keptAs: string;
 }
 
 export interface Orchestrator {
@@ -162,6 +180,11 @@ export interface Orchestrator {
    * volume-not-ready.
    */
   scrubVolume(name: string): Promise<ScrubView>;
+  /** The oldest first. Like all that follows about snapshots, throws Problem where it cannot. */
+  snapshots(volume: string): Promise<readonly SnapshotView[]>;
+  createSnapshot(volume: string, name: string): Promise<SnapshotView>;
+  deleteSnapshot(volume: string, name: string): Promise<void>;
+  revertVolume(volume: string, snapshot: string, options: { force: boolean }): Promise<RevertView>;
   nodes(): Promise<readonly NodeView[]>;
   pools(): Promise<readonly PoolView[]>;
   /** Prometheus text of each daemon. */

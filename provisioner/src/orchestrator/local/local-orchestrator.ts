@@ -12,7 +12,9 @@ import type {
   NodeView,
   Orchestrator,
   PoolView,
+  RevertView,
   ScrubView,
+  SnapshotView,
   VolumeEvent,
   VolumeSpec,
   VolumeView,
@@ -31,6 +33,13 @@ import {
 } from './record.ts';
 import { openRuntimeDirectory } from './runtime-directory.ts';
 import { VolumeRunner, removeVolume } from './volume-runner.ts';
+import {
+  createSnapshot,
+  deleteSnapshot,
+  listSnapshots,
+  revertVolume,
+  type SnapshotPlaces,
+} from './volume-snapshots.ts';
 
 export interface LocalOptions {
   /** Exists, is locked by us. */
@@ -135,18 +144,37 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async scrubVolume(name: string): Promise<ScrubView> {
-    await this.volume(name);
-    const runner = this.#runners.get(name);
-    if (runner === undefined) {
-      throw new Problem('volume-not-found', `there is no volume ${name}`, {
-        next: 'mayactl volume list',
-      });
-    }
-    const scrub = await runner.scrub();
+    const scrub = await (await this.#require(name)).scrub();
     if (scrub !== null) return scrub;
     throw new Problem('volume-not-ready', `the target of volume ${name} takes no orders now`, {
       next: `see why: mayactl volume info ${name}`,
     });
+  }
+
+  async snapshots(volume: string): Promise<readonly SnapshotView[]> {
+    return listSnapshots(await this.#snapshotPlaces(volume));
+  }
+
+  async createSnapshot(volume: string, name: string): Promise<SnapshotView> {
+    const snapshot = await createSnapshot(await this.#snapshotPlaces(volume), name);
+    this.#tellSnapshot(volume, `snapshot ${name} made`);
+    return snapshot;
+  }
+
+  async deleteSnapshot(volume: string, name: string): Promise<void> {
+    await deleteSnapshot(await this.#snapshotPlaces(volume), name);
+    this.#tellSnapshot(volume, `snapshot ${name} deleted`);
+  }
+
+  async revertVolume(
+    volume: string,
+    snapshot: string,
+    { force }: { force: boolean },
+  ): Promise<RevertView> {
+    const reverted = await revertVolume(await this.#snapshotPlaces(volume), snapshot, force);
+    const message = `reverted to snapshot ${snapshot}, what it was is ${reverted.keptAs}`;
+    this.#tellSnapshot(volume, message);
+    return reverted;
   }
 
   nodes(): Promise<readonly NodeView[]> {
@@ -235,6 +263,16 @@ export class LocalOrchestrator implements Orchestrator {
     this.#emit(name, { kind: 'status', severity: 'warning', message: `cannot be started: ${why}` });
   }
 
+  /** Throws Problem volume-not-found, record-damaged. */
+  async #require(name: string): Promise<VolumeRunner> {
+    await this.volume(name);
+    const runner = this.#runners.get(name);
+    if (runner !== undefined) return runner;
+    throw new Problem('volume-not-found', `there is no volume ${name}`, {
+      next: 'mayactl volume list',
+    });
+  }
+
   async #requireSpace(): Promise<void> {
     const { bsize, bavail } = await statfs(this.#volumesDirectory);
     if (bsize * bavail >= MIN_FREE_BYTES) return;
@@ -243,6 +281,14 @@ export class LocalOrchestrator implements Orchestrator {
       `${formatSize(bsize * bavail)} are free on the file system of ${this.#options.dataDirectory}`,
       { next: `free some, at least ${formatSize(MIN_FREE_BYTES)} (df -h shows the usage)` },
     );
+  }
+
+  async #snapshotPlaces(volume: string): Promise<SnapshotPlaces> {
+    return (await this.#require(volume)).snapshotPlaces();
+  }
+
+  #tellSnapshot(volume: string, message: string): void {
+    this.#emit(volume, { kind: 'snapshot', severity: 'info', message });
   }
 
   #takenPorts(): ReadonlySet<number> {

@@ -32,6 +32,7 @@ import { damageText, parseReplicaDamage, type ReplicaDamage } from './replica-da
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
 import { integrityEvents, scrubOf } from './volume-integrity.ts';
+import type { SnapshotPlaces } from './volume-snapshots.ts';
 import { memberName, viewOf } from './volume-view.ts';
 
 /** Where a volume's things are. */
@@ -202,6 +203,18 @@ export class VolumeRunner {
     if (target?.status !== 'running') return null;
     const answer = await controlSend(target.controlSocket, 'POST', '/v1/scrub').catch(() => null);
     return answer?.status === 200 ? scrubOf(JSON.parse(answer.body)) : null;
+  }
+
+  snapshotPlaces(): SnapshotPlaces {
+    const target = this.#target?.status === 'running' ? this.#target.controlSocket : null;
+    const inSync = this.view().replicas.filter(({ mode }) => mode === 'in-sync');
+    return {
+      volume: this.#record.name,
+      target,
+      replicas: this.#members
+        .filter(({ member }) => member.role === 'data' && inSync.some(({ id }) => id === member.id))
+        .map(({ process }) => process.controlSocket),
+    };
   }
 
   /** Prometheus text of every daemon that answers. */
