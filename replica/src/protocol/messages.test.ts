@@ -72,7 +72,7 @@ const MESSAGES: readonly Message[] = [
   { kind: 'failed-request', ...refusal, offsetBytes: 4096 },
   { kind: 'status', state, appliedSeq: 5, counters: { readOps: 1 } },
   { kind: 'fenced', promisedEpoch: epoch(8) },
-  { kind: 'failed', ...refusal },
+  { kind: 'failed', ...refusal, offsetBytes: 8192 },
 ];
 
 describe('messages', () => {

@@ -80,7 +80,8 @@ export type Message =
       readonly counters: Readonly<Record<string, number>>;
     }
   | { readonly kind: 'fenced'; readonly promisedEpoch: Version['epoch'] }
-  | ({ readonly kind: 'failed' } & Refusal);
+  /** `offsetBytes`: of the block that could not be written, where it was one. */
+  | ({ readonly kind: 'failed'; readonly offsetBytes: number | null } & Refusal);
 
 export type MessageKind = Message['kind'];
 
@@ -170,7 +171,11 @@ const READERS: { readonly [Kind in MessageKind]: (fields: Fields) => Message } =
     counters: fields.numbers('counters'),
   }),
   fenced: (fields) => ({ kind: 'fenced', promisedEpoch: epoch(fields.count('promisedEpoch')) }),
-  failed: (fields) => ({ kind: 'failed', ...refusal(fields) }),
+  failed: (fields) => ({
+    kind: 'failed',
+    ...refusal(fields),
+    offsetBytes: fields.has('offsetBytes') ? fields.nullableCount('offsetBytes') : null,
+  }),
 };
 
 const readDocumentName = (fields: Fields): string =>

@@ -135,7 +135,8 @@ export class ReplicaSession implements StreamOwner {
   streamFailed(error: StoreError): void {
     // A full disk takes no more writes, but what it holds may be the only copy left: reads go on.
     if (readsGoOn(error)) {
-      this.#replies.message({ kind: 'failed', code: error.code, message: error.message });
+      const { code, message, offsetBytes } = error;
+      this.#replies.message({ kind: 'failed', code, message, offsetBytes });
       this.#unpause(STORE_FULL);
       this.#scheduleFlush();
       return;
@@ -327,7 +328,7 @@ export class ReplicaSession implements StreamOwner {
         const { code, message } = action;
         this.#replies.message(
           action.kind === 'send-failed'
-            ? { kind: 'failed', code, message }
+            ? { kind: 'failed', code, message, offsetBytes: null }
             : { kind: 'refused', code, message },
         );
         return;

@@ -9,6 +9,7 @@ import { Electorate } from './electorate.ts';
 import { Growth } from './growth.ts';
 import { majorityOf } from './membership.ts';
 import { Layers, type LayersHost } from './layers.ts';
+import type { RequestFailure } from './link.ts';
 import { Member, type MemberOwner } from './member.ts';
 import { modeOf, type MemberMode } from './member-mode.ts';
 import type { MemberState } from './member-state.ts';
@@ -261,8 +262,10 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#stream.complete();
   }
 
-  memberStreamFailed(member: Member, code: string, message: string): void {
+  memberStreamFailed(member: Member, failure: RequestFailure): void {
+    const { code, message } = failure;
     const last = member.inSync && this.#readers.length === 1 && this.#phase === 'serving';
+    if (last && code === 'CHECKSUM_MISMATCH') this.#stream.refuseBlock(failure);
     if (!last || !READS_GO_ON.has(code)) {
       if (READS_GO_ON.has(code)) this.#rest(member);
       member.drop(`${message} (${code})`);

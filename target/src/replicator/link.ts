@@ -56,7 +56,7 @@ export interface LinkEvents {
   /** Everything up to this sequence number is applied there. */
   acknowledged(seq: Seq): void;
   /** The stream of writes is over; reads may still work. */
-  failed(code: string, message: string): void;
+  failed(failure: RequestFailure): void;
   /** The replica has promised a higher epoch to somebody else. */
   fenced(promisedEpoch: Epoch): void;
   closed(code: string, message: string): void;

@@ -206,7 +206,7 @@ export class LocalLink implements Link {
         if (this.#state === 'open') this.#events.acknowledged(seq);
       },
       failed: (error) => {
-        if (this.#state === 'open') this.#events.failed(error.code, error.message);
+        if (this.#state === 'open') this.#events.failed(failureOf(error));
       },
     });
     this.#events.welcome(store.identity, stateOf(store));

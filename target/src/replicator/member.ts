@@ -11,7 +11,7 @@ import type {
 import { seq } from '@openebs/replica/protocol';
 import type { LayerFill } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
-import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest, RequestFailure } from './link.ts';
 import { MemberError, offlineError } from './member-error.ts';
 import type { MemberState, Watch } from './member-state.ts';
 import {
@@ -32,7 +32,7 @@ export interface MemberOwner {
   memberPromised(member: Member): void;
   memberAcknowledged(member: Member): void;
   /** Its stream is over; the link is still open. */
-  memberStreamFailed(member: Member, code: string, message: string): void;
+  memberStreamFailed(member: Member, failure: RequestFailure): void;
   memberFenced(member: Member, promisedEpoch: Epoch): void;
   /** It is offline now and was in `from` before. */
   memberLost(member: Member, from: MemberState): void;
@@ -392,8 +392,8 @@ export class Member {
         if (this.#waiters.length > 0) this.#wake();
         this.#owner.memberAcknowledged(this);
       },
-      failed: (code, message) => {
-        if (live()) this.#owner.memberStreamFailed(this, code, message);
+      failed: (failure) => {
+        if (live()) this.#owner.memberStreamFailed(this, failure);
       },
       fenced: (promisedEpoch) => {
         if (live()) this.#owner.memberFenced(this, promisedEpoch);

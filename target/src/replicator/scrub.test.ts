@@ -170,6 +170,31 @@ describe('the scrub of a volume', () => {
     expect(here.target.replicator.repairs.lostBlocks).to.equal(0);
   });
 
+  it('of the only copy refuses a write to a part of a bad block, and goes on with the rest', async () => {
+    const { here } = await withContent(1);
+    here.damage(0, 7 * BLOCK);
+    const part = Buffer.alloc(512, 9);
+    const refused = (await here.io('write', 7 * BLOCK + 1024, part)) as VolumeError;
+    expect([refused.code, refused.offsetBytes]).to.deep.equal(['MEDIUM_ERROR', 7 * BLOCK]);
+    expect(await here.io('write', 8 * BLOCK + 1024, part)).to.not.have.property('code');
+    expect(await here.io('read', 8 * BLOCK, content.subarray(0, BLOCK))).to.be.instanceof(Buffer);
+    const error = (await here.io('read', 7 * BLOCK, part)) as VolumeError;
+    expect([error.code, error.offsetBytes]).to.deep.equal(['MEDIUM_ERROR', 7 * BLOCK]);
+    await here.io('write', 7 * BLOCK, content.subarray(0, BLOCK));
+    expect(await here.io('read', 7 * BLOCK, part)).to.be.instanceof(Buffer);
+  });
+
+  it('takes a write to a part of a block that is bad in one copy', async () => {
+    const { here } = await withContent(3);
+    here.damage(1, 7 * BLOCK);
+    const part = Buffer.alloc(512, 9);
+    expect(await here.io('write', 7 * BLOCK + 1024, part)).to.not.have.property('code');
+    await here.until(() => here.simulation.healthy(here.target));
+    const expected = Buffer.from(content);
+    part.copy(expected, 7 * BLOCK + 1024);
+    here.expectIdentical(expected);
+  });
+
   it('finds copies that differ though each passes its checksums, and lets the majority win', async () => {
     const { here } = await withContent(3);
     const { store } = here.simulation.replicas[0]!;

@@ -101,7 +101,7 @@ export class SimulatedReplica {
       failed: (error) => {
         this.#appliedSeq = this.#lastSeq;
         const link = this.#serving;
-        link?.toTarget(() => link.events.failed(error.code, error.message));
+        link?.toTarget(() => link.events.failed(error));
         for (const wake of this.#idleWaiters.splice(0)) wake();
       },
     });

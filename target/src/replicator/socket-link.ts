@@ -321,7 +321,7 @@ export class SocketLink implements Link {
         this.#end('FENCED', `epoch ${message.promisedEpoch} was promised to another target`);
         return;
       case 'failed':
-        this.#events.failed(message.code, message.message);
+        this.#events.failed(message);
         return;
       default:
         throw new ProtocolError('UNEXPECTED_KIND', `a replica does not send ${message.kind}`);

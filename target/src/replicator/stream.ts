@@ -1,9 +1,15 @@
 import assert from 'node:assert';
 import type { Epoch, Seq, Session } from '@openebs/replica/protocol';
-import { computeSegmentChecksums, segmentTableBytes, seq } from '@openebs/replica/protocol';
+import {
+  BLOCK_BYTES,
+  computeSegmentChecksums,
+  segmentTableBytes,
+  seq,
+} from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
+import { VolumeError } from '../volume.ts';
 import { Batch } from './batch.ts';
-import type { StreamOperation } from './link.ts';
+import type { RequestFailure, StreamOperation } from './link.ts';
 import type { Member } from './member.ts';
 import type { WriteOperation } from './operations.ts';
 import type { SlabPool } from '@openebs/replica/runtime';
@@ -254,6 +260,21 @@ export class Stream {
 
   forEachPending(visit: (operation: WriteOperation) => void): void {
     for (const operation of this.#pending.slice(this.#head)) visit(operation);
+  }
+
+  /**
+   * The last in-sync member has a bad block and cannot write a part of it. Given to it again, the
+   * write would fail again, and for ever; whole blocks are written.
+   */
+  refuseBlock({ message, offsetBytes }: RequestFailure): void {
+    if (offsetBytes === null) return;
+    const error = new VolumeError('MEDIUM_ERROR', message, { offsetBytes });
+    this.forEachPending((operation) => {
+      const start = operation.offsetBytes;
+      const end = start + operation.lengthBytes;
+      const isPart = start > offsetBytes || end < offsetBytes + BLOCK_BYTES;
+      if (isPart && start < offsetBytes + BLOCK_BYTES && offsetBytes < end) operation.finish(error);
+    });
   }
 
   /** At the end of this turn endTurn() is called. */
