@@ -3,7 +3,8 @@ import type { Disk } from '../initiator/disk.ts';
 import { ScsiError } from '../initiator/disk.ts';
 import { SessionLost } from '../initiator/session.ts';
 import type { Random } from '../support/random.ts';
-import type { Operation } from './register-checker.ts';
+import type { FlushChecker } from './flush-checker.ts';
+import type { Operation, Stamp } from './register-checker.ts';
 import { RegisterChecker } from './register-checker.ts';
 import { fillSectors, readStamps, SECTOR_BYTES } from './sector.ts';
 
@@ -23,7 +24,9 @@ const VERIFY_DEPTH = 4;
  * when it comes. One checker goes through the whole life of a volume.
  */
 export class CheckingLoad {
-  readonly checker: RegisterChecker;
+  checker: RegisterChecker;
+  /** Besides, what has to be there when all machines have lost their power. */
+  flushChecker: FlushChecker | null = null;
   readonly #sectors: number;
   readonly #random: Random;
   #stopping = false;
@@ -61,6 +64,24 @@ export class CheckingLoad {
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#running;
+  }
+
+  /** All sectors hold this now, and whatever was before counts no more. */
+  startOver(stamps: readonly Stamp[]): void {
+    this.checker = new RegisterChecker(this.#sectors, { stamps, last: this.checker.lastStamp });
+    this.flushChecker = null;
+  }
+
+  /** What each sector holds, unchecked. */
+  async stamps(disk: Disk): Promise<Stamp[]> {
+    const stamps: Stamp[] = [];
+    const step = VERIFY_BYTES / SECTOR_BYTES;
+    for (let sector = 0; sector < this.#sectors; sector += step) {
+      const count = Math.min(step, this.#sectors - sector);
+      const bytes = await disk.read(sector * SECTOR_BYTES, count * SECTOR_BYTES);
+      for (const stamp of readStamps(bytes, sector)) stamps.push(stamp);
+    }
+    return stamps;
   }
 
   /** Reads every sector of the volume. */
@@ -102,7 +123,7 @@ export class CheckingLoad {
     const choice = random.below(100);
     if (choice < 45) return this.#read(disk, sector, count);
     if (choice < 50) return this.#unmap(disk, sector, count);
-    if (choice < 51) return disk.flush();
+    if (choice < 51) return this.#flush(disk);
     return this.#write(disk, sector, count, random.chance(0.02));
   }
 
@@ -133,8 +154,7 @@ export class CheckingLoad {
     const bytes = Buffer.allocUnsafeSlow(count * SECTOR_BYTES);
     fillSectors(bytes, sector, operation.stamp);
     const written = disk.write(sector * SECTOR_BYTES, bytes, { forceUnitAccess: durable });
-    await this.#answer(operation, written);
-    this.checker.finishWrite(operation);
+    await this.#changed(operation, written, durable);
   }
 
   async #unmap(disk: Disk, sector: number, count: number): Promise<void> {
@@ -144,8 +164,20 @@ export class CheckingLoad {
       return;
     }
     const unmapped = disk.unmap(sector * SECTOR_BYTES, count * SECTOR_BYTES);
-    await this.#answer(operation, unmapped);
+    await this.#changed(operation, unmapped, false);
+  }
+
+  async #flush(disk: Disk): Promise<void> {
+    const flush = this.flushChecker?.startFlush();
+    await disk.flush();
+    if (flush !== undefined) this.flushChecker?.finishFlush(flush);
+  }
+
+  async #changed(operation: Operation, answer: Promise<void>, durable: boolean): Promise<void> {
+    const change = this.flushChecker?.startChange(operation);
+    await this.#answer(operation, answer);
     this.checker.finishWrite(operation);
+    if (change !== undefined) this.flushChecker?.finishChange(change, durable);
   }
 
   async #answer<T>(operation: Operation, answer: Promise<T>): Promise<T> {

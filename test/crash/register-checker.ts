@@ -55,17 +55,22 @@ export class RegisterChecker {
   #now: Time = 1;
   #lastStamp: Stamp = EMPTY;
 
-  /** All sectors are zero at the beginning. */
-  constructor(sectors: number) {
-    this.#sectors = Array.from({ length: sectors }, () => [
+  /** All sectors are zero at the beginning, unless told otherwise. */
+  constructor(sectors: number, before: { stamps: readonly Stamp[]; last: Stamp } | null = null) {
+    this.#lastStamp = before?.last ?? EMPTY;
+    this.#sectors = Array.from({ length: sectors }, (_, sector) => [
       {
-        stamp: EMPTY,
+        stamp: before?.stamps[sector] ?? EMPTY,
         maxStart: 0,
         minFinish: 0,
         uncertain: false,
         overwrittenAt: Infinity,
       },
     ]);
+  }
+
+  get lastStamp(): Stamp {
+    return this.#lastStamp;
   }
 
   /** The stamp is what the caller must write. */
