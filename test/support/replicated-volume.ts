@@ -69,6 +69,8 @@ export class ReplicatedVolume {
   readonly replicas: (Running | null)[];
   readonly #options: ReplicatedVolumeOptions;
   readonly volumeId = randomUUID();
+  /** Those that have not said that they are ready, and may never. */
+  readonly #starting = new Set<Daemon>();
   #target: Running | null = null;
 
   constructor(options: ReplicatedVolumeOptions) {
@@ -133,7 +135,7 @@ export class ReplicatedVolume {
       ...settings.flags,
     };
     const daemon = startReplica(flags, { ...this.#spawnOptions(), ...settings.spawn });
-    this.replicas[index] = { daemon, ready: await daemon.ready };
+    this.replicas[index] = await this.#untilReady(daemon);
   }
 
   async startTarget(): Promise<void> {
@@ -147,11 +149,12 @@ export class ReplicatedVolume {
       ...this.#options.targetFlags,
     };
     const daemon = startTarget(flags, this.#spawnOptions());
-    this.#target = { daemon, ready: await daemon.ready };
+    this.#target = await this.#untilReady(daemon);
   }
 
   /** Ends everything in order: the target first, so that nothing is in flight. */
   async stop(): Promise<void> {
+    await Promise.all([...this.#starting].map((daemon) => daemon.kill9()));
     await this.#target?.daemon.stop();
     await Promise.all(this.replicas.map(async (replica) => await replica?.daemon.stop()));
   }
@@ -173,6 +176,13 @@ export class ReplicatedVolume {
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  async #untilReady(daemon: Daemon): Promise<Running> {
+    this.#starting.add(daemon);
+    const ready = await daemon.ready;
+    this.#starting.delete(daemon);
+    return { daemon, ready };
   }
 
   #spawnOptions(): { nodeFlags: readonly string[] } {

@@ -50,6 +50,10 @@ const QEMU_ISCSI: Requirement = {
   file: '/usr/lib/*/qemu/block-iscsi.so',
   packages: ['qemu-block-extra'],
 };
+const GCC: readonly Requirement[] = [
+  { command: 'gcc', packages: ['gcc'] },
+  { file: '/usr/include/stdlib.h', packages: ['libc6-dev'] },
+];
 const MACHINE: readonly Requirement[] = [
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { command: 'iscsiadm', packages: ['open-iscsi'] },
@@ -134,6 +138,7 @@ export const SUITES: readonly Suite[] = [
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 720),
+  crossProcess('power-loss', 'machines that lose their power', 480, GCC),
   crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {

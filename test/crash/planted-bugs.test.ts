@@ -1,0 +1,98 @@
+/**
+ * Goal: the crash test finds what it is there for. Method: one defect at a time is put into the
+ * daemons, the rounds go on until something is wrong, and what is wrong is of the kind that the
+ * defect makes.
+ */
+import { expect } from 'chai';
+import { PowerCampaign } from '../power-loss/campaign.ts';
+import { temporaryDirectory } from '../support/daemons.ts';
+import { plant, type PlantedBug } from '../support/planted-bug.ts';
+import { type Blow, blow } from './blow.ts';
+import { CrashCampaign } from './campaign.ts';
+
+const MOST_ROUNDS = 12;
+
+interface Case {
+  readonly name: string;
+  readonly bug: PlantedBug;
+  readonly blow: Blow;
+  readonly found: RegExp;
+}
+
+const CASES: readonly Case[] = [
+  {
+    name: 'a resynchronisation that copies the wrong way',
+    bug: {
+      module: 'target/src/replicator/resync.ts',
+      text: 'members, sources: live }',
+      instead: 'members, sources: [member] }',
+    },
+    blow: blow([1]),
+    found: /stale|seen before and after/,
+  },
+  {
+    name: 'a replica that comes back without what it missed',
+    bug: {
+      module: 'target/src/replicator/resync.ts',
+      text: 'if (!known || !same) suspects.push(extent);',
+      instead: 'void known; void same;',
+    },
+    blow: blow([0]),
+    found: /not identical|stale|seen before and after/,
+  },
+];
+
+describe('a bug that is planted', function () {
+  this.timeout(90_000);
+  let directory: ReturnType<typeof temporaryDirectory>;
+
+  beforeEach(() => {
+    directory = temporaryDirectory();
+  });
+  afterEach(() => directory.remove());
+
+  /** Returns what was found. */
+  const roundsUntilFound = async (round: () => Promise<void>): Promise<string> => {
+    for (let number = 1; number <= MOST_ROUNDS; number++) {
+      try {
+        await round();
+      } catch (error) {
+        return (error as Error).message;
+      }
+    }
+    return `nothing in ${MOST_ROUNDS} rounds`;
+  };
+
+  for (const { name, bug, blow: struck, found } of CASES) {
+    it(`is found: ${name}`, async () => {
+      const campaign = new CrashCampaign({
+        directory: directory.path,
+        seed: 5,
+        nodeFlags: plant(bug),
+      });
+      try {
+        await campaign.start();
+        expect(await roundsUntilFound(() => campaign.round(struck))).to.match(found);
+      } finally {
+        await campaign.stop();
+      }
+    });
+  }
+
+  it('is found: a flush that is answered without one', async () => {
+    const nodeFlags = plant({
+      module: 'replica/src/store/group-commit.ts',
+      text: 'this.#file.sync(this.#finished);',
+      instead: 'setImmediate(this.#finished, null);',
+    });
+    const campaign = new PowerCampaign({ directory: directory.path, seed: 5, nodeFlags });
+    try {
+      await campaign.start();
+      const round = (): Promise<void> =>
+        campaign.round({ powerless: [0, 1, 2], killed: [], target: true });
+      expect(await roundsUntilFound(round)).to.match(/although a later one was flushed/);
+    } finally {
+      await campaign.stop();
+    }
+  });
+});
