@@ -17,7 +17,7 @@ export function plant(bug: PlantedBug): string[] {
         const loaded = nextLoad(url, context);
         if (!url.endsWith(module)) return loaded;
         const source = String(loaded.source);
-        if (source.split(text).length !== 2) throw new Error(module + ' does not hold once: ' + text);
+        if (source.split(text).length !== 2) throw new Error(module + ' lacks: ' + text);
         return { ...loaded, source: source.replace(text, () => instead) };
       },
     });`;
