@@ -20,13 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BHS = 48, MAX_DEPTH = 128, MAX_SESSIONS = 16, RECEIVE = 256 * 1024, SEND_PDUS = 512, BUCKETS = 64 * 40 };
-enum mode { READ, WRITE, MIX, FILL };
+enum { BHS = 48, MAX_DEPTH = 128, MAX_SESSIONS = 16, RECEIVE = 256 * 1024, SEND_PDUS = 512, BUCKETS = 64 * 40, FLUSH_EVERY = 8 };
+enum mode { READ, WRITE, MIX, FILL, FLUSH };
 
 struct task { uint64_t started; uint32_t length; uint64_t offset; int writes; };
 struct pdu { uint8_t header[BHS]; uint32_t payload; };
 struct session {
-  int fd, inflight, want_write, armed;
+  int fd, inflight, want_write, armed, unflushed; /* writes since the last flush */
   uint32_t cmdsn, statsn, maxcmdsn, target_segment, first_burst, immediate, initial_r2t;
   struct task tasks[MAX_DEPTH];
   int idle[MAX_DEPTH], idle_count;
@@ -150,14 +150,26 @@ static void data_out(struct session *s, uint32_t tag, uint32_t transfer, uint32_
     offset += part; length -= part;
   }
 }
+/* SYNCHRONIZE CACHE (10) of the whole unit; not counted as an operation. */
+static void synchronize(struct session *s) {
+  uint32_t tag = s->idle[--s->idle_count];
+  s->tasks[tag].length = 0;
+  struct pdu *p = queue(s, 0);
+  p->header[0] = 0x01; p->header[1] = 0x81; p->header[9] = lun; put32(p->header + 16, tag);
+  put32(p->header + 24, s->cmdsn++); put32(p->header + 28, s->statsn); p->header[32] = 0x35;
+  s->inflight++;
+}
 static int command(struct session *s) {
   if (s->idle_count == 0 || stopping || (int32_t)(s->maxcmdsn - s->cmdsn) < 0) return 0;
   if (mode == FILL && fill_next >= working_set) return 0;
+  /* As fio does it with fsync=8: what is in flight ends before the flush, and nothing begins meanwhile. */
+  if (mode == FLUSH && s->unflushed == FLUSH_EVERY) { if (s->inflight == 0) synchronize(s); return 0; }
   uint32_t tag = s->idle[--s->idle_count], now_sent = 0, unsolicited = 0;
+  s->unflushed++;
   struct task *t = &s->tasks[tag];
   t->length = block;
   t->offset = mode == FILL ? fill_next : rnd() % (working_set / block) * block;
-  t->writes = mode == FILL || mode == WRITE || (mode == MIX && rnd() >> 63);
+  t->writes = mode == FILL || mode == FLUSH || mode == WRITE || (mode == MIX && rnd() >> 63);
   if (mode == FILL) fill_next += block;
   if (t->writes) {
     uint32_t burst = block < s->first_burst ? block : s->first_burst;
@@ -204,8 +216,8 @@ static void flush(struct session *s) {
 static void finish(struct session *s, uint32_t tag, uint8_t status) {
   if (tag >= (uint32_t)depth) fail("answer to an unknown task");
   if (status) fail("a command ended with another status than GOOD");
-  record(now() - s->tasks[tag].started);
-  operations++; bytes += s->tasks[tag].length;
+  if (s->tasks[tag].length == 0) s->unflushed = 0;
+  else { record(now() - s->tasks[tag].started); operations++; bytes += s->tasks[tag].length; }
   s->idle[s->idle_count++] = tag; s->inflight--;
 }
 static void handle(struct session *s, const uint8_t *h) {
@@ -268,7 +280,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(key, "--seconds")) seconds = atof(value);
     else if (!strcmp(key, "--seed")) seed = strtoull(value, NULL, 0) * 0x9e3779b97f4a7c15ull | 1;
     else if (!strcmp(key, "--working-set")) working_set = strtoull(value, NULL, 0);
-    else if (!strcmp(key, "--mode")) mode = !strcmp(value, "read") ? READ : !strcmp(value, "write") ? WRITE : !strcmp(value, "mix") ? MIX : FILL;
+    else if (!strcmp(key, "--mode")) mode = !strcmp(value, "read") ? READ : !strcmp(value, "write") ? WRITE : !strcmp(value, "mix") ? MIX : !strcmp(value, "flush") ? FLUSH : FILL;
     else fail("unknown option");
   }
   if (depth > MAX_DEPTH || session_count > MAX_SESSIONS) fail("depth is at most 128, sessions 16");

@@ -10,8 +10,11 @@ export interface ClientRun {
   readonly port: number;
   readonly target: string;
   readonly lun: number;
-  /** `fill` writes the working set once, in order. */
-  readonly mode: 'read' | 'write' | 'mix' | 'fill';
+  /**
+   * `fill` writes the working set once, in order; `flush` waits for a SYNCHRONIZE CACHE after every
+   * eighth write.
+   */
+  readonly mode: 'read' | 'write' | 'mix' | 'flush' | 'fill';
   readonly blockBytes: number;
   readonly depth: number;
   readonly sessions: number;

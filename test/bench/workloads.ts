@@ -2,7 +2,7 @@
 export interface Workload {
   readonly id: string;
   readonly title: string;
-  readonly mode: 'read' | 'write' | 'mix';
+  readonly mode: 'read' | 'write' | 'mix' | 'flush';
   readonly blockBytes: number;
   /** Commands in flight, of each session. */
   readonly depth: number;
@@ -12,7 +12,12 @@ export interface Workload {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-const VERBS = { read: 'read', write: 'write', mix: '50/50' } as const;
+const VERBS = {
+  read: 'read',
+  write: 'write',
+  mix: '50/50',
+  flush: 'write, flush after 8',
+} as const;
 
 function workload(
   mode: Workload['mode'],
@@ -43,8 +48,12 @@ export const WORKLOADS: readonly Workload[] = [
   workload('mix', 4 * KIB, 32),
   workload('read', 64 * KIB, 8),
   workload('write', 64 * KIB, 8),
+  workload('read', 64 * KIB, 32),
+  workload('write', 64 * KIB, 32),
   workload('read', MIB, 8),
   workload('write', MIB, 8),
+  // tgt's rdwr store answers SYNCHRONIZE CACHE with fdatasync, as a replica does.
+  workload('flush', 4 * KIB, 8),
   workload('mix', 4 * KIB, 32, 2),
   workload('mix', 4 * KIB, 32, 4),
 ];

@@ -4,6 +4,7 @@ export { systemClock } from './clock.ts';
 export type { Connection } from './connection.ts';
 export type { Slab } from './slab-pool.ts';
 export { SlabPool } from './slab-pool.ts';
+export { widenSendBuffer } from './send-buffer.ts';
 export { RECEIVE_BUFFER_BYTES, Receiver } from './receiver.ts';
 export type { Address } from './address.ts';
 export { AddressError, formatAddress, parseAddress } from './address.ts';

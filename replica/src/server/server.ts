@@ -3,7 +3,7 @@ import type { Epoch, Session } from '../protocol/index.ts';
 import { VolumeKey } from '../protocol/index.ts';
 import { MAX_CONNECTIONS, STOP_TIMEOUT_MS } from '../limits.ts';
 import type { Address, Clock, Connection, Logger } from '../runtime/index.ts';
-import { formatAddress, listen, net, systemClock } from '../runtime/index.ts';
+import { formatAddress, listen, net, systemClock, widenSendBuffer } from '../runtime/index.ts';
 import { isCurable, StoreError } from '../store/errors.ts';
 import type { Store } from '../store/types.ts';
 import { Lease } from './lease.ts';
@@ -71,7 +71,10 @@ export class ReplicaServer implements SessionHost {
   }
 
   async listen(address: Address): Promise<Address> {
-    const server = net.createServer((socket) => this.accept(socket, peerOf(socket)));
+    const server = net.createServer((socket) => {
+      if (address.kind === 'unix') widenSendBuffer(socket);
+      this.accept(socket, peerOf(socket));
+    });
     server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
     this.#server = server;
     return listen(server, address);

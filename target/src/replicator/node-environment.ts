@@ -1,4 +1,11 @@
-import { crypto, net, parseAddress, path, systemClock } from '@openebs/replica/runtime';
+import {
+  crypto,
+  net,
+  parseAddress,
+  path,
+  systemClock,
+  widenSendBuffer,
+} from '@openebs/replica/runtime';
 import { openStore } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
 import { LocalLink } from './local-link.ts';
@@ -57,6 +64,7 @@ export const nodeEnvironment = (options: NodeEnvironmentOptions): Environment =>
             where.kind === 'unix' ? { path: where.path } : { host: where.host, port: where.port };
           const socket = net.connect({ ...to, onread: receiver.onread });
           socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
+          if (where.kind === 'unix') socket.once('connect', () => widenSendBuffer(socket));
           return socket;
         },
         events,
