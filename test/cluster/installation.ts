@@ -2,7 +2,6 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { parseAllDocuments } from 'yaml';
 import {
   CLAIMS,
   CLASSES,
@@ -15,6 +14,7 @@ import {
 } from '../../provisioner/src/claims/contract.ts';
 import { KubeError, type KubeApi } from '../../provisioner/src/kubernetes/kube-api.ts';
 import { resource, type KubeObject } from '../../provisioner/src/kubernetes/objects.ts';
+import { kubectl, renderChart } from './chart.ts';
 import { theClient, thePlane } from './plane.ts';
 
 /** Many claims at once on a machine with other work. */
@@ -24,12 +24,6 @@ export const NAMESPACE = 'openebs';
 const root = join(import.meta.dirname, '..', '..');
 
 const NAMESPACES = resource<KubeObject>('v1', 'Namespace', 'namespaces', false);
-const DEFINITIONS = resource<KubeObject>(
-  'apiextensions.k8s.io/v1',
-  'CustomResourceDefinition',
-  'customresourcedefinitions',
-  false,
-);
 const EVENTS = resource<KubeObject & { reason: string; message: string }>(
   'v1',
   'Event',
@@ -69,27 +63,45 @@ export class Installation {
     this.api = theClient();
   }
 
+  /** The chart, as a user installs it; nodes on which nothing runs; who the chart lets us be. */
   async prepare(): Promise<void> {
     const { api } = this;
-    for (const name of ['openebsvolumes', 'storagepools']) {
-      const text = readFileSync(join(root, 'manifests', 'crds', `${name}.yaml`), 'utf8');
-      for (const document of parseAllDocuments(text)) {
-        await api.apply(DEFINITIONS, document.toJS() as KubeObject);
-      }
-    }
     const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } };
     await api.apply(NAMESPACES, namespace);
+    const rendered = await renderChart({
+      'storageClass.name': 'mirrored',
+      'storageClass.volumeBindingMode': 'Immediate',
+      'image.pullPolicy': 'Never',
+    });
+    await kubectl(['apply', '--server-side', '-f', '-'], rendered);
     for (const name of ['node1', 'node2', 'node3']) {
       const labels = { 'kubernetes.io/hostname': name };
       await api.apply(NODES, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
     }
-    // Nobody reports for these nodes: the node controller would taint them.
-    await this.storageClass('mirrored');
     await eventually('the custom resources', () =>
       api
         .list(resource('openebs.io/v1alpha1', 'OpenEBSVolume', 'openebsvolumes', true))
         .catch(orNull),
     );
+    this.#writeAccess(await kubectl(['-n', NAMESPACE, 'create', 'token', 'openebs-provisioner']));
+    const key = 'jsonpath={.data.settings\\.yaml}';
+    const from = ['-n', NAMESPACE, 'get', 'configmap', 'openebs-settings', '-o', key];
+    writeFileSync(this.#settings, await kubectl(from));
+  }
+
+  get #settings(): string {
+    return join(thePlane().directory, 'settings.yaml');
+  }
+
+  get #kubeconfig(): string {
+    return join(thePlane().directory, 'provisioner.kubeconfig');
+  }
+
+  /** The provisioner is the chart's service account, with exactly its rights. */
+  #writeAccess(token: string): void {
+    const admin = JSON.parse(readFileSync(thePlane().kubeconfig, 'utf8')) as object;
+    const users = [{ name: 'admin', user: { token: token.trim() } }];
+    writeFileSync(this.#kubeconfig, JSON.stringify({ ...admin, users }), { mode: 0o600 });
   }
 
   async storageClass(name: string, change: Partial<StorageClass> = {}): Promise<void> {
@@ -112,28 +124,15 @@ export class Installation {
   }
 
   async start(): Promise<void> {
-    const plane = thePlane();
-    const settings = join(plane.directory, 'settings.yaml');
-    writeFileSync(
-      settings,
-      JSON.stringify({
-        namespace: NAMESPACE,
-        targetImage: 'openebs/openebs:test',
-        replicaImage: 'openebs/openebs:test',
-        imagePullPolicy: 'Never',
-        imagePullSecrets: [],
-        defaultPoolPath: '/var/openebs',
-        targetResources: {},
-        replicaResources: {},
-        tolerations: [],
-        controlTokenSecret: 'openebs-control',
-      }),
-    );
     const main = join(root, 'provisioner/src/kubernetes-main.ts');
-    const child = spawn(process.execPath, [main, '--settings', settings, '--metrics-port', '0'], {
-      env: { ...process.env, KUBECONFIG: plane.kubeconfig },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [main, '--settings', this.#settings, '--metrics-port', '0'],
+      {
+        env: { ...process.env, KUBECONFIG: this.#kubeconfig },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.#process = child;
     const read = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-100_000);
@@ -144,6 +143,17 @@ export class Installation {
       if (child.exitCode !== null) throw new Error(this.#output);
       return Promise.resolve(this.#output.includes('"leading"'));
     });
+  }
+
+  /** How many calls of the API were answered with this status, by resource. */
+  async calls(status: number): Promise<string[]> {
+    const port = [...this.#output.matchAll(/"metrics":(\d+)/g)].at(-1)?.[1] ?? '';
+    const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+    const lines = (await response.text()).split('\n');
+    return lines.filter(
+      (line) =>
+        line.startsWith('openebs_kubernetes_calls_total') && line.includes(`status="${status}"`),
+    );
   }
 
   /** Resolves with its exit code. */
