@@ -27,7 +27,7 @@ const OTHER: Readonly<Record<string, unknown>> = {
   'storageClass.fsType': 'xfs',
 };
 
-/** Paths of the values, as they are to be set; maps that stand for themselves are not taken apart. */
+/** Paths of the values, as they are to be set; maps that stand for themselves stay whole. */
 const paths = (tree: Tree, prefix = ''): string[] =>
   Object.entries(tree).flatMap(([name, value]) => {
     const path = `${prefix}${name}`;

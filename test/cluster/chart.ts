@@ -9,7 +9,7 @@ export class ProgramError extends Error {
   override readonly name = 'ProgramError';
 }
 
-/** Runs it against the control plane; what it printed, or ProgramError with what it complained of. */
+/** Against the control plane: what it printed, or ProgramError with what it complained of. */
 const runProgram = (name: string, args: readonly string[], input = ''): Promise<string> =>
   new Promise((resolve, reject) => {
     const plane = thePlane();
