@@ -73,3 +73,15 @@ export const STOP_TIMEOUT_MS = 20_000;
 export const READ_LEASE_MS = 2_000;
 /** For the last frame of a connection to leave before the socket is destroyed. */
 export const LINGER_MS = 1_000;
+
+/** Files of frozen layers that are open at a time: a volume may have hundreds of layers. */
+export const MAX_OPEN_LAYER_FILES = 64;
+/** Milliseconds between two steps of merging layers. */
+export const MERGE_TICK_MS = 20;
+/** Extents that one step merges while the volume rests, and while it is used. */
+export const MERGE_EXTENTS_AT_REST = 8;
+export const MERGE_EXTENTS_IN_USE = 1;
+/** A merge that cannot go on, for want of space say, or for a clone, tries again after this. */
+export const MERGE_RETRY_MS = 10_000;
+/** Pages of layers that are filled from another replica, in memory. */
+export const MAX_FILLED_PAGES = 1024;

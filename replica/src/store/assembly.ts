@@ -1,20 +1,15 @@
-import { zlib } from '../runtime/builtin.ts';
 import { EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
 import type { Version } from '../protocol/types.ts';
-import { METADATA_BYTES_CEILING, METADATA_BYTES_FLOOR, METADATA_BYTES_PER_TIB } from '../limits.ts';
 import { ACTIVITY_LOG, decodeActivityLog, encodeActivityLog } from './activity-log.ts';
-import { recomputePage } from './block-checksums.ts';
+import { punchHidden } from './block-checksums.ts';
 import { DataStore, NO_VERSION } from './data-store.ts';
 import type { Progress } from './data-store.ts';
-import { DATA_FILE, META_FILE, dataFileBytes, metaFileBytes, openPart } from './directory.ts';
 import type { Closable } from './directory.ts';
-import type { Disk, DiskFile } from './disk.ts';
+import type { Disk } from './disk.ts';
 import type { DurableState } from './durable-state.ts';
-import { StoreError } from './errors.ts';
-import { ExtentPages } from './extent-pages.ts';
 import { failureOf } from './failure.ts';
 import { GroupCommit } from './group-commit.ts';
-import { growFile } from './growth.ts';
+import { LayerSet } from './layer-set.ts';
 import { Reader } from './reader.ts';
 import { EXTENTS_PER_REGION, Regions } from './regions.ts';
 import { Scrubber } from './scrub.ts';
@@ -22,10 +17,10 @@ import { Standing } from './standing.ts';
 import { TwoSlotFile } from './two-slot-file.ts';
 import { Writer } from './writer.ts';
 
-const TIB = 1024 ** 4;
-
 export interface AssemblyOptions {
   readonly disk: Disk;
+  /** Calls back every so often until the returned function is called. */
+  readonly every: (intervalMs: number, tick: () => void) => () => void;
   /** Calls back in a later turn of the event loop. */
   readonly later: (callback: () => void) => void;
   readonly durable: DurableState;
@@ -40,13 +35,11 @@ export interface AssemblyOptions {
  */
 export class Assembly {
   readonly #options: AssemblyOptions;
-  readonly #data: DiskFile;
-  readonly #meta: DiskFile;
+  readonly #layers: LayerSet;
   readonly #log: TwoSlotFile;
   readonly #progress: Progress = { applied: NO_VERSION, flushed: NO_VERSION };
   readonly #standing: Standing;
   readonly #commits: GroupCommit;
-  readonly #pages: ExtentPages;
   readonly #regions: Regions;
   /** Regions that the activity log named: their pages are not trusted. */
   readonly foundRegions: number;
@@ -58,16 +51,14 @@ export class Assembly {
   constructor(options: AssemblyOptions) {
     this.#options = options;
     const { disk, durable, opened } = options;
-    const { identity, confirmed } = durable.superblock;
-    this.#data = openPart(disk, DATA_FILE, dataFileBytes(identity.sizeBytes), opened);
-    this.#meta = openPart(disk, META_FILE, metaFileBytes(identity.sizeBytes), opened);
+    const { confirmed } = durable.superblock;
+    this.#layers = this.#makeLayers();
     const log = TwoSlotFile.open(disk, ACTIVITY_LOG, () => this.#composeLog());
     opened.push(log.file);
     this.#log = log.file;
     this.damagedSlots = log.damagedSlots;
     this.#standing = new Standing(confirmed);
     this.#commits = this.#makeCommits();
-    this.#pages = this.#makePages();
     const found = this.#readLog(log.payload);
     this.foundRegions = found.length;
     this.#regions = this.#makeRegions(found);
@@ -75,17 +66,23 @@ export class Assembly {
 
   /** `stopMaintenance` is called when the store is closed. */
   store(damagedSlots: number, stopMaintenance: () => void): DataStore {
-    const { disk, durable, later, sameBoot } = this.#options;
-    const parts = { pages: this.#pages, regions: this.#regions, standing: this.#standing };
+    const { disk, durable, every, later, sameBoot, warn } = this.#options;
+    const parts = {
+      stack: this.#layers.stack,
+      regions: this.#regions,
+      standing: this.#standing,
+    };
     this.#store = new DataStore({
       ...parts,
       durable,
+      every,
       later,
-      data: this.#data,
+      warn,
+      layers: this.#layers,
       commits: this.#commits,
-      writer: new Writer({ ...parts, data: this.#data }),
-      reader: new Reader(this.#data, this.#pages),
-      scrubber: new Scrubber(this.#data, this.#pages, () => dataFileBytes(this.#sizeBytes)),
+      writer: new Writer(parts),
+      reader: new Reader(parts.stack),
+      scrubber: new Scrubber(this.#layers),
       progress: this.#progress,
       start: { cleanStart: durable.superblock.clean && this.foundRegions === 0, sameBoot },
       damagedSlots: () => damagedSlots + durable.rottenSlots + this.#log.rottenSlots,
@@ -93,8 +90,7 @@ export class Assembly {
       damagedPages: () => this.#damagedPages,
       grow: (sizeBytes) => {
         try {
-          growFile(this.#data, dataFileBytes(sizeBytes));
-          growFile(this.#meta, metaFileBytes(sizeBytes));
+          this.#layers.grow(sizeBytes);
         } catch (cause) {
           throw failureOf('growing the files', cause);
         }
@@ -104,7 +100,8 @@ export class Assembly {
         this.#regions.stop();
         await new Promise<void>((resolve) => this.#log.settled(resolve));
         await durable.close();
-        for (const file of [this.#data, this.#meta, this.#log]) file.close();
+        this.#layers.close();
+        this.#log.close();
         disk.unlock();
       },
     });
@@ -141,33 +138,27 @@ export class Assembly {
   #makeCommits(): GroupCommit {
     const progress = this.#progress;
     let syncing = progress.applied;
-    return new GroupCommit(this.#data, {
+    return new GroupCommit(() => this.#layers.stack.data, {
       starts: () => (syncing = progress.applied),
       synced: () => (progress.flushed = syncing),
       failed: (error) => this.#store?.die(error),
     });
   }
 
-  #makePages(): ExtentPages {
-    const { disk, durable, warn } = this.#options;
-    return new ExtentPages({
-      file: this.#meta,
-      budgetBytes: metadataBudget(this.#sizeBytes),
-      storeTag: zlib.crc32(durable.superblock.identity.replicaId),
+  #makeLayers(): LayerSet {
+    const { disk, durable, opened, warn } = this.#options;
+    return new LayerSet({
+      disk,
+      durable,
+      opened,
       isUntrusted: (extent) => this.#regions.isUntrusted(extent),
-      recompute: (page) => {
-        recomputePage(page, this.#data, dataFileBytes(this.#sizeBytes));
-        this.#regions.trust(page.extent);
-      },
-      nextWithData: (extent) => {
-        const offset = this.#data.seekData(extent * EXTENT_BYTES);
-        return offset === null ? Infinity : Math.floor(offset / EXTENT_BYTES);
-      },
-      damaged: (extent) => {
+      trust: (extent) => this.#regions.trust(extent),
+      damaged: (layer, extent) => {
         this.#damagedPages += 1;
         warn(
-          `The checksums of extent ${extent} (bytes from ${extent * EXTENT_BYTES}) are damaged. ` +
-            'The extent is not read until it was compared with another replica.',
+          `The checksums of extent ${extent} (bytes from ${extent * EXTENT_BYTES}) in layer ` +
+            `${layer} are damaged. What it has of the extent is not read until it was compared ` +
+            'with another replica.',
         );
       },
       rewritten: (extent) => {
@@ -177,16 +168,10 @@ export class Assembly {
             'memory: nothing is lost. Check the disk (smartctl -a) when this repeats.',
         );
       },
-      writeFailed: (extent, cause) => {
+      pageNotWritten: (extent, cause) => {
         this.#regions.distrust(extent);
         this.#store?.fail(failureOf('writing an extent page', cause));
       },
-      tooNew: (extent) =>
-        new StoreError(
-          'FORMAT_TOO_NEW',
-          `The page of extent ${extent} in ${disk.directory}/${META_FILE} was written by a ` +
-            'later version of OpenEBS. Run that version or a later one.',
-        ),
     });
   }
 
@@ -197,8 +182,10 @@ export class Assembly {
       regionCount: () => this.#regionCount,
       found,
       syncData: (done) => this.#commits.flush(done),
-      syncMeta: (done) => this.#meta.sync(done),
+      syncMeta: (done) => this.#layers.stack.meta.sync(done),
       writePages: (region) => this.#writePages(region),
+      cleaned: (region) => this.#punchHidden(region),
+      recompute: (region) => this.#recompute(region),
       ready: () => this.#store?.resume(),
       pagesNotWritten: (cause) => this.#store?.fail(failureOf('writing extent pages', cause)),
       failed: (what, cause) => this.#store?.die(failureOf(what, cause)),
@@ -206,20 +193,45 @@ export class Assembly {
   }
 
   #writePages(region: number): void {
-    const first = region * EXTENTS_PER_REGION;
-    for (let extent = first; extent < first + EXTENTS_PER_REGION; extent += 1) {
-      if (this.#regions.isUntrusted(extent)) this.#pages.get(extent);
-      const page = this.#pages.peek(extent);
+    const { pages } = this.#layers.stack;
+    this.#recompute(region);
+    for (const extent of extentsOf(region)) {
+      const page = pages.peek(extent);
       // Written as confirmed, because confirmations of old epochs are forgotten one day.
       if (page?.dirty === true && page.provisional && this.#standing.isKnown(page)) page.confirm();
-      this.#pages.writeBack(extent);
+      pages.writeBack(extent);
+    }
+  }
+
+  #recompute(region: number): void {
+    const extents = Math.ceil(this.#sizeBytes / EXTENT_BYTES);
+    for (const extent of extentsOf(region)) {
+      if (!this.#regions.isUntrusted(extent)) continue;
+      // The last region may reach beyond the volume, where there is no page.
+      if (extent >= extents) this.#regions.trust(extent);
+      else this.#layers.stack.pages.get(extent);
+    }
+  }
+
+  /** The page that hides blocks is durable, so the zeroes that stood for it can go. */
+  #punchHidden(region: number): void {
+    const { pages, data, base } = this.#layers.stack;
+    if (base === null) return;
+    for (const extent of extentsOf(region)) {
+      const page = pages.peek(extent);
+      try {
+        if (page !== undefined) punchHidden(page, data);
+      } catch {
+        // They stay as zeroes, which read the same; the next time that the page is written tries
+        // again.
+      }
     }
   }
 }
 
-function metadataBudget(sizeBytes: number): number {
-  const share = Math.ceil((sizeBytes / TIB) * METADATA_BYTES_PER_TIB);
-  return Math.min(Math.max(share, METADATA_BYTES_FLOOR), METADATA_BYTES_CEILING);
+function extentsOf(region: number): number[] {
+  const first = region * EXTENTS_PER_REGION;
+  return Array.from({ length: EXTENTS_PER_REGION }, (_, index) => first + index);
 }
 
 function laterVersion(one: Version, other: Version): Version {

@@ -1,6 +1,7 @@
 import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES } from '../protocol/types.ts';
 import type { DiskFile } from './disk.ts';
+import { BLOCKS_PER_EXTENT } from './extent-page.ts';
 import type { ExtentPage } from './extent-page.ts';
 
 const zeroes = new Uint8Array(BLOCK_BYTES);
@@ -35,11 +36,13 @@ export function isZero(block: Uint8Array): boolean {
 
 const SCRATCH_BLOCKS = 16;
 
+type RecomputedFile = Pick<DiskFile, 'read' | 'seekData' | 'seekHole'>;
+
 /**
  * Makes the page's bitmap and checksums those of what the data file holds now. What is a hole is
  * not allocated. The version becomes unknown, because nothing says whether the content is right.
  */
-export function recomputePage(page: ExtentPage, data: DiskFile, dataBytes: number): void {
+export function recomputePage(page: ExtentPage, data: RecomputedFile, dataBytes: number): void {
   const start = page.extent * EXTENT_BYTES;
   const end = Math.min(start + EXTENT_BYTES, dataBytes);
   const scratch = Buffer.allocUnsafe(SCRATCH_BLOCKS * BLOCK_BYTES);
@@ -59,4 +62,21 @@ export function recomputePage(page: ExtentPage, data: DiskFile, dataBytes: numbe
     position = data.seekData(hole) ?? end;
   }
   page.setUnknown();
+}
+
+/** Gives back the space of blocks that the page hides. Where that fails they stay as zeroes. */
+export function punchHidden(page: ExtentPage, data: DiskFile): void {
+  if (!page.hidesAny) return;
+  const start = page.extent * EXTENT_BYTES;
+  for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) {
+    const isHidden = (index: number): boolean => page.hides(index) && !page.isAllocated(index);
+    if (!isHidden(block)) continue;
+    let end = block + 1;
+    while (end < BLOCKS_PER_EXTENT && isHidden(end)) end += 1;
+    const from = start + block * BLOCK_BYTES;
+    const used = data.seekData(from);
+    if (used !== null && used < start + end * BLOCK_BYTES)
+      data.punchHole(from, (end - block) * BLOCK_BYTES);
+    block = end;
+  }
 }

@@ -1,10 +1,9 @@
-import { zlib } from '../runtime/builtin.ts';
-import type { Layer } from '../protocol/types.ts';
 import { ACTIVITY_LOG, decodeActivityLog } from './activity-log.ts';
 import { type Finding, LayerCheck, type LayerCounts, wordsOf } from './check-layer.ts';
 import { dataFileBytes, metaFileBytes } from './directory.ts';
 import type { DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
+import type { LayerTree, StoredLayer } from './layer-tree.ts';
 import { NodeDisk } from './node-disk.ts';
 import { EXTENTS_PER_REGION } from './regions.ts';
 import { REGION_BYTES } from '../protocol/types.ts';
@@ -85,8 +84,8 @@ class DirectoryCheck {
     let layers: LayerReport[] = [];
     if (superblock?.identity.role === 'data') {
       marked = this.#markedRegions(superblock);
-      this.#checkTree(superblock.layers);
-      layers = superblock.layers.map((layer) => this.#layer(layer, superblock, marked));
+      this.#checkTree(superblock.tree);
+      layers = superblock.tree.layers.map((layer) => this.#layer(layer, superblock, marked));
     }
     if (superblock !== null) this.#strayFiles();
     return {
@@ -162,7 +161,7 @@ class DirectoryCheck {
     return newest?.payload ?? null;
   }
 
-  #checkTree(layers: readonly Layer[]): void {
+  #checkTree({ layers }: LayerTree): void {
     const ids = new Set(layers.map(({ id }) => id));
     if (ids.size < layers.length || layers.length === 0)
       this.#problem(SUPERBLOCK.fileName, 'the list of layers is empty or names one twice');
@@ -174,13 +173,16 @@ class DirectoryCheck {
         this.#note(SUPERBLOCK.fileName, `layer ${id} is being filled from another replica`);
   }
 
-  #layer(layer: Layer, { identity, layers }: Superblock, marked: ReadonlySet<number>): LayerReport {
-    const { id, name } = layer;
-    const isHead = id === layers.at(-1)?.id;
-    const dataName = `${String(id).padStart(6, '0')}.img`;
-    const metaName = `${String(id).padStart(6, '0')}.meta`;
-    const data = this.#open(dataName, dataFileBytes(identity.sizeBytes));
-    const meta = this.#open(metaName, metaFileBytes(identity.sizeBytes));
+  #layer(
+    layer: StoredLayer,
+    { identity, tree }: Superblock,
+    marked: ReadonlySet<number>,
+  ): LayerReport {
+    const { id, name, data: dataName, meta: metaName, storeTag } = layer;
+    const isHead = id === tree.head;
+    // A frozen layer keeps the size that the volume had.
+    const data = this.#open(dataName, dataFileBytes(identity.sizeBytes), !isHead);
+    const meta = this.#open(metaName, metaFileBytes(identity.sizeBytes), !isHead);
     const nothing: LayerCounts = {
       allocatedBlocks: 0,
       verifiedBlocks: 0,
@@ -188,7 +190,7 @@ class DirectoryCheck {
       damagedExtents: 0,
       markedExtents: 0,
     };
-    const merging = layers.some((each) => each !== layers.at(-1) && each.name === null);
+    const merging = tree.layers.some((each) => each.merging && each.id === layer.parent);
     try {
       if (data === null || meta === null) return { id, name, isHead, ...nothing };
       const check = new LayerCheck({
@@ -196,10 +198,10 @@ class DirectoryCheck {
         metaName,
         data,
         meta,
-        storeTag: zlib.crc32(identity.replicaId),
+        storeTag,
         sizeBytes: identity.sizeBytes,
         isMarked: (extent) => isHead && marked.has(Math.floor(extent / EXTENTS_PER_REGION)),
-        mayHoldStrays: (!isHead && merging) || !layer.complete,
+        mayHoldStrays: merging || !layer.complete,
         report: (finding) => this.#add(finding),
       });
       return { id, name, isHead, ...check.run() };
@@ -210,7 +212,7 @@ class DirectoryCheck {
   }
 
   /** Null, and told, where it is missing or has another size. */
-  #open(name: string, bytes: number): DiskFile | null {
+  #open(name: string, bytes: number, mayBeSmaller = false): DiskFile | null {
     this.#known.add(name);
     let file: DiskFile;
     try {
@@ -220,7 +222,7 @@ class DirectoryCheck {
       return null;
     }
     const found = file.size();
-    if (found === bytes) return file;
+    if (found === bytes || (mayBeSmaller && found < bytes)) return file;
     this.#problem(name, `has ${found} bytes instead of ${bytes}`);
     file.close();
     return null;

@@ -1,19 +1,26 @@
-import { BLOCK_BYTES, EXTENT_BYTES, epoch as toEpoch, seq as toSeq } from '../protocol/types.ts';
-import type { Epoch, MembershipRecord, Seq, Session, Version } from '../protocol/types.ts';
-import type { DiskFile } from './disk.ts';
+import { EXTENT_BYTES, epoch as toEpoch, seq as toSeq } from '../protocol/types.ts';
+import type {
+  Epoch,
+  LayersChange,
+  MembershipRecord,
+  Seq,
+  Session,
+  Version,
+} from '../protocol/types.ts';
+import { Bounds } from './bounds.ts';
 import type { DurableState } from './durable-state.ts';
 import { isCurable, StoreError } from './errors.ts';
-import { BLOCKS_PER_EXTENT } from './extent-page.ts';
-import type { ExtentPages } from './extent-pages.ts';
 import { failureOf } from './failure.ts';
 import { checkGrowth } from './growth.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { Layering } from './layering.ts';
+import type { LayerSet } from './layer-set.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Reader } from './reader.ts';
 import type { Regions } from './regions.ts';
 import type { Scrubber } from './scrub.ts';
 import type { Standing } from './standing.ts';
-import { isInRange, outOfRange } from './volume-range.ts';
+import { VolumeMetadata } from './volume-metadata.ts';
 import type { Writer } from './writer.ts';
 import type {
   LayerFill,
@@ -35,13 +42,15 @@ export interface DataStoreParts {
   /** Calls back in a later turn of the event loop. */
   readonly later: (callback: () => void) => void;
   readonly standing: Standing;
-  readonly pages: ExtentPages;
+  readonly layers: LayerSet;
   readonly regions: Regions;
   readonly writer: Writer;
   readonly reader: Reader;
   readonly scrubber: Scrubber;
   readonly commits: GroupCommit;
-  readonly data: DiskFile;
+  /** Calls back every so often until the returned function is called. */
+  readonly every: (intervalMs: number, tick: () => void) => () => void;
+  readonly warn: (message: string) => void;
   readonly progress: Progress;
   readonly start: { readonly cleanStart: boolean; readonly sameBoot: boolean };
   readonly damagedSlots: () => number;
@@ -72,9 +81,14 @@ export class DataStore implements Store {
   readonly #reader: Reader;
   readonly #queue: OperationQueue;
   readonly #progress: Progress;
+  readonly #bounds: Bounds;
+  readonly #metadata: VolumeMetadata;
+  readonly #layering: Layering;
   #events: StoreEvents = NO_EVENTS;
   #failure: StoreError | null = null;
   #dead = false;
+  /** Operations wait: the head is being changed for another. */
+  #held = false;
   #closed = false;
   #promisedEpoch: Epoch;
   #promisedSession: Session;
@@ -93,6 +107,7 @@ export class DataStore implements Store {
     this.#reader = parts.reader;
     this.#progress = parts.progress;
     const { promised } = parts.durable.superblock;
+    this.#bounds = new Bounds(() => this.identity.sizeBytes);
     this.#promisedEpoch = promised.epoch;
     this.#promisedSession = promised.session;
     this.#queue = new OperationQueue({
@@ -101,6 +116,16 @@ export class DataStore implements Store {
       flush: (done) => this.#flushNow(done),
       later: parts.later,
     });
+    const { layers, regions, standing } = parts;
+    this.#metadata = new VolumeMetadata({ stack: layers.stack, regions, standing });
+    this.#layering = new Layering({
+      ...parts,
+      hold: () => this.#hold(),
+      release: () => this.#release(),
+      failure: () => this.#failure,
+      activity: () => this.#readOps + this.#writeOps + this.#unmapOps,
+      die: (error) => this.die(error),
+    });
   }
 
   get identity(): StoreIdentity {
@@ -108,12 +133,12 @@ export class DataStore implements Store {
   }
 
   state(): StoreState {
-    const { record, layers, intact, documents } = this.#parts.durable.superblock;
+    const { record, tree, intact, documents } = this.#parts.durable.superblock;
     return {
       promisedEpoch: this.#promisedEpoch,
       record,
-      layers,
-      headLayer: layers.at(-1)?.id ?? 0,
+      layers: this.#parts.layers.layers,
+      headLayer: tree.head,
       ...this.#parts.start,
       intact,
       documents: Object.keys(documents),
@@ -122,7 +147,7 @@ export class DataStore implements Store {
   }
 
   counters(): StoreCounters {
-    const { commits, reader, scrubber, regions, pages, data } = this.#parts;
+    const { commits, reader, scrubber, regions, layers } = this.#parts;
     return {
       readOps: this.#readOps,
       readBytes: this.#readBytes,
@@ -133,9 +158,9 @@ export class DataStore implements Store {
       fdatasyncs: commits.count,
       regionMarks: regions.markCount,
       checksumErrors: reader.checksumErrors + this.#writer.checksumErrors,
-      allocatedBytes: this.#closed ? 0 : data.allocatedBytes(),
+      allocatedBytes: this.#closed ? 0 : this.#layering.allocatedBytes,
       markedRegions: regions.size,
-      metadataCacheBytes: pages.memoryBytes,
+      metadataCacheBytes: layers.stack.memoryBytes,
       damagedSlots: this.#parts.damagedSlots(),
       damagedPages: this.#parts.damagedPages(),
       scrubbedBytes: scrubber.scrubbedBytes,
@@ -168,7 +193,7 @@ export class DataStore implements Store {
       this.#settledSeq = toSeq(0);
     }
     if (!this.#dead && this.#failure !== null && isCurable(this.#failure)) this.#failure = null;
-    await this.#parts.durable.promise(epoch, session);
+    await Promise.all([this.#parts.durable.promise(epoch, session), this.#layering.newSession()]);
   }
 
   async putRecord(record: MembershipRecord): Promise<void> {
@@ -193,19 +218,21 @@ export class DataStore implements Store {
   async resize(sizeBytes: number): Promise<void> {
     if (this.#closed) throw closed();
     if (!checkGrowth(this.identity.sizeBytes, sizeBytes)) return;
-    this.#parts.grow(sizeBytes);
-    await this.#parts.durable.resize(sizeBytes);
+    await this.#layering.changes.exclusive(() => {
+      this.#parts.grow(sizeBytes);
+      return this.#parts.durable.resize(sizeBytes);
+    });
   }
 
   apply(operation: StoreOperation): void {
     if (this.#failure !== null || operation.version.epoch < this.#promisedEpoch) return;
-    if (!this.#inRange(operation.offsetBytes, operation.lengthBytes)) {
-      this.fail(this.#outOfRange(operation.offsetBytes, operation.lengthBytes));
+    if (!this.#bounds.includes(operation.offsetBytes, operation.lengthBytes)) {
+      this.fail(this.#bounds.error(operation.offsetBytes, operation.lengthBytes));
       return;
     }
-    if (!this.#queue.empty) {
+    if (this.#held || !this.#queue.empty) {
       this.#queue.pushOperation(operation, 0);
-      this.#writer.prepare(operation);
+      if (!this.#held) this.#writer.prepare(operation);
       return;
     }
     const reached = this.#advance(operation, 0);
@@ -253,7 +280,7 @@ export class DataStore implements Store {
 
   /** Marks became durable: goes on with what waits. */
   readonly resume = (): void => {
-    if (this.#queue.empty) return;
+    if (this.#held || this.#queue.empty) return;
     this.#queue.run();
     if (!this.#writer.blocked) this.#queue.continueLater(this.resume);
     this.settle();
@@ -286,8 +313,8 @@ export class DataStore implements Store {
       done(closed());
       return;
     }
-    if (!this.#inRange(offsetBytes, lengthBytes)) {
-      done(this.#outOfRange(offsetBytes, lengthBytes));
+    if (!this.#bounds.includes(offsetBytes, lengthBytes)) {
+      done(this.#bounds.error(offsetBytes, lengthBytes));
       return;
     }
     this.#readOps += 1;
@@ -303,7 +330,7 @@ export class DataStore implements Store {
       return;
     }
     this.#flushes += 1;
-    if (this.#queue.empty) this.#flushNow(done);
+    if (!this.#held && this.#queue.empty) this.#flushNow(done);
     else this.#queue.pushFlush(done);
   }
 
@@ -314,92 +341,75 @@ export class DataStore implements Store {
   }
 
   allocation(offsetBytes: number, lengthBytes: number): Uint8Array {
-    const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
-    if (offsetBytes % BLOCK_BYTES !== 0 || !this.#inRange(offsetBytes, lengthBytes))
-      throw this.#outOfRange(offsetBytes, lengthBytes);
-    const bitmap = new Uint8Array(Math.ceil(blocks / 8));
-    const { pages } = this.#parts;
-    const firstBlock = offsetBytes / BLOCK_BYTES;
-    const endExtent = Math.ceil((firstBlock + blocks) / BLOCKS_PER_EXTENT);
-    let extent = Math.floor(firstBlock / BLOCKS_PER_EXTENT);
-    for (;;) {
-      extent = pages.nextPresent(extent, endExtent);
-      if (extent >= endExtent) return bitmap;
-      const page = pages.view(extent);
-      const start = extent * BLOCKS_PER_EXTENT - firstBlock;
-      for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) {
-        const bit = start + block;
-        if (bit >= 0 && bit < blocks && page.isAllocated(block))
-          bitmap[bit >>> 3] = (bitmap[bit >>> 3] ?? 0) | (1 << (bit & 7));
-      }
-      extent += 1;
-    }
+    this.#bounds.checkBlocks(offsetBytes, lengthBytes);
+    return this.#metadata.allocation(offsetBytes, lengthBytes);
   }
 
   extentChecksums(extent: number): Uint8Array {
-    const start = extent * EXTENT_BYTES;
-    if (start < 0 || start >= this.identity.sizeBytes) throw this.#outOfRange(start, EXTENT_BYTES);
-    const bytes = Math.min(EXTENT_BYTES, this.identity.sizeBytes - start);
-    return this.#parts.pages.view(extent).copyChecksums(Math.ceil(bytes / BLOCK_BYTES));
+    return this.#metadata.checksums(extent, this.#bounds.blocksOf(extent));
   }
 
   extentVersions(first: number, count: number): Uint8Array {
-    const extents = Math.ceil(this.identity.sizeBytes / EXTENT_BYTES);
-    if (first < 0 || count < 0 || first + count > extents)
-      throw this.#outOfRange(first * EXTENT_BYTES, count * EXTENT_BYTES);
-    // Extents that are passed over were never written: version (0, 0).
-    const versions = new Uint8Array(16 * count);
-    const { pages, regions, standing } = this.#parts;
-    const end = first + count;
-    for (let extent = pages.nextPresent(first, end); extent < end;) {
-      const at = 16 * (extent - first);
-      if (regions.isUntrusted(extent)) versions.fill(0xff, at, at + 16);
-      else {
-        const page = pages.view(extent);
-        if (standing.isKnown(page)) page.copyVersion(versions, at);
-        else versions.fill(0xff, at, at + 16);
-      }
-      extent = pages.nextPresent(extent + 1, end);
-    }
-    return versions;
+    this.#bounds.checkExtents(first, count);
+    return this.#metadata.versions(first, count);
   }
 
   scrub(extent: number, done: ScrubDone): void {
-    const start = extent * EXTENT_BYTES;
     const { scrubber, scrubSlots } = this.#parts;
     if (this.#closed) done(closed(), new Uint8Array(0));
-    else if (start < 0 || start >= this.identity.sizeBytes)
-      done(this.#outOfRange(start, EXTENT_BYTES), new Uint8Array(0));
+    else if (extent < 0 || extent >= this.#bounds.extents)
+      done(this.#bounds.error(extent * EXTENT_BYTES, EXTENT_BYTES), new Uint8Array(0));
     else if (extent > 0) scrubber.scrub(extent, done);
     else scrubSlots(() => scrubber.scrub(extent, done));
   }
 
-  changeLayers(): Promise<void> {
-    return Promise.reject(noLayers());
+  changeLayers(change: LayersChange): Promise<void> {
+    if (this.#closed) return Promise.reject(closed());
+    return this.#layering.changes.change(change);
   }
 
   layerUsage(): readonly LayerUsage[] {
-    return [];
+    return this.#closed ? [] : this.#layering.usage();
   }
 
-  readLayer(_layer: number, { done }: LayerRead): void {
-    done(noLayers());
+  readLayer(layer: number, read: LayerRead): void {
+    if (this.#closed) read.done(closed());
+    else this.#layering.reader.read(layer, read);
   }
 
-  layerAllocation(): Uint8Array {
-    throw noLayers();
+  layerAllocation(layer: number, offsetBytes: number, lengthBytes: number): Uint8Array {
+    this.#bounds.checkBlocks(offsetBytes, lengthBytes);
+    return this.#layering.reader.allocation(layer, offsetBytes, lengthBytes);
   }
 
-  layerChecksums(): Uint8Array {
-    throw noLayers();
+  layerChecksums(layer: number, extent: number): Uint8Array {
+    return this.#layering.reader.checksums(layer, extent, this.#bounds.blocksOf(extent));
   }
 
-  fillLayer(_layer: number, _fill: LayerFill, done: ReadDone): void {
-    done(noLayers());
+  fillLayer(layer: number, fill: LayerFill, done: ReadDone): void {
+    if (this.#closed) done(closed());
+    else this.#layering.filler.fill(layer, fill, done);
+  }
+
+  /** When all that was given is applied; what comes after waits for #release. */
+  #hold(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#queue.whenEmpty(() => {
+        this.#held = true;
+        this.settle();
+        resolve();
+      });
+    });
+  }
+
+  #release(): void {
+    this.#held = false;
+    this.resume();
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
+    await this.#layering.close();
     await new Promise<void>((resolve) => this.#queue.whenEmpty(resolve));
     this.settle();
     this.#closed = true;
@@ -424,14 +434,6 @@ export class DataStore implements Store {
   #isDead(): boolean {
     return this.#dead;
   }
-
-  #inRange(offsetBytes: number, lengthBytes: number): boolean {
-    return isInRange(offsetBytes, lengthBytes, this.identity.sizeBytes);
-  }
-
-  #outOfRange(offsetBytes: number, lengthBytes: number): StoreError {
-    return outOfRange(offsetBytes, lengthBytes, this.identity.sizeBytes);
-  }
 }
 
 /** Nothing was ever applied. */
@@ -439,8 +441,4 @@ export const NO_VERSION: Version = { epoch: toEpoch(0), seq: toSeq(0) };
 
 function closed(): StoreError {
   return new StoreError('CLOSED', 'The store is closed; open it again.');
-}
-
-function noLayers(): StoreError {
-  return new StoreError('LAYERS', 'This copy has one layer, and this release keeps one.');
 }

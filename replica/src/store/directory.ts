@@ -12,13 +12,14 @@ import type { Disk, DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
 import { hasLength } from './growth.ts';
 import { PAGE_BYTES } from './extent-page.ts';
-import { SUPERBLOCK, encodeSuperblock } from './superblock.ts';
+import { dataFileName, metaFileName, newLayer } from './layer-tree.ts';
+import { SUPERBLOCK, encodeSuperblock, storeTagOf, superblockFormat } from './superblock.ts';
 import type { Superblock } from './superblock.ts';
 import { TwoSlotFile } from './two-slot-file.ts';
 import type { StoreOptions } from './types.ts';
 
-export const DATA_FILE = '000001.img';
-export const META_FILE = '000001.meta';
+const DATA_FILE = dataFileName(1);
+const META_FILE = metaFileName(1);
 
 export interface Closable {
   close(): void;
@@ -40,12 +41,13 @@ export function createStore(disk: Disk, options: StoreOptions): void {
   const { volumeId, replicaId, role, sizeBytes } = create;
   if (role === 'data') createParts(disk, sizeBytes);
   const createdAt = new Date().toISOString();
+  const first = newLayer({ id: 1, parent: null, createdAt }, storeTagOf(replicaId));
   const superblock: Superblock = {
     identity: { volumeId, replicaId, role, sizeBytes },
     createdAt,
     promised: { epoch: epoch(0), session: session(0) },
     record: null,
-    layers: role === 'data' ? [{ id: 1, parent: null, name: null, createdAt, complete: true }] : [],
+    tree: role === 'data' ? { layers: [first], head: first.id } : { layers: [], head: 0 },
     documents: {},
     clean: true,
     bootId: null,
@@ -55,7 +57,8 @@ export function createStore(disk: Disk, options: StoreOptions): void {
   };
   // The superblock comes last: without it the directory is not a store yet, and the creation begins
   // anew.
-  TwoSlotFile.create(disk, SUPERBLOCK, encodeSuperblock(superblock));
+  const format = superblockFormat(superblock);
+  TwoSlotFile.create(disk, SUPERBLOCK, encodeSuperblock(superblock), format);
 }
 
 function createParts(disk: Disk, sizeBytes: number): void {

@@ -12,6 +12,11 @@ export interface Disk {
   /** Makes a new file, or empties an old one. */
   create(name: string): DiskFile;
   rename(from: string, to: string): void;
+  remove(name: string): void;
+  /** The names of all files. */
+  list(): readonly string[];
+  /** Gives a file of another directory of the same file system a name here too. */
+  link(source: Disk, name: string): void;
   /** Makes creations and renames durable. */
   syncDirectory(): void;
   /** Takes the directory for this process, or tells who has it. */
@@ -51,6 +56,8 @@ export interface DiskFile {
   seekHole(offsetBytes: number): number | null;
   size(): number;
   truncate(sizeBytes: number): void;
+  /** How many names the file has, in all directories. */
+  links(): number;
   /** Bytes that the file system has given to the file. */
   allocatedBytes(): number;
   close(): void;

@@ -2,8 +2,10 @@ import assert from 'node:assert';
 import type { Epoch, MembershipRecord, Session, Version } from '../protocol/types.ts';
 import { StoreError } from './errors.ts';
 import { failureOf } from './failure.ts';
-import { encodeSuperblock } from './superblock.ts';
+import { encodeSuperblock, SUPERBLOCK, superblockFormat } from './superblock.ts';
 import type { Superblock } from './superblock.ts';
+import type { LayerTree } from './layer-tree.ts';
+import { SLOT_HEADER_BYTES } from './two-slot-file.ts';
 import type { TwoSlotFile } from './two-slot-file.ts';
 import { MAX_CONFIRMED_EPOCHS, MAX_DOCUMENTS_BYTES, MAX_RECORD_BYTES } from '../limits.ts';
 
@@ -23,6 +25,9 @@ export class DurableState {
 
   /** The file composes its content from here. */
   readonly compose = (): Uint8Array => encodeSuperblock(this.superblock);
+
+  /** Of the slot that is written next. */
+  readonly format = (): number => superblockFormat(this.superblock);
 
   attach(file: TwoSlotFile, superblock: Superblock): void {
     this.#file = file;
@@ -120,6 +125,21 @@ export class DurableState {
   async resize(sizeBytes: number): Promise<void> {
     const { identity } = this.superblock;
     await this.#change({ identity: { ...identity, sizeBytes } });
+  }
+
+  async putTree(tree: LayerTree): Promise<void> {
+    await this.#change({ tree });
+  }
+
+  /** Throws TOO_LARGE where the superblock has no room for more layers. */
+  checkTree(tree: LayerTree): void {
+    const payload = encodeSuperblock({ ...this.superblock, tree });
+    if (payload.length <= SUPERBLOCK.slotBytes - SLOT_HEADER_BYTES) return;
+    throw new StoreError(
+      'TOO_LARGE',
+      `With ${tree.layers.length} layers and the documents the superblock has ` +
+        `${payload.length} bytes; its slot has ${SUPERBLOCK.slotBytes}. Delete snapshots.`,
+    );
   }
 
   /**

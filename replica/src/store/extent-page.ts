@@ -4,7 +4,7 @@ import { BLOCK_BYTES, EXTENT_BYTES, epoch, seq } from '../protocol/types.ts';
 import type { Version } from '../protocol/types.ts';
 
 /**
- * One extent's metadata, 2 KiB in `000001.meta` at extent x 2 KiB. Little endian. A page of zeroes
+ * One extent's metadata in one layer, 2 KiB in its `.meta` file at extent x 2 KiB. Little endian. A page of zeroes
  * is an extent that was never written: version (0, 0), nothing allocated.
  *
  * Format 1: the first.
@@ -22,11 +22,19 @@ export const PAGE_LAYOUT = {
   /** All ones: unknown. */
   epoch: { offset: 24, bytes: 8 },
   seq: { offset: 32, bytes: 8 },
-  reserved1: { offset: 40, bytes: 24 },
+  /**
+   * crc32 of the store's tag, the extent and `hidden`; 0 where nothing is hidden. All of it lies in
+   * the first sector, so that a page that was torn in the middle still says what it hides.
+   */
+  hiddenChecksum: { offset: 40, bytes: 4 },
+  reserved1: { offset: 44, bytes: 20 },
   /** One bit per block, least significant first. */
   allocated: { offset: 64, bytes: 32 },
-  /** Blocks that read zero although an older layer has data; for layers, none yet. */
-  allocatedZero: { offset: 96, bytes: 32 },
+  /**
+   * Blocks that read zero where they are not allocated, although an older layer may have data. A
+   * bit stays when the block is written, because the write may be lost while the page is not.
+   */
+  hidden: { offset: 96, bytes: 32 },
   reserved2: { offset: 128, bytes: 896 },
   /** crc32 of each block; 0 where not allocated. */
   checksums: { offset: 1024, bytes: 1024 },
@@ -50,6 +58,9 @@ const FLAG_UNVERIFIED = 2;
 const W_EPOCH = PAGE_LAYOUT.epoch.offset / 4;
 const W_SEQ = PAGE_LAYOUT.seq.offset / 4;
 const W_ALLOCATED = PAGE_LAYOUT.allocated.offset / 4;
+const W_HIDDEN_CHECKSUM = PAGE_LAYOUT.hiddenChecksum.offset / 4;
+const W_HIDDEN = PAGE_LAYOUT.hidden.offset / 4;
+const HIDDEN_WORDS = PAGE_LAYOUT.hidden.bytes / 4;
 const W_CHECKSUMS = PAGE_LAYOUT.checksums.offset / 4;
 
 assert(
@@ -105,9 +116,28 @@ export class ExtentPage {
     this.dirty = false;
   }
 
+  /** Makes it a page of another store. */
+  retag(storeTag: number): void {
+    this.#words[3] = storeTag;
+    this.dirty = true;
+  }
+
   /** To be called before the page is written to the file. */
   seal(): void {
+    this.#words[W_HIDDEN_CHECKSUM] = this.hidesAny ? hiddenChecksum(this.bytes) : 0;
     this.#words[2] = pageChecksum(this.bytes);
+  }
+
+  /** Holds nothing and says nothing: the older layers show. */
+  get blank(): boolean {
+    const words = this.#words;
+    return (
+      ((words[W_EPOCH] ?? 0) |
+        (words[W_EPOCH + 1] ?? 0) |
+        (words[W_SEQ] ?? 0) |
+        (words[W_SEQ + 1] ?? 0)) ===
+      0
+    );
   }
 
   get unknown(): boolean {
@@ -120,12 +150,6 @@ export class ExtentPage {
 
   get unverified(): boolean {
     return ((this.#flags[0] ?? 0) & FLAG_UNVERIFIED) !== 0;
-  }
-
-  /** Nothing was ever written here. */
-  get blank(): boolean {
-    const words = this.#words.subarray(W_EPOCH, W_CHECKSUMS);
-    return !this.unverified && words.every((word) => word === 0);
   }
 
   get version(): Version {
@@ -211,11 +235,74 @@ export class ExtentPage {
     this.#words[W_CHECKSUMS + block] = 0;
     this.dirty = true;
   }
+
+  /** Whether the block, where it is not allocated, reads zero whatever older layers hold. */
+  hides(block: number): boolean {
+    return ((this.#words[W_HIDDEN + (block >>> 5)] ?? 0) & (1 << (block & 31))) !== 0;
+  }
+
+  hide(block: number): void {
+    const word = W_HIDDEN + (block >>> 5);
+    this.#words[word] = (this.#words[word] ?? 0) | (1 << (block & 31));
+    this.dirty = true;
+  }
+
+  unhide(block: number): void {
+    const word = W_HIDDEN + (block >>> 5);
+    this.#words[word] = (this.#words[word] ?? 0) & ~(1 << (block & 31));
+    this.dirty = true;
+  }
+
+  /**
+   * What a page hides that may be torn or older than its data; null where that cannot be told. To
+   * be called before it is reset.
+   */
+  salvageHidden(extent: number, storeTag: number): Uint32Array | null {
+    const words = this.#words;
+    const hidden = words.slice(W_HIDDEN, W_HIDDEN + HIDDEN_WORDS);
+    const sum = words[W_HIDDEN_CHECKSUM] ?? 0;
+    if (sum === 0 && !this.hidesAny) return hidden;
+    const stored = readU64(words, PAGE_LAYOUT.extent.offset / 4);
+    if (words[3] !== storeTag || stored !== extent) return null;
+    return sum === hiddenChecksum(this.bytes) ? hidden : null;
+  }
+
+  /** Of a salvaged bitmap. */
+  restoreHidden(hidden: Uint32Array): void {
+    this.#words.set(hidden, W_HIDDEN);
+  }
+
+  get hidesAny(): boolean {
+    let any = 0;
+    for (let index = 0; index < HIDDEN_WORDS; index += 1) any |= this.#words[W_HIDDEN + index] ?? 0;
+    return any !== 0;
+  }
+
+  /** Takes the other page's version, and whether it counts. */
+  takeVersion(from: ExtentPage): void {
+    this.#words.set(from.#words.subarray(W_EPOCH, W_SEQ + 2), W_EPOCH);
+    const flags = (this.#flags[0] ?? 0) & ~FLAG_PROVISIONAL;
+    this.#flags[0] = from.provisional ? flags | FLAG_PROVISIONAL : flags;
+    this.dirty = true;
+  }
+
+  copyFrom(page: ExtentPage): void {
+    this.bytes.set(page.bytes);
+    this.extent = page.extent;
+    this.dirty = page.dirty;
+  }
 }
 
 function pageChecksum(page: Uint8Array): number {
   const { offset, bytes } = PAGE_LAYOUT.pageChecksum;
   return zlib.crc32(page.subarray(offset + bytes), zlib.crc32(page.subarray(0, offset)));
+}
+
+function hiddenChecksum(page: Uint8Array): number {
+  const { offset, bytes } = PAGE_LAYOUT.hidden;
+  const { storeTag, extent } = PAGE_LAYOUT;
+  const place = page.subarray(storeTag.offset, extent.offset + extent.bytes);
+  return zlib.crc32(page.subarray(offset, offset + bytes), zlib.crc32(place));
 }
 
 function readU64(words: Uint32Array, index: number): number {

@@ -28,6 +28,10 @@ export interface ExtentPagesOptions {
   readonly damaged: (extent: number) => void;
   /** The stored page had rotted under the one in memory, which was written again. */
   readonly rewritten: (extent: number) => void;
+  /** There are older layers, so that it matters what a page hides. */
+  readonly mayHide: () => boolean;
+  /** Data that no page names are no sign of damage: see StoredLayer.merging. */
+  readonly isLenient: () => boolean;
   /**
    * The page could not be written and is gone: the extent's stored page may be older than the data
    * from now on.
@@ -124,6 +128,11 @@ export class ExtentPages {
     this.#write(page);
   }
 
+  /** Writes all dirty pages; durable after the file's next sync. */
+  writeAll(): void {
+    for (const page of this.#cache.values()) if (page.dirty) this.#write(page);
+  }
+
   #load(extent: number): ExtentPage {
     const page = this.#spare ?? new ExtentPage();
     this.#spare = null;
@@ -131,11 +140,20 @@ export class ExtentPages {
     const { storeTag } = this.#options;
     const state = this.#accept(page, extent);
     if (this.#options.isUntrusted(extent)) {
+      const hidden = page.salvageHidden(extent, storeTag);
       page.reset(extent, storeTag);
       this.#options.recompute(page);
+      if (hidden !== null) page.restoreHidden(hidden);
+      else if (this.#options.mayHide()) {
+        // What was unmapped might show again.
+        page.setUnverified(true);
+        this.#options.damaged(extent);
+      }
     } else if (state === 'damaged') {
+      const hidden = page.salvageHidden(extent, storeTag);
       page.reset(extent, storeTag);
       this.#options.recompute(page);
+      if (hidden !== null) page.restoreHidden(hidden);
       page.setUnverified(true);
       // Not dirty: the region is not marked. The page is found damaged again when it was evicted
       // unchanged.
@@ -154,7 +172,7 @@ export class ExtentPages {
    */
   #accept(page: ExtentPage, extent: number): PageState {
     const state = page.accept(extent, this.#options.storeTag);
-    if (state !== 'empty') return state;
+    if (state !== 'empty' || this.#options.isLenient()) return state;
     return this.#options.nextWithData(extent) === extent ? 'damaged' : 'empty';
   }
 

@@ -11,12 +11,12 @@ export interface GroupCommitEvents {
 }
 
 /**
- * One fdatasync at a time; whoever asks meanwhile shares the next one. A failure is final: after it
- * the kernel may have dropped the dirty pages and marked them clean, so that a second fdatasync
- * would succeed without writing anything.
+ * Of the head's data file. One fdatasync at a time; whoever asks meanwhile shares the next one. A
+ * failure is final: after it the kernel may have dropped the dirty pages and marked them clean, so
+ * that a second fdatasync would succeed without writing anything.
  */
 export class GroupCommit {
-  readonly #file: DiskFile;
+  readonly #file: () => DiskFile;
   readonly #events: GroupCommitEvents;
   #failure: StoreError | null = null;
   #running: Done[] = [];
@@ -24,7 +24,7 @@ export class GroupCommit {
   #busy = false;
   #count = 0;
 
-  constructor(file: DiskFile, events: GroupCommitEvents) {
+  constructor(file: () => DiskFile, events: GroupCommitEvents) {
     this.#file = file;
     this.#events = events;
   }
@@ -49,7 +49,7 @@ export class GroupCommit {
     this.#busy = true;
     this.#count += 1;
     this.#events.starts();
-    this.#file.sync(this.#finished);
+    this.#file().sync(this.#finished);
   }
 
   readonly #finished = (cause: Error | null): void => {

@@ -62,6 +62,18 @@ export class NodeDisk implements Disk {
     fs.renameSync(this.#path(from), this.#path(to));
   }
 
+  remove(name: string): void {
+    fs.unlinkSync(this.#path(name));
+  }
+
+  list(): string[] {
+    return fs.readdirSync(this.directory);
+  }
+
+  link(source: Disk, name: string): void {
+    fs.linkSync(path.join(source.directory, name), this.#path(name));
+  }
+
   syncDirectory(): void {
     const fd = fs.openSync(this.directory, 'r');
     try {
@@ -227,6 +239,10 @@ class NodeFile implements DiskFile {
 
   truncate(sizeBytes: number): void {
     fs.ftruncateSync(this.#fd, sizeBytes);
+  }
+
+  links(): number {
+    return fs.fstatSync(this.#fd).nlink;
   }
 
   allocatedBytes(): number {

@@ -91,11 +91,11 @@ async function openLocked(
   options: StoreOptions,
   opened: Closable[],
 ): Promise<Store> {
-  const { disk, later } = environment;
+  const { disk, every, later } = environment;
   const warn = options.warn ?? ((): void => undefined);
   if (!disk.exists(SUPERBLOCK.fileName)) createStore(disk, options);
   const durable = new DurableState();
-  const superblock = TwoSlotFile.open(disk, SUPERBLOCK, durable.compose);
+  const superblock = TwoSlotFile.open(disk, SUPERBLOCK, durable.compose, durable.format);
   opened.push(superblock.file);
   const found = decodeSuperblock(superblock.payload);
   checkIdentity(disk.directory, found, options);
@@ -124,14 +124,14 @@ async function openLocked(
     });
   }
 
-  const assembly = new Assembly({ disk, later, durable, sameBoot, warn, opened });
+  const assembly = new Assembly({ disk, every, later, durable, sameBoot, warn, opened });
   noteDamage(ACTIVITY_LOG.fileName, assembly.damagedSlots);
   if (!found.clean)
     warn(
       `${disk.directory} was not closed in order: ${assembly.foundRegions} regions of 4 MiB are ` +
         'compared before they count.',
     );
-  const stopMaintenance = environment.every(MAINTENANCE_MS, () => assembly.tick());
+  const stopMaintenance = every(MAINTENANCE_MS, () => assembly.tick());
   const damagedSlots = superblock.damagedSlots + assembly.damagedSlots;
   const store = assembly.store(damagedSlots, stopMaintenance);
   try {

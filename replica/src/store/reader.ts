@@ -1,11 +1,12 @@
 import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { readU32, writeU32, ZERO_BLOCK_CHECKSUM } from './block-checksums.ts';
-import type { DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
-import type { ExtentPages } from './extent-pages.ts';
 import { BLOCKS_PER_EXTENT } from './extent-page.ts';
+import type { ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
+import type { ReadableFile } from './layer-files.ts';
+import type { Stack } from './stack.ts';
 import type { ReadDone } from './types.ts';
 
 /** A read that has to wait for the disk. */
@@ -23,20 +24,22 @@ interface Waiting {
  * in between.
  */
 export class Reader {
-  readonly #data: DiskFile;
-  readonly #pages: ExtentPages;
+  readonly #stack: Stack;
+  /** Up to which block what #source said holds. */
+  #runEnd = 0;
   /**
    * Where the fast pass of the read stopped because the disk has to be waited for, and up to where.
    */
   #blockedFrom = 0;
   #blockedTo = 0;
+  #blockedFile: ReadableFile;
   #pending = 0;
   #drained: (() => void)[] = [];
   #checksumErrors = 0;
 
-  constructor(data: DiskFile, pages: ExtentPages) {
-    this.#data = data;
-    this.#pages = pages;
+  constructor(stack: Stack) {
+    this.#stack = stack;
+    this.#blockedFile = stack.data;
   }
 
   get checksumErrors(): number {
@@ -107,17 +110,18 @@ export class Reader {
     while (position < lengthBytes) {
       const at = offsetBytes + position;
       const extent = Math.floor(at / EXTENT_BYTES);
-      const page = this.#pages.get(extent);
+      const page = this.#stack.pages.get(extent);
       if (page.unverified) throw unverified(at);
       const block = (at - extent * EXTENT_BYTES) / BLOCK_BYTES;
       const last = Math.min(BLOCKS_PER_EXTENT, block + (lengthBytes - position) / BLOCK_BYTES);
-      const allocated = page.isAllocated(block);
-      const bytes = (page.next(!allocated, block + 1, last) - block) * BLOCK_BYTES;
-      if (allocated) {
-        const count = this.#data.readCached(into, position, bytes, at);
+      const file = this.#source(page, block, last);
+      const bytes = (this.#runEnd - block) * BLOCK_BYTES;
+      if (file !== null) {
+        const count = file.readCached(into, position, bytes, at);
         if (count < bytes) {
           this.#blockedFrom = position + count;
           this.#blockedTo = position + bytes;
+          this.#blockedFile = file;
           return false;
         }
       } else into.fill(0, position, position + bytes);
@@ -126,10 +130,33 @@ export class Reader {
     return true;
   }
 
+  /**
+   * The file that has the block, null where it reads zero; all up to #runEnd come from there.
+   */
+  #source(page: ExtentPage, block: number, last: number): ReadableFile | null {
+    const { base, data } = this.#stack;
+    const allocated = page.isAllocated(block);
+    if (allocated || base === null) {
+      this.#runEnd = page.next(!allocated, block + 1, last);
+      return allocated ? data : null;
+    }
+    const view = base.view(page.extent);
+    const holder = page.hides(block) ? 0 : view.holder(block);
+    let end = block + 1;
+    while (
+      end < last &&
+      !page.isAllocated(end) &&
+      (page.hides(end) ? 0 : view.holder(end)) === holder
+    )
+      end += 1;
+    this.#runEnd = end;
+    return holder === 0 ? null : base.file(holder);
+  }
+
   #wait(read: Waiting): void {
     const from = this.#blockedFrom;
     const to = this.#blockedTo;
-    this.#data.readAsync(read.into, from, to - from, read.offsetBytes + from, (cause) => {
+    this.#blockedFile.readAsync(read.into, from, to - from, read.offsetBytes + from, (cause) => {
       let error: StoreError | null;
       try {
         if (cause !== null) throw cause;
@@ -161,15 +188,26 @@ export class Reader {
     for (let position = 0; position < lengthBytes; position += BLOCK_BYTES) {
       const at = offsetBytes + position;
       const extent = Math.floor(at / EXTENT_BYTES);
-      const page = this.#pages.get(extent);
+      const page = this.#stack.pages.get(extent);
       if (page.unverified) throw unverified(at);
       const block = (at - extent * EXTENT_BYTES) / BLOCK_BYTES;
       let checksum = ZERO_BLOCK_CHECKSUM;
+      let file: ReadableFile | null = null;
       if (page.isAllocated(block)) {
-        const bytes = into.subarray(position, position + BLOCK_BYTES);
         checksum = page.checksum(block);
+        file = this.#stack.data;
+      } else if (this.#stack.base !== null) {
+        const view = this.#stack.below(page, block);
+        if (view !== null) {
+          if (view.isUnverified(block)) throw unverified(at);
+          checksum = view.checksum(block);
+          file = this.#stack.base.file(view.holder(block));
+        }
+      }
+      if (file !== null) {
+        const bytes = into.subarray(position, position + BLOCK_BYTES);
         if (crc32(bytes) !== checksum) {
-          this.#data.read(into, position, BLOCK_BYTES, at);
+          file.read(into, position, BLOCK_BYTES, at);
           if (crc32(bytes) !== checksum) return this.#rot(at);
         }
       } else if (raced) into.fill(0, position, position + BLOCK_BYTES);

@@ -39,6 +39,10 @@ export interface RegionsOptions {
    * Writes the dirty pages of the region's extents; recomputes those that are not trusted. Throws.
    */
   readonly writePages: (region: number) => void;
+  /** The region's data and pages are durable, and nothing was written since. */
+  readonly cleaned: (region: number) => void;
+  /** Makes sure that the pages of the region can be trusted. Throws. */
+  readonly recompute: (region: number) => void;
   /** Marks became durable, or there is room for more. */
   readonly ready: () => void;
   /** For want of space, say; it is tried again. */
@@ -63,6 +67,8 @@ export class Regions {
   #cleaning = false;
   #stopped = false;
   #marked = 0;
+  /** How often pages could not be written. */
+  #failures = 0;
 
   constructor(options: RegionsOptions) {
     this.#options = options;
@@ -196,6 +202,35 @@ export class Regions {
     });
   }
 
+  /**
+   * Recomputes what is not trusted and clears every mark, durably; used when nothing is written.
+   * False when something failed.
+   */
+  async settle(): Promise<boolean> {
+    while (this.#marks.size > 0 || this.#committing) {
+      if (this.#stopped) return false;
+      for (const { index, untrusted } of [...this.#marks.values()]) {
+        if (untrusted === 0) continue;
+        try {
+          this.#options.recompute(index);
+        } catch (error) {
+          this.#options.pagesNotWritten(error as Error);
+          return false;
+        }
+        await this.#turn();
+      }
+      const failures = this.#failures;
+      await this.cleanAll();
+      if (failures !== this.#failures) return false;
+      await this.#turn();
+    }
+    return !this.#stopped;
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#options.later(resolve));
+  }
+
   #clean(which: 'oldest' | 'idle' | 'all', finished: () => void = () => undefined): void {
     if (this.#cleaning || this.#stopped) return;
     const victims = this.#victims(which);
@@ -231,6 +266,7 @@ export class Regions {
       // The pages stay dirty and the marks stay: nothing is lost, and the next cleaning tries
       // again.
       this.#cleaning = false;
+      this.#failures += 1;
       this.#options.pagesNotWritten(error as Error);
       finished();
       return;
@@ -248,7 +284,10 @@ export class Regions {
   #cleaned(victims: readonly Region[], finished: () => void): void {
     this.#cleaning = false;
     for (const region of victims)
-      if (!region.touched && region.untrusted === 0) this.#marks.delete(region.index);
+      if (!region.touched && region.untrusted === 0) {
+        this.#options.cleaned(region.index);
+        this.#marks.delete(region.index);
+      }
     if (this.#stopped) {
       finished();
       return;

@@ -1,12 +1,12 @@
 import { zlib } from '../runtime/builtin.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { isZero } from './block-checksums.ts';
-import type { DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
-import { BLOCKS_PER_EXTENT } from './extent-page.ts';
-import type { ExtentPage } from './extent-page.ts';
-import type { ExtentPages } from './extent-pages.ts';
+import { BLOCKS_PER_EXTENT, ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
+import type { FrozenLayer } from './frozen-layer.ts';
+import type { ReadableFile } from './layer-files.ts';
+import type { LayerSet } from './layer-set.ts';
 import type { ScrubDone } from './types.ts';
 
 /** Read and verified between two turns of the event loop. */
@@ -19,7 +19,9 @@ interface Task {
   readonly done: ScrubDone;
   /** One bit for each block, LSB first. */
   readonly bad: Uint8Array;
-  /** Up to here the blocks are verified. */
+  /** The layers that are still to be verified; the head, which is null, first. */
+  readonly layers: (FrozenLayer | null)[];
+  /** Up to here the blocks of the first of them are verified. */
   block: number;
 }
 
@@ -28,12 +30,13 @@ interface Task {
  * block, whatever the data file holds where nothing is allocated, and the extent page as it is
  * stored. One extent at a time; I/O goes on meanwhile, so a block that does not fit is read once
  * more without letting a write in between.
+ *
+ * All layers are read. What is bad in a frozen one is told only where it is seen through the layers
+ * above, because only there a write of the right bytes heals it; it is counted everywhere.
  */
 export class Scrubber {
-  readonly #data: DiskFile;
-  readonly #pages: ExtentPages;
-  /** Of the data file, which grows. */
-  readonly #dataBytes: () => number;
+  readonly #set: LayerSet;
+  readonly #frozenPage = new ExtentPage();
   readonly #tasks: Task[] = [];
   #piece: Buffer | null = null;
   #running = false;
@@ -42,10 +45,8 @@ export class Scrubber {
   #scrubbedBytes = 0;
   #badBlocks = 0;
 
-  constructor(data: DiskFile, pages: ExtentPages, dataBytes: () => number) {
-    this.#data = data;
-    this.#pages = pages;
-    this.#dataBytes = dataBytes;
+  constructor(set: LayerSet) {
+    this.#set = set;
   }
 
   get scrubbedBytes(): number {
@@ -58,13 +59,14 @@ export class Scrubber {
 
   /** Always calls back later. The bitmap has one bit for each block of the extent, LSB first. */
   scrub(extent: number, done: ScrubDone): void {
-    const bytes = Math.min(EXTENT_BYTES, this.#dataBytes() - extent * EXTENT_BYTES);
+    const bytes = Math.min(EXTENT_BYTES, this.#set.sizeBytes - extent * EXTENT_BYTES);
     const blocks = Math.ceil(bytes / BLOCK_BYTES);
     this.#tasks.push({
       extent,
       blocks,
       done,
       bad: new Uint8Array(Math.ceil(blocks / 8)),
+      layers: [null, ...this.#set.tree.layers.flatMap(({ id }) => this.#frozen(id))],
       block: 0,
     });
     if (this.#running) return;
@@ -99,25 +101,42 @@ export class Scrubber {
     }
   }
 
+  #frozen(id: number): FrozenLayer[] {
+    return id === this.#set.stack.headId ? [] : [this.#set.frozen(id)];
+  }
+
   /** False when the extent is done. */
   #nextPiece(task: Task): boolean {
-    if (task.block === 0 && !this.#pages.verifyStored(task.extent)) this.#badBlocks += 1;
-    const page = this.#pages.view(task.extent);
+    for (let layer = task.layers[0]; layer !== undefined; layer = task.layers[0]) {
+      if (this.#nextPieceOf(task, layer)) return true;
+      task.layers.shift();
+      task.block = 0;
+    }
+    return false;
+  }
+
+  /** False when the layer is done. */
+  #nextPieceOf(task: Task, layer: FrozenLayer | null): boolean {
+    if (layer !== null && !this.#isThere(layer)) return false;
+    const { pages } = this.#set.stack;
+    if (layer === null && task.block === 0 && !pages.verifyStored(task.extent))
+      this.#badBlocks += 1;
+    const page = this.#pageOf(task, layer);
     if (page.unverified) {
-      this.#markAll(task);
+      this.#markAll(task, layer, page);
       return false;
     }
     const from = page.next(true, task.block, task.blocks);
     const end = page.next(false, from, Math.min(task.blocks, from + PIECE_BLOCKS));
     // Looks at other pages than `page`, or the same anew.
-    this.#findStrays(task, task.block, from);
+    if (layer === null) this.#findStrays(task, task.block, from);
     if (from >= task.blocks) return false;
     task.block = end;
     const piece = (this.#piece ??= Buffer.allocUnsafeSlow(PIECE_BLOCKS * BLOCK_BYTES));
     const bytes = (end - from) * BLOCK_BYTES;
-    this.#data.readAsync(piece, 0, bytes, offsetOf(task, from), (error) => {
+    this.#fileOf(layer).readAsync(piece, 0, bytes, offsetOf(task, from), (error) => {
       try {
-        this.#verify(task, { from, end, read: error === null });
+        this.#verify(task, layer, { from, end, read: error === null });
       } catch (cause) {
         this.#finish(task, failureOf('scrubbing', cause, offsetOf(task, from)));
         return;
@@ -127,58 +146,93 @@ export class Scrubber {
     return true;
   }
 
+  /** It may have been merged or deleted since the scrub of the extent began. */
+  #isThere(layer: FrozenLayer): boolean {
+    const { tree, stack } = this.#set;
+    const { id } = layer;
+    const isFrozen = id !== stack.headId && tree.layers.some((each) => each.id === id);
+    return isFrozen && this.#set.frozen(id) === layer;
+  }
+
+  #pageOf({ extent }: Task, layer: FrozenLayer | null): ExtentPage {
+    if (layer === null) return this.#set.stack.pages.view(extent);
+    layer.load(this.#frozenPage, extent);
+    return this.#frozenPage;
+  }
+
+  #fileOf(layer: FrozenLayer | null): ReadableFile {
+    return layer === null ? this.#set.stack.data : layer.data;
+  }
+
   /** Data where nothing is allocated reads as zeroes, so a write or its page was lost. */
   #findStrays(task: Task, from: number, end: number): void {
     let position: number | null = offsetOf(task, from);
     const limit = offsetOf(task, end);
     while (position < limit) {
-      position = this.#data.seekData(position);
+      position = this.#set.stack.data.seekData(position);
       if (position === null || position >= limit) return;
       const block = Math.floor((position - task.extent * EXTENT_BYTES) / BLOCK_BYTES);
-      if (!isZero(this.#readAgain(task, block))) this.#mark(task, block);
+      if (!this.#set.isHeadLenient && !isZero(this.#readAgain(task, null, block)))
+        this.#mark(task, null, block);
       position = offsetOf(task, block + 1);
     }
   }
 
   /** Writes and unmaps may have come since the piece was asked for. */
-  #verify(task: Task, piece: { from: number; end: number; read: boolean }): void {
-    const page = this.#pages.view(task.extent);
+  #verify(
+    task: Task,
+    layer: FrozenLayer | null,
+    piece: { readonly from: number; readonly end: number; readonly read: boolean },
+  ): void {
+    if (layer !== null && !this.#isThere(layer)) return;
+    const page = this.#pageOf(task, layer);
     if (page.unverified) return;
     for (let block = piece.from; block < piece.end; block += 1) {
       if (!page.isAllocated(block)) continue;
       this.#scrubbedBytes += BLOCK_BYTES;
       const at = (block - piece.from) * BLOCK_BYTES;
       const bytes = this.#piece?.subarray(at, at + BLOCK_BYTES);
-      if (piece.read && bytes !== undefined && zlib.crc32(bytes) === page.checksum(block)) continue;
-      if (!this.#isGoodNow(task, page, block)) this.#mark(task, block);
+      const sum = page.checksum(block);
+      if (piece.read && bytes !== undefined && zlib.crc32(bytes) === sum) continue;
+      if (!this.#isGoodNow(task, layer, block, sum)) this.#mark(task, layer, block);
     }
   }
 
-  #isGoodNow(task: Task, page: ExtentPage, block: number): boolean {
+  #isGoodNow(task: Task, layer: FrozenLayer | null, block: number, sum: number): boolean {
     try {
-      return zlib.crc32(this.#readAgain(task, block)) === page.checksum(block);
+      return zlib.crc32(this.#readAgain(task, layer, block)) === sum;
     } catch {
       // What cannot be read is as bad as what reads wrong.
       return false;
     }
   }
 
-  #readAgain(task: Task, block: number): Uint8Array {
+  #readAgain(task: Task, layer: FrozenLayer | null, block: number): Uint8Array {
     const bytes = Buffer.allocUnsafe(BLOCK_BYTES);
-    this.#data.read(bytes, 0, BLOCK_BYTES, offsetOf(task, block));
+    this.#fileOf(layer).read(bytes, 0, BLOCK_BYTES, offsetOf(task, block));
     return bytes;
   }
 
-  #mark(task: Task, block: number): void {
+  #mark(task: Task, layer: FrozenLayer | null, block: number): void {
     this.#badBlocks += 1;
-    task.bad[block >>> 3] = (task.bad[block >>> 3] ?? 0) | (1 << (block & 7));
+    if (this.#isSeen(task, layer, block)) setBit(task.bad, block);
   }
 
-  /** Without its page nothing says what the extent should hold. */
-  #markAll(task: Task): void {
-    for (let block = 0; block < task.blocks; block += 1) {
-      task.bad[block >>> 3] = (task.bad[block >>> 3] ?? 0) | (1 << (block & 7));
-    }
+  /** Without its page nothing says what the layer should hold of the extent. */
+  #markAll(task: Task, layer: FrozenLayer | null, page: ExtentPage): void {
+    for (let block = 0; block < task.blocks; block += 1)
+      if (layer === null || (page.isAllocated(block) && this.#isSeen(task, layer, block)))
+        setBit(task.bad, block);
+  }
+
+  /** Whether the block of the volume is the layer's. */
+  #isSeen({ extent }: Task, layer: FrozenLayer | null, block: number): boolean {
+    if (layer === null) return true;
+    const { stack } = this.#set;
+    const page = stack.pages.view(extent);
+    if (page.isAllocated(block)) return false;
+    const view = stack.below(page, block);
+    return view !== null && stack.base?.layers[view.holder(block) - 1] === layer;
   }
 
   #finish(task: Task, error: StoreError | null): void {
@@ -190,3 +244,7 @@ export class Scrubber {
 
 const offsetOf = ({ extent }: Task, block: number): number =>
   (extent * BLOCKS_PER_EXTENT + block) * BLOCK_BYTES;
+
+const setBit = (bitmap: Uint8Array, block: number): void => {
+  bitmap[block >>> 3] = (bitmap[block >>> 3] ?? 0) | (1 << (block & 7));
+};

@@ -5,10 +5,12 @@ const PAGE = 4096;
 const SECTOR = 512;
 const EIO = 5;
 const ENOENT = 2;
+const EXDEV = 18;
 
 type Content = Map<number, Uint8Array>;
 
 interface FileState {
+  links: number;
   sizeBytes: number;
   /** What survives a loss of power for certain. A page that is missing is a hole. */
   durable: Content;
@@ -99,7 +101,9 @@ export class SimulatedDisk implements Disk {
   }
 
   create(name: string): DiskFile {
-    const file = { sizeBytes: 0, durable: new Map(), current: new Map(), dirty: new Set<number>() };
+    this.#unlink(name);
+    const content = { durable: new Map(), current: new Map(), dirty: new Set<number>() };
+    const file = { links: 1, sizeBytes: 0, ...content };
     this.#files.set(name, file);
     return this.#handle(name, file);
   }
@@ -125,7 +129,30 @@ export class SimulatedDisk implements Disk {
     const file = this.#files.get(from);
     if (file === undefined) throw systemError('rename', ENOENT);
     this.#files.delete(from);
+    this.#unlink(to);
     this.#files.set(to, file);
+  }
+
+  remove(name: string): void {
+    if (!this.#unlink(name)) throw systemError('unlink', ENOENT);
+  }
+
+  #unlink(name: string): boolean {
+    const file = this.#files.get(name);
+    if (file !== undefined) file.links -= 1;
+    return this.#files.delete(name);
+  }
+
+  list(): string[] {
+    return [...this.#files.keys()];
+  }
+
+  link(source: Disk, name: string): void {
+    if (!(source instanceof SimulatedDisk)) throw systemError('link', EXDEV);
+    const file = source.#files.get(name);
+    if (file === undefined) throw systemError('link', ENOENT);
+    file.links += 1;
+    this.#files.set(name, file);
   }
 
   syncDirectory(): void {
@@ -306,6 +333,10 @@ class SimulatedFile implements DiskFile {
 
   truncate(sizeBytes: number): void {
     this.#file.sizeBytes = sizeBytes;
+  }
+
+  links(): number {
+    return this.#file.links;
   }
 
   allocatedBytes(): number {

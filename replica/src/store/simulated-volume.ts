@@ -67,7 +67,7 @@ export class SimulatedReplica {
   readonly replicaId: string;
   sizeBytes: number;
   #store: Store | null = null;
-  #tick: () => void = () => undefined;
+  readonly #ticks = new Set<() => void>();
   appliedSeq = 0;
   failure: string | null = null;
   readonly warnings: string[] = [];
@@ -85,12 +85,13 @@ export class SimulatedReplica {
 
   async open(): Promise<void> {
     this.failure = null;
+    this.#ticks.clear();
     this.#store = await openStoreOn(
       {
         disk: this.disk,
         every: (_intervalMs, tick) => {
-          this.#tick = tick;
-          return () => undefined;
+          this.#ticks.add(tick);
+          return () => this.#ticks.delete(tick);
         },
         later: setImmediate,
       },
@@ -113,7 +114,7 @@ export class SimulatedReplica {
 
   /** Time passes: what rests is cleared. */
   rest(ticks: number): void {
-    for (let tick = 0; tick < ticks; tick += 1) this.#tick();
+    for (let turn = 0; turn < ticks; turn += 1) for (const tick of [...this.#ticks]) tick();
   }
 
   async promise(epochNumber: number): Promise<void> {

@@ -1,6 +1,14 @@
 import type { Epoch, Version } from '../protocol/types.ts';
 import type { ExtentPage } from './extent-page.ts';
 
+/** What a version says of itself: of a page, or of what is seen below the head. */
+export interface Versioned {
+  readonly unknown: boolean;
+  readonly unverified: boolean;
+  readonly provisional: boolean;
+  readonly version: Version;
+}
+
 /**
  * Decides which versions count, so that two replicas which tell the same version of an extent hold
  * the same bytes.
@@ -44,7 +52,7 @@ export class Standing {
   }
 
   /** Whether the page's version may be told. */
-  isKnown(page: ExtentPage): boolean {
+  isKnown(page: Versioned): boolean {
     if (page.unknown || page.unverified) return false;
     return !page.provisional || this.#isConfirmed(page.version);
   }

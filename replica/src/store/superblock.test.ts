@@ -11,18 +11,37 @@ import {
 import { MAX_DOCUMENTS_BYTES, MAX_MARKED_REGIONS } from '../limits.ts';
 import { StoreError } from './errors.ts';
 import { versionOf } from './simulated-volume.ts';
-import { SUPERBLOCK, decodeSuperblock, encodeSuperblock } from './superblock.ts';
+import { newLayer } from './layer-tree.ts';
+import {
+  SUPERBLOCK,
+  decodeSuperblock,
+  encodeSuperblock,
+  storeTagOf,
+  superblockFormat,
+} from './superblock.ts';
 import type { Superblock } from './superblock.ts';
 import { SLOT_HEADER_BYTES } from './two-slot-file.ts';
+
+const AT = '2026-01-01T00:00:00.000Z';
 
 const EXAMPLE: Superblock = {
   identity: { volumeId: 'v', replicaId: 'r', role: 'data', sizeBytes: 64 * 1024 ** 4 },
   createdAt: '2026-01-01T00:00:00.000Z',
   promised: { epoch: epoch(7), session: session(2 ** 52 + 1) },
   record: { volumeId: 'v', epoch: epoch(7), configSeq: 3, inSync: ['r'], voters: ['r', 's'] },
-  layers: [
-    { id: 1, parent: null, name: null, createdAt: '2026-01-01T00:00:00.000Z', complete: true },
-  ],
+  tree: {
+    layers: [
+      newLayer({ id: 1, parent: null, name: 'a', createdAt: AT }, storeTagOf('r')),
+      {
+        ...newLayer({ id: 2, parent: 1, createdAt: AT, complete: false }, 77),
+        data: '000001.img',
+        meta: '000002-3.meta',
+        merging: true,
+      },
+      newLayer({ id: 9, parent: 1, createdAt: AT }, storeTagOf('r')),
+    ],
+    head: 9,
+  },
   documents: { reservations: Buffer.from([0, 1, 2, 255]), empty: new Uint8Array() },
   clean: false,
   bootId: null,
@@ -67,7 +86,7 @@ describe('the superblock', () => {
         const last = path.at(-1)!;
         if (wrong === undefined && (path[0] === 'documents' || Array.isArray(at))) continue;
         // The first releases did not write these.
-        if (wrong === undefined && (last === 'parent' || last === 'complete')) continue;
+        if (wrong === undefined && (last === 'headLayer' || path[0] === 'layers')) continue;
         at[last] = wrong;
         const text = Buffer.from(JSON.stringify(copy));
         // An object without the fields of another kind is as wrong as a number.
@@ -77,6 +96,27 @@ describe('the superblock', () => {
           `${path.join('.')} = ${JSON.stringify(wrong)}`,
         ).to.equal(true);
       }
+  });
+
+  it('of one layer is written as the first format, with more layers as the second', () => {
+    const [layer] = EXAMPLE.tree.layers;
+    const plain = { ...EXAMPLE, tree: { layers: [{ ...layer!, name: null }], head: 1 } };
+    expect(superblockFormat(plain)).to.equal(1);
+    expect(superblockFormat(EXAMPLE)).to.equal(2);
+    const json = JSON.parse(encodeSuperblock(plain).toString()) as { layers: object[] };
+    expect(json.layers).to.deep.equal([{ id: 1, createdAt: AT, name: null }]);
+  });
+
+  it('fits its slot with 300 snapshots and 48 KiB of documents', () => {
+    const layers = Array.from({ length: 300 }, (_, index) =>
+      newLayer(
+        { id: index + 1, parent: index === 0 ? null : index, name: 'n'.repeat(32), createdAt: AT },
+        storeTagOf('r'),
+      ),
+    );
+    const documents = { layers: new Uint8Array(48 * 1024) };
+    const payload = encodeSuperblock({ ...EXAMPLE, documents, tree: { layers, head: 300 } });
+    expect(payload.length).to.be.at.most(SUPERBLOCK.slotBytes - SLOT_HEADER_BYTES);
   });
 
   it('answers arbitrary bytes with SUPERBLOCK_DAMAGED', () => {

@@ -1,23 +1,26 @@
 import { epoch, MAX_VOLUME_BYTES, SECTOR_BYTES, seq, session } from '../protocol/types.ts';
-import type {
-  Epoch,
-  Layer,
-  MembershipRecord,
-  ReplicaRole,
-  Session,
-  Version,
-} from '../protocol/types.ts';
+import type { Epoch, MembershipRecord, ReplicaRole, Session, Version } from '../protocol/types.ts';
+import { zlib } from '../runtime/builtin.ts';
 import { StoreError } from './errors.ts';
+import { dataFileName, LAYER_FILE_PATTERN, metaFileName } from './layer-tree.ts';
+import type { LayerTree, StoredLayer } from './layer-tree.ts';
 import type { TwoSlotKind } from './two-slot-file.ts';
 import type { StoreIdentity } from './types.ts';
 
-/** Format 1: the first. The payload is JSON, each field checked when read. */
+/**
+ * Format 1: the first. Format 2: a tree of layers; written only where there is more than the one
+ * layer of format 1, so that an older release refuses what it would read wrongly. The payload is
+ * JSON, each field checked when read.
+ */
 export const SUPERBLOCK: TwoSlotKind = {
   fileName: 'superblock',
   magic: 'OEBSUPER',
-  format: 1,
+  format: 2,
   slotBytes: 128 * 1024,
 };
+
+/** id, createdAt, name. */
+const FIRST_FORMAT_FIELDS = 3;
 
 /** Everything durable about a replica besides its data. */
 export interface Superblock {
@@ -25,7 +28,7 @@ export interface Superblock {
   readonly createdAt: string;
   readonly promised: { readonly epoch: Epoch; readonly session: Session };
   readonly record: MembershipRecord | null;
-  readonly layers: readonly Layer[];
+  readonly tree: LayerTree;
   readonly documents: Readonly<Record<string, Uint8Array>>;
   /** The last stop was orderly. */
   readonly clean: boolean;
@@ -45,7 +48,39 @@ export function encodeSuperblock(superblock: Superblock): Buffer {
   const documents: Record<string, string> = {};
   for (const [name, content] of Object.entries(superblock.documents))
     documents[name] = Buffer.from(content).toString('base64');
-  return Buffer.from(JSON.stringify({ ...superblock, documents }));
+  const { tree, ...rest } = superblock;
+  const layers = tree.layers.map((layer, index) => briefLayer(superblock, layer, index));
+  return Buffer.from(JSON.stringify({ ...rest, layers, headLayer: tree.head, documents }));
+}
+
+/** The format of the slot that the superblock goes to. */
+export function superblockFormat(superblock: Superblock): number {
+  const first = ({ id }: StoredLayer, brief: object): boolean =>
+    id === 1 && Object.keys(brief).length === FIRST_FORMAT_FIELDS;
+  const { layers } = superblock.tree;
+  return layers.every((layer, index) => first(layer, briefLayer(superblock, layer, index))) ? 1 : 2;
+}
+
+/** What a replica's own pages carry. */
+export function storeTagOf(replicaId: string): number {
+  return zlib.crc32(replicaId);
+}
+
+/** Without what goes without saying, because a slot has to hold hundreds. */
+function briefLayer(superblock: Superblock, layer: StoredLayer, index: number): object {
+  const { id, createdAt, name, parent, complete, data, meta, storeTag, merging } = layer;
+  const before = superblock.tree.layers[index - 1]?.id ?? null;
+  return {
+    id,
+    createdAt,
+    name,
+    ...(parent === before ? {} : { parent }),
+    ...(complete ? {} : { complete }),
+    ...(data === dataFileName(id) ? {} : { data }),
+    ...(meta === metaFileName(id) ? {} : { meta }),
+    ...(storeTag === storeTagOf(superblock.identity.replicaId) ? {} : { storeTag }),
+    ...(merging ? { merging } : {}),
+  };
 }
 
 /** Throws SUPERBLOCK_DAMAGED with the name of the first field that is not what it must be. */
@@ -72,7 +107,7 @@ export function decodeSuperblock(payload: Buffer): Superblock {
       session: session(count(promised['session'], 'promised.session')),
     },
     record: top['record'] === null ? null : record(top['record']),
-    layers: layers(top['layers']),
+    tree: tree(top, text(identity['replicaId'], 'identity.replicaId')),
     documents: documents(top['documents']),
     clean: flag(top['clean'], 'clean'),
     bootId: top['bootId'] === null ? null : text(top['bootId'], 'bootId'),
@@ -95,21 +130,36 @@ function record(value: unknown): MembershipRecord {
   };
 }
 
-/** The first format did not write the parent, the layer before, nor that a layer is complete. */
-function layers(value: unknown): Layer[] {
-  const result: Layer[] = [];
-  for (const each of list(value, 'layers')) {
+/** The opposite of briefLayer. */
+function tree(top: Record<string, unknown>, replicaId: string): LayerTree {
+  const layers: StoredLayer[] = [];
+  for (const each of list(top['layers'], 'layers')) {
     const fields = object(each, 'layers');
-    const { parent = result.at(-1)?.id ?? null, complete = true } = fields;
-    result.push({
-      id: count(fields['id'], 'layers.id'),
+    const { parent = layers.at(-1)?.id ?? null, complete = true, merging = false } = fields;
+    const id = count(fields['id'], 'layers.id');
+    const { data = dataFileName(id), meta = metaFileName(id) } = fields;
+    if (parent !== null && !layers.some((layer) => layer.id === parent)) throw damaged('a parent');
+    layers.push({
+      id,
       parent: parent === null ? null : count(parent, 'layers.parent'),
       name: fields['name'] === null ? null : text(fields['name'], 'layers.name'),
       createdAt: text(fields['createdAt'], 'layers.createdAt'),
       complete: flag(complete, 'layers.complete'),
+      data: fileName(data, 'layers.data'),
+      meta: fileName(meta, 'layers.meta'),
+      storeTag: count(fields['storeTag'] ?? storeTagOf(replicaId), 'layers.storeTag'),
+      merging: flag(merging, 'layers.merging'),
     });
   }
-  return result;
+  const head = count(top['headLayer'] ?? layers.at(-1)?.id ?? 0, 'headLayer');
+  if (layers.length > 0 && !layers.some(({ id }) => id === head)) throw damaged('headLayer');
+  return { layers, head };
+}
+
+function fileName(value: unknown, what: string): string {
+  const name = text(value, what);
+  if (!LAYER_FILE_PATTERN.test(name)) throw damaged(what);
+  return name;
 }
 
 function documents(value: unknown): Record<string, Uint8Array> {

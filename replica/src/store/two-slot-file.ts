@@ -56,6 +56,8 @@ export class TwoSlotFile {
    * Composes the payload at the last moment, so that all changes made until then share one write.
    */
   readonly #compose: () => Uint8Array;
+  /** Of what is composed: an older one than the kind's where that says it all. */
+  readonly #format: () => number;
   #waiting: Done[] = [];
   /** Called when no write is under way any more. */
   #idle: (() => void)[] = [];
@@ -68,24 +70,26 @@ export class TwoSlotFile {
     generation: number;
     newest: 0 | 1;
     compose: () => Uint8Array;
+    format: () => number;
   }) {
     this.#file = options.file;
     this.#kind = options.kind;
     this.#generation = options.generation;
     this.#newest = options.newest;
     this.#compose = options.compose;
+    this.#format = options.format;
   }
 
   /**
    * Makes the file with this content in both slots; it appears in the directory only when it is
    * whole.
    */
-  static create(disk: Disk, kind: TwoSlotKind, payload: Uint8Array): void {
+  static create(disk: Disk, kind: TwoSlotKind, payload: Uint8Array, format = kind.format): void {
     const temporary = `${kind.fileName}.new`;
     const file = disk.create(temporary);
     try {
       file.write(new Uint8Array(2 * kind.slotBytes), 0);
-      const slot = encodeSlot(kind, 1, payload);
+      const slot = encodeSlot({ ...kind, format }, 1, payload);
       file.write(slot, 0);
       file.write(slot, kind.slotBytes);
       file.syncNow();
@@ -104,6 +108,7 @@ export class TwoSlotFile {
     disk: Disk,
     kind: TwoSlotKind,
     compose: () => Uint8Array,
+    format: () => number = () => kind.format,
   ): { file: TwoSlotFile; payload: Buffer; damagedSlots: number } {
     const file = disk.open(kind.fileName);
     try {
@@ -111,7 +116,7 @@ export class TwoSlotFile {
       const { newest, best, other } = newestSlot(slots, `${disk.directory}/${kind.fileName}`);
       const damagedSlots = other.kind === 'valid' ? 0 : 1;
       const { generation, payload } = best;
-      const opened = new TwoSlotFile({ file, kind, generation, newest, compose });
+      const opened = new TwoSlotFile({ file, kind, generation, newest, compose, format });
       return { file: opened, payload, damagedSlots };
     } catch (error) {
       file.close();
@@ -191,7 +196,8 @@ export class TwoSlotFile {
   #next(): Buffer {
     this.#dirty = false;
     this.#generation += 1;
-    return encodeSlot(this.#kind, this.#generation, this.#compose());
+    const payload = this.#compose();
+    return encodeSlot({ ...this.#kind, format: this.#format() }, this.#generation, payload);
   }
 
   #finish(waiting: readonly Done[], error: Error | null): void {

@@ -41,11 +41,11 @@ export class WitnessStore implements Store {
   }
 
   state(): StoreState {
-    const { promised, record, layers, documents } = this.#parts.durable.superblock;
+    const { promised, record, documents } = this.#parts.durable.superblock;
     return {
       promisedEpoch: promised.epoch,
       record,
-      layers,
+      layers: [],
       headLayer: 0,
       ...this.#parts.start,
       intact: true,

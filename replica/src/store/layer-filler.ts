@@ -1,0 +1,157 @@
+import { zlib } from '../runtime/builtin.ts';
+import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
+import { MAX_FILLED_PAGES } from '../limits.ts';
+import { readU32 } from './block-checksums.ts';
+import type { DiskFile } from './disk.ts';
+import { StoreError } from './errors.ts';
+import { ExtentPage } from './extent-page.ts';
+import { failureOf } from './failure.ts';
+import type { FrozenLayer } from './frozen-layer.ts';
+import type { LayerFile } from './layer-files.ts';
+import type { LayerSet } from './layer-set.ts';
+import type { LayerFill, ReadDone } from './types.ts';
+
+/**
+ * Writes into layers that another replica has and this one lacks. A page goes to the disk only when
+ * the data that it names are durable, so that after a crash a page never vouches for what is not
+ * there; data without a page are copied once more.
+ */
+export class LayerFiller {
+  readonly #layers: LayerSet;
+  /** While pages are written, further fills wait. */
+  #spilling: Promise<void> | null = null;
+
+  constructor(layers: LayerSet) {
+    this.#layers = layers;
+  }
+
+  fill(layer: number, fill: LayerFill, done: ReadDone): void {
+    if (this.#spilling !== null) {
+      const copy = copyFill(fill);
+      this.#spilling.then(
+        () => this.fill(layer, copy, done),
+        (cause: unknown) => done(failureOf('filling a layer', cause, fill.offsetBytes)),
+      );
+      return;
+    }
+    try {
+      const frozen = this.#layers.frozen(layer);
+      this.#check(frozen, fill);
+      this.#apply(frozen, fill);
+      if (frozen.filled.size < MAX_FILLED_PAGES) {
+        done(null);
+        return;
+      }
+      this.#spilling = this.#spill(frozen).finally(() => (this.#spilling = null));
+      this.#spilling.then(
+        () => done(null),
+        (cause: unknown) => done(failureOf('filling a layer', cause)),
+      );
+    } catch (cause) {
+      done(failureOf('filling a layer', cause, fill.offsetBytes));
+    }
+  }
+
+  /** Everything that was written into the layer is durable. */
+  async finish(layer: number): Promise<void> {
+    await this.#spilling;
+    const frozen = this.#layers.frozen(layer);
+    await this.#spill(frozen);
+    await synced(frozen.meta);
+  }
+
+  #check(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): void {
+    if (frozen.stored.complete)
+      throw new StoreError('LAYERS', `Layer ${frozen.id} is complete and changes no more.`);
+    const end = offsetBytes + lengthBytes;
+    const { sizeBytes } = this.#layers;
+    const whole = end % BLOCK_BYTES === 0 || end === sizeBytes;
+    if (offsetBytes % BLOCK_BYTES === 0 && whole && offsetBytes >= 0 && end <= sizeBytes) return;
+    throw new StoreError(
+      'OUT_OF_RANGE',
+      `Bytes ${offsetBytes} to ${end} are not whole blocks inside the volume of ${sizeBytes} bytes.`,
+    );
+  }
+
+  #apply(frozen: FrozenLayer, fill: LayerFill): void {
+    const { offsetBytes, lengthBytes } = fill;
+    const { file } = frozen.data;
+    const end = offsetBytes + lengthBytes;
+    const blocksEnd = Math.ceil(end / BLOCK_BYTES) * BLOCK_BYTES;
+    // The pages first: one that cannot be loaded must not be missed when the data are there.
+    for (let at = offsetBytes; at < end; at += EXTENT_BYTES) this.#page(frozen, extentOf(at));
+    this.#page(frozen, extentOf(end - 1));
+    if (fill.kind === 'write') file.writeChunks(fill.chunks, lengthBytes, offsetBytes);
+    else if (!file.punchHole(offsetBytes, blocksEnd - offsetBytes))
+      file.write(new Uint8Array(blocksEnd - offsetBytes), offsetBytes);
+    for (let at = offsetBytes, index = 0; at < end; at += BLOCK_BYTES, index += 1) {
+      const page = this.#page(frozen, extentOf(at));
+      const block = (at % EXTENT_BYTES) / BLOCK_BYTES;
+      if (fill.kind === 'write') {
+        // The volume's last block may be cut off; its checksum is of the whole block.
+        const sum =
+          end - at < BLOCK_BYTES ? wholeSum(file, at) : readU32(fill.checksums, 4 * index);
+        page.allocate(block, sum);
+      } else {
+        page.deallocate(block);
+        if (fill.kind === 'zero') page.hide(block);
+        else page.unhide(block);
+      }
+      page.setUnknown();
+    }
+    frozen.changed();
+    for (let at = offsetBytes; at < end + EXTENT_BYTES; at += EXTENT_BYTES)
+      this.#layers.stack.base?.forget(extentOf(at));
+  }
+
+  #page(frozen: FrozenLayer, extent: number): ExtentPage {
+    let page = frozen.filled.get(extent);
+    if (page === undefined) {
+      page = new ExtentPage();
+      frozen.load(page, extent);
+      frozen.filled.set(extent, page);
+    }
+    return page;
+  }
+
+  async #spill(frozen: FrozenLayer): Promise<void> {
+    if (frozen.filled.size === 0) return;
+    await synced(frozen.data);
+    const { file } = frozen.meta;
+    for (const page of frozen.filled.values()) {
+      page.seal();
+      file.write(page.bytes, page.extent * page.bytes.length);
+    }
+    frozen.filled.clear();
+    frozen.changed();
+  }
+}
+
+function wholeSum(file: DiskFile, offsetBytes: number): number {
+  const block = new Uint8Array(BLOCK_BYTES);
+  file.read(block, 0, BLOCK_BYTES, offsetBytes);
+  return zlib.crc32(block);
+}
+
+function extentOf(offsetBytes: number): number {
+  return Math.floor(offsetBytes / EXTENT_BYTES);
+}
+
+export function synced(file: LayerFile): Promise<void> {
+  return new Promise((resolve, reject) => {
+    file.sync((error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
+/** What was given is only lent. */
+function copyFill(fill: LayerFill): LayerFill {
+  if (fill.kind !== 'write') return { ...fill };
+  return {
+    ...fill,
+    chunks: fill.chunks.map((chunk) => Uint8Array.from(chunk)),
+    checksums: Uint8Array.from(fill.checksums),
+  };
+}
