@@ -128,6 +128,16 @@ export const SUITES: readonly Suite[] = [
     reporter: 'dot',
     testTimeoutMs: 20_000,
   },
+  {
+    kind: 'mocha',
+    name: 'simulation',
+    about: 'whole volumes under simulated faults, some hundred seeds of them',
+    limitSeconds: 420,
+    needs: [],
+    files: 'test/simulator/*.test.ts',
+    reporter: 'spec',
+    testTimeoutMs: 60_000,
+  },
   crossProcess(
     'replica',
     'one replica daemon, and everything that can go wrong with its disk',

@@ -2,6 +2,8 @@ import type { Frame, Message, WelcomeState } from '../protocol/index.ts';
 import { EXTENT_BYTES, ProtocolError, verifySegments } from '../protocol/index.ts';
 import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
 import { StoreError } from '../store/errors.ts';
+import { failureOf } from '../store/failure.ts';
+import { systemErrorCode } from '../store/system-error.ts';
 import type { LayerFill, Store } from '../store/types.ts';
 import type { Lease } from './lease.ts';
 import type { Replies } from './replies.ts';
@@ -218,8 +220,9 @@ export class Requests {
     try {
       answer();
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#replies.failedRequest(requestId, error);
+      // The disk's own errors as well: pages are read when they are asked for.
+      if (!(error instanceof StoreError) && systemErrorCode(error) === null) throw error;
+      this.#replies.failedRequest(requestId, failureOf('answering', error));
     }
   }
 

@@ -126,6 +126,8 @@ export class ReplicaServer implements SessionHost {
         session.event({ kind: 'fenced', highestEpoch: this.#highestEpoch });
       } else {
         session.event({ kind: 'store-failed', code: error.code, message: error.message });
+        // No later session could promise anything either, until the store is opened anew.
+        this.#giveUp(error);
       }
     });
   }

@@ -133,7 +133,7 @@ export class Stream implements StoreEvents {
   }
 
   failed(error: StoreError): void {
-    if (this.#failure !== null) return;
+    if (this.#failure !== null && (isCurable(error) || !isCurable(this.#failure))) return;
     this.#failure = error;
     this.#queuedBytes = 0;
     this.#owner?.streamFailed(error);

@@ -298,12 +298,13 @@ export class DataStore implements Store {
     this.fail(error);
   }
 
-  /** The store applies nothing more in this session. */
+  /** Nothing more is applied. What a promise cures hides nothing that it does not. */
   readonly fail = (error: StoreError): void => {
-    if (this.#failure !== null) return;
+    if (this.#failure !== null && (isCurable(error) || !isCurable(this.#failure))) return;
     this.#failure = error;
     this.#parts.standing.left();
     this.#queue.drop(error);
+    this.settle(); // The operation that failed is the first that is not acknowledged.
     this.#events.failed(error);
   };
 

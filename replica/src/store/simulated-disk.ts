@@ -6,6 +6,7 @@ const SECTOR = 512;
 const EIO = 5;
 const ENOENT = 2;
 const EXDEV = 18;
+const ENOSPC = 28;
 
 type Content = Map<number, Uint8Array>;
 
@@ -44,7 +45,17 @@ export class SimulatedDisk implements Disk {
   #boot = 1;
   /** Handles of an earlier life are dead. */
   #life = 1;
-  #failure: PlannedFailure | null = null;
+  #failures: PlannedFailure[] = [];
+  /** No room for pages that are not there yet. */
+  full = false;
+  /** Called before each write, sync, punch and rename: the moment in which a machine may stop. */
+  beforeChange: (() => void) | null = null;
+  readonly #rotten: {
+    readonly file: FileState;
+    readonly page: number;
+    readonly rotten: Uint8Array;
+    readonly content: Uint8Array;
+  }[] = [];
   readonly #later: (callback: () => void) => void;
 
   /** `later` calls back when the disk has done what was begun: in a later turn, as a rule. */
@@ -54,11 +65,39 @@ export class SimulatedDisk implements Disk {
   }
 
   failNext(failure: PlannedFailure): void {
-    this.#failure = failure;
+    this.#failures.push(failure);
+  }
+
+  forgetFailures(): void {
+    this.#failures = [];
+  }
+
+  /** A byte of the file changes by itself, on the disk and in the cache. False in a hole. */
+  rot(name: string, offsetBytes: number): boolean {
+    const file = this.#files.get(name);
+    const page = Math.floor(offsetBytes / PAGE);
+    const content = file?.current.get(page);
+    if (file === undefined || content === undefined) return false;
+    const rotten = Uint8Array.from(content);
+    const at = offsetBytes % PAGE;
+    rotten[at] = (rotten[at] ?? 0) ^ 0x40;
+    file.current.set(page, rotten);
+    if (!file.dirty.has(page)) file.durable.set(page, rotten);
+    this.#rotten.push({ file, page, rotten, content });
+    return true;
+  }
+
+  /** What rotted and was not written since is as it was. */
+  undoRot(): void {
+    for (const { file, page, rotten, content } of this.#rotten.splice(0)) {
+      if (file.current.get(page) === rotten) file.current.set(page, content);
+      if (file.durable.get(page) === rotten) file.durable.set(page, content);
+    }
   }
 
   /** The process dies: the page cache stays. */
   killProcess(): void {
+    this.#failures = [];
     this.#life += 1;
     this.#locked = false;
   }
@@ -114,15 +153,17 @@ export class SimulatedDisk implements Disk {
       random: this.#random,
       alive: () => life === this.#life,
       later: this.#later,
+      isFull: () => this.full,
+      beforeChange: () => this.beforeChange?.(),
       failure: (operation) => this.#takeFailure(name, operation),
     });
   }
 
   #takeFailure(name: string, operation: PlannedFailure['operation']): PlannedFailure | null {
-    const failure = this.#failure;
-    if (failure?.fileName !== name || failure.operation !== operation) return null;
-    this.#failure = null;
-    return failure;
+    const at = this.#failures.findIndex(
+      (each) => each.fileName === name && each.operation === operation,
+    );
+    return at < 0 ? null : (this.#failures.splice(at, 1)[0] ?? null);
   }
 
   rename(from: string, to: string): void {
@@ -178,6 +219,8 @@ interface FileContext {
   readonly random: () => number;
   readonly alive: () => boolean;
   readonly later: (callback: () => void) => void;
+  readonly isFull: () => boolean;
+  readonly beforeChange: () => void;
   readonly failure: (operation: PlannedFailure['operation']) => PlannedFailure | null;
 }
 
@@ -191,6 +234,7 @@ class SimulatedFile implements DiskFile {
   }
 
   write(chunk: Uint8Array, offsetBytes: number): void {
+    this.#context.beforeChange();
     this.#checkAlive();
     const failure = this.#context.failure('write');
     const lengthBytes = Math.min(failure?.allowBytes ?? (failure ? 0 : Infinity), chunk.length);
@@ -199,8 +243,12 @@ class SimulatedFile implements DiskFile {
       const page = Math.floor(position / PAGE);
       const inPage = position - page * PAGE;
       const bytes = Math.min(PAGE - inPage, lengthBytes - at);
+      if (this.#context.isFull() && !this.#file.current.has(page)) {
+        throw systemError('write', ENOSPC);
+      }
       // Copied on write, because the durable content may be the same page.
-      const content = Uint8Array.from(this.#file.current.get(page) ?? new Uint8Array(PAGE));
+      const before = bytes === PAGE ? undefined : this.#file.current.get(page);
+      const content = before?.slice() ?? new Uint8Array(PAGE);
       content.set(chunk.subarray(at, at + bytes), inPage);
       this.#file.current.set(page, content);
       this.#file.dirty.add(page);
@@ -271,6 +319,7 @@ class SimulatedFile implements DiskFile {
   }
 
   sync(done: (error: Error | null) => void): void {
+    this.#context.beforeChange();
     const synced = this.#collect();
     this.#context.later(() => {
       if (!this.#context.alive()) return;
@@ -300,6 +349,7 @@ class SimulatedFile implements DiskFile {
   }
 
   punchHole(offsetBytes: number, lengthBytes: number): boolean {
+    this.#context.beforeChange();
     this.#checkAlive();
     const failure = this.#context.failure('punch');
     if (failure !== null) throw systemError('fallocate', failure.errno);

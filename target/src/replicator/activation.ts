@@ -28,6 +28,8 @@ export interface ActivationHost {
   /** The highest promise that a member has named when it fenced us; 0 if none did. */
   readonly fencedBy: number;
   readonly hasServed: boolean;
+  /** In which this target has made records. */
+  readonly recordEpochs: Set<number>;
   readonly stopped: boolean;
   beginEpoch(epoch: Epoch, session: Session): void;
   waitFor(what: string): void;
@@ -70,6 +72,7 @@ export const activate = async (host: ActivationHost): Promise<Outcome> => {
     if (!(await gather(host))) continue;
     try {
       const plan = await promises(host);
+      if (plan !== null && isReplaced(host, plan)) return { kind: 'fenced' };
       if (plan !== null) return await settle(host, plan);
     } catch (error) {
       if (!(error instanceof MemberError)) throw error;
@@ -87,6 +90,15 @@ export const activate = async (host: ActivationHost): Promise<Outcome> => {
   }
   return { kind: 'stopped' };
 };
+
+/**
+ * Somebody else has served since this target has: what it still holds of its initiators' writes is
+ * older than what they may have written there, and must never be sent.
+ */
+const isReplaced = (
+  { hasServed, recordEpochs }: ActivationHost,
+  { record }: ReconcilePlan,
+): boolean => hasServed && record !== null && !recordEpochs.has(record.epoch);
 
 const known = (members: readonly Member[]): KnownMember[] => {
   const result: KnownMember[] = [];
@@ -178,6 +190,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
     inSync: [...plan.members].sort(),
     voters: plan.voters,
   };
+  host.recordEpochs.add(record.epoch);
   await putRecord(host, record, members);
   environment.log(
     'info',
@@ -217,6 +230,8 @@ const putRecord = async (
   );
   const forgetful = record.configSeq === 1 ? new Set<string>() : forgetfulOf(known(voters));
   const failures: MemberError[] = [];
+  // Whoever was lost since they were compared will not answer.
+  if (voters.length === 0) throw new MemberError(NO_MAJORITY, 'the voters');
   await new Promise<void>((resolve, reject) => {
     let left = voters.length;
     for (const voter of voters) {

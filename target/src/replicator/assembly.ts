@@ -56,6 +56,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   #promising = false;
   #fencedBy = 0;
   #hasServed = false;
+  readonly recordEpochs = new Set<number>();
   #full = false;
   #readers: readonly Member[] = [];
   #required: readonly Member[] = [];

@@ -1,0 +1,246 @@
+import type { MembershipRecord } from '../../replica/src/protocol/index.ts';
+import type { Access } from './history.ts';
+import { History } from './history.ts';
+import { ReplicaMachine } from './machine.ts';
+import { Network } from './network.ts';
+import type { LinkWatch } from './target.ts';
+import { SimulatedTarget } from './target.ts';
+import { Violation, World } from './world.ts';
+
+export interface ClusterOptions {
+  readonly dataReplicas: number;
+  readonly witness: boolean;
+  readonly sizeBytes: number;
+  readonly holdMs: number;
+  readonly graceMs: number;
+}
+
+const VOLUME_ID = '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
+/** How long the orchestrator takes to see that a target is gone. */
+const NOTICE_MS = { least: 50, spread: 1000 };
+
+interface Unsettled {
+  readonly access: Access;
+  readonly epoch: number;
+}
+
+/** One volume: machines, targets, the orchestrator, and what must always hold. */
+export class Cluster implements LinkWatch {
+  readonly world: World;
+  readonly network: Network;
+  readonly machines: readonly ReplicaMachine[];
+  readonly targets: SimulatedTarget[] = [];
+  readonly history = new History();
+  readonly options: ClusterOptions;
+  /** What was injected and can make a read fail with MEDIUM_ERROR. Block numbers. */
+  readonly rotten = new Set<number>();
+  /** Writes without a good answer that their target's frames may still bring about. */
+  #unsettled: Unsettled[] = [];
+  #targets = 0;
+  #orchestrating = true;
+  #readyListeners: ((target: SimulatedTarget) => void)[] = [];
+
+  constructor(world: World, options: ClusterOptions) {
+    this.world = world;
+    this.options = options;
+    this.network = new Network(world);
+    const count = options.dataReplicas + (options.witness ? 1 : 0);
+    this.machines = Array.from(
+      { length: count },
+      (_, index) =>
+        new ReplicaMachine({
+          index,
+          role: index < options.dataReplicas ? 'data' : 'witness',
+          world,
+          network: this.network,
+          volume: { volumeId: VOLUME_ID, sizeBytes: options.sizeBytes },
+        }),
+    );
+  }
+
+  get dataMachines(): readonly ReplicaMachine[] {
+    return this.machines.filter(({ role }) => role === 'data');
+  }
+
+  get liveTargets(): SimulatedTarget[] {
+    return this.targets.filter(({ alive }) => alive);
+  }
+
+  /** The one that the orchestrator started last. */
+  get newest(): SimulatedTarget | null {
+    return this.liveTargets.at(-1) ?? null;
+  }
+
+  /** Where an initiator finds the volume. */
+  get serving(): SimulatedTarget | null {
+    return this.liveTargets.findLast(({ ready }) => ready) ?? null;
+  }
+
+  start(): void {
+    for (const machine of this.machines) machine.start();
+    this.startTarget();
+  }
+
+  startTarget(): SimulatedTarget {
+    const { holdMs, graceMs, sizeBytes } = this.options;
+    const target = new SimulatedTarget({
+      number: ++this.#targets,
+      world: this.world,
+      network: this.network,
+      volume: { volumeId: VOLUME_ID, sizeBytes },
+      machines: this.machines,
+      watch: this,
+      holdMs,
+      graceMs,
+    });
+    this.targets.push(target);
+    target.replicator.onChange((change) => {
+      if (change === 'ready') for (const listener of this.#readyListeners) listener(target);
+    });
+    target.onExit(() => {
+      const random = this.world.random(`notice ${target.number}`);
+      this.world.after(NOTICE_MS.least + random.below(NOTICE_MS.spread), () => {
+        if (this.#orchestrating && this.liveTargets.length === 0) this.startTarget();
+      });
+    });
+    return target;
+  }
+
+  onReady(listener: (target: SimulatedTarget) => void): void {
+    this.#readyListeners.push(listener);
+  }
+
+  machineOf(id: string): ReplicaMachine | undefined {
+    return this.machines.find((machine) => machine.id === id);
+  }
+
+  /** The newest record that any voter keeps. */
+  newestRecord(): MembershipRecord | null {
+    let newest: MembershipRecord | null = null;
+    for (const { store } of this.machines) {
+      const record = store?.state().record ?? null;
+      if (record !== null && isLater(record, newest)) newest = record;
+    }
+    if (this.#lastRecord !== null && isLater(this.#lastRecord, newest)) newest = this.#lastRecord;
+    this.#lastRecord = newest;
+    return newest;
+  }
+
+  #lastRecord: MembershipRecord | null = null;
+
+  /** Machines stop at the same moment. */
+  losePower(machines: readonly ReplicaMachine[]): void {
+    // Asked while they still know it.
+    const before = this.newestRecord();
+    for (const machine of machines) machine.losePower();
+    const inSync = before?.inSync ?? [];
+    const survives = inSync.some((id) => this.machineOf(id)?.whole === true);
+    if (inSync.length === 0 || survives) return;
+    this.#memoryLost();
+  }
+
+  #memoryLost(): void {
+    this.world.note('checker', 'no machine is left that had everything in memory');
+    this.history.memoryLost();
+  }
+
+  /** A write whose target's frames may still be under way. */
+  unsettled(access: Access, target: SimulatedTarget): void {
+    if (access.kind === 'read') return;
+    this.#unsettled.push({ access, epoch: target.replicator.assembly.epoch });
+  }
+
+  promised(_target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void {
+    // Two targets may hear of their promises in another order than that in which they were made.
+    replica.promisedEpoch = Math.max(replica.promisedEpoch, epoch);
+  }
+
+  acknowledged(): void {
+    // The order of the network allows late ones; what the replica does is checked in check().
+  }
+
+  /** I5: only members of the in-sync set are read. */
+  readSent(target: SimulatedTarget, replica: ReplicaMachine): void {
+    const { record } = target.replicator.assembly;
+    if (record !== null ? record.inSync.includes(replica.id) : this.#mayBeInSync(replica)) return;
+    throw new Violation('I5', `${target.name} reads ${replica.host}, which is not in sync`);
+  }
+
+  /** Named by the record in force, or by a later one that may be. */
+  #mayBeInSync({ id }: ReplicaMachine): boolean {
+    const known = this.machines.map(({ durableRecord }) => durableRecord).filter((r) => r !== null);
+    const inForce = known.filter(
+      (record) =>
+        record.voters.filter((voter) => {
+          const held = this.machineOf(voter)?.durableRecord ?? null;
+          return held !== null && !isLater(record, held);
+        }).length *
+          2 >
+        record.voters.length,
+    );
+    const newest = inForce.reduce<MembershipRecord | null>(
+      (best, record) => (isLater(record, best) ? record : best),
+      null,
+    );
+    if (newest === null) return true;
+    return known.some((record) => !isLater(newest, record) && record.inSync.includes(id));
+  }
+
+  recordDurable(replica: ReplicaMachine, record: MembershipRecord): void {
+    if (isLater(record, replica.durableRecord)) replica.durableRecord = record;
+    // Whoever meets this record must believe it, although it may never come into force.
+    if (!record.inSync.some((id) => this.machineOf(id)?.whole === true)) this.#memoryLost();
+  }
+
+  /** A record is in force: whom it names has everything again. */
+  membershipChanged(target: SimulatedTarget): void {
+    if (!target.alive) return;
+    const { record, members, epoch } = target.replicator.assembly;
+    for (const member of members) {
+      const machine = this.machines.find(({ address }) => address === member.address);
+      if (machine === undefined || record?.inSync.includes(machine.id) !== true) continue;
+      const socket = target.sockets.get(machine);
+      const current = socket?.peer.process === machine.process && !socket.closed;
+      if (member.inSync && current) machine.whole = true;
+    }
+    const settled = this.#unsettled.filter((each) => each.epoch < epoch);
+    if (settled.length === 0) return;
+    this.#unsettled = this.#unsettled.filter((each) => each.epoch >= epoch);
+    this.history.settle(settled.map(({ access }) => access));
+  }
+
+  /** What must hold after every step. */
+  check(): void {
+    for (const { server, host, promisedEpoch } of this.machines) {
+      if (server === null) continue;
+      const state = server.owner?.state;
+      if (state?.kind === 'serving' && state.epoch < server.highestEpoch) {
+        throw new Violation('I3', `${host} serves ${state.epoch} after ${server.highestEpoch}`);
+      }
+      if (server.highestEpoch < promisedEpoch) {
+        throw new Violation('I3', `${host} forgot that it promised ${promisedEpoch}`);
+      }
+    }
+  }
+
+  /** I8, when an initiator is told that a write or a flush is done. */
+  acknowledgedTo(target: SimulatedTarget): void {
+    const { record, members } = target.replicator.assembly;
+    if (record === null) throw new Violation('I8', `${target.name} acknowledges without a record`);
+    const voting = members.filter((member) => member.voting && record.voters.includes(member.id));
+    if (voting.length * 2 <= record.voters.length) {
+      throw new Violation(
+        'I8',
+        `${target.name} acknowledges with ${voting.length} of ${record.voters.length} voters`,
+      );
+    }
+  }
+
+  /** No process is started any more unless somebody asks. */
+  stopOrchestrating(): void {
+    this.#orchestrating = false;
+  }
+}
+
+const isLater = (a: MembershipRecord, b: MembershipRecord | null): boolean =>
+  b === null || a.epoch > b.epoch || (a.epoch === b.epoch && a.configSeq > b.configSeq);

@@ -1,0 +1,209 @@
+import type { Store } from '../../replica/src/store/index.ts';
+import type { Cluster } from './cluster.ts';
+import type { ReplicaMachine } from './machine.ts';
+import type { Fault } from './plan.ts';
+
+const EIO = 5;
+const BLOCK = 4096;
+const SECTOR = 512;
+const EXTENT = 1024 * 1024;
+const IMAGE = '000001.img';
+
+/** Brings faults about, and takes back those that last. */
+export class Faults {
+  readonly #cluster: Cluster;
+  /** What ends a fault that lasts. */
+  readonly #lasting = new Set<() => void>();
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** All that last end now; whoever is away comes back. */
+  stop(): void {
+    for (const end of [...this.#lasting]) end();
+    for (const machine of this.#cluster.machines) {
+      machine.disk.beforeChange = null;
+      machine.disk.forgetFailures();
+      machine.disk.full = false;
+      machine.slowMs = 0;
+      machine.start();
+    }
+  }
+
+  apply(fault: Fault): void {
+    const { machines, world, newest } = this.#cluster;
+    world.note('fault', () => describeFault(fault));
+    switch (fault.kind) {
+      case 'kill':
+        return this.#kill(this.#machine(fault.replica), fault.ms);
+      case 'lose-power':
+        return this.#losePower([this.#machine(fault.replica)], fault.ms);
+      case 'stop':
+        return this.#stop(this.#machine(fault.replica), fault.ms);
+      case 'die-writing':
+        return this.#dieWriting(fault);
+      case 'blackout': {
+        const chosen = machines.filter((_, index) => (fault.replicas & (1 << index)) !== 0);
+        this.#losePower(chosen, fault.ms);
+        if (fault.replicas % 2 === 1) newest?.kill();
+        return;
+      }
+      case 'pause':
+        this.#machine(fault.replica).process?.pause(fault.ms);
+        return;
+      case 'cut':
+        return this.#cut(fault);
+      case 'partition':
+        return this.#partition(fault);
+      case 'kill-target':
+        return fault.power ? newest?.losePower() : newest?.kill();
+      case 'stop-target':
+        newest?.stop();
+        return;
+      case 'pause-target':
+        newest?.process.pause(fault.ms);
+        return;
+      case 'second-target':
+        return this.#secondTarget(fault);
+      default:
+        this.#diskFault(fault);
+    }
+  }
+
+  #machine(index: number): ReplicaMachine {
+    const { machines } = this.#cluster;
+    return machines[index % machines.length]!;
+  }
+
+  #kill(machine: ReplicaMachine, ms: number): void {
+    machine.kill();
+    machine.startLater(ms);
+  }
+
+  #losePower(machines: readonly ReplicaMachine[], ms: number): void {
+    this.#cluster.losePower(machines);
+    for (const machine of machines) machine.startLater(ms + machine.index);
+  }
+
+  #stop(machine: ReplicaMachine, ms: number): void {
+    const { process } = machine;
+    machine.stop();
+    process?.onExit(() => machine.startLater(ms));
+  }
+
+  #dieWriting({ replica, changes, power, ms }: Fault & { kind: 'die-writing' }): void {
+    const machine = this.#machine(replica);
+    let left = changes;
+    machine.disk.beforeChange = () => {
+      if (left-- > 0) return;
+      machine.disk.beforeChange = null;
+      if (power) this.#losePower([machine], ms);
+      else this.#kill(machine, ms);
+    };
+  }
+
+  #cut({ replica, noticed }: Fault & { kind: 'cut' }): void {
+    const machine = this.#machine(replica);
+    for (const target of this.#cluster.liveTargets) {
+      const socket = target.sockets.get(machine);
+      if (socket?.closed === false && socket.connected) {
+        socket.cut((noticed & 1) !== 0, (noticed & 2) !== 0);
+      }
+    }
+  }
+
+  #partition({ replica, direction, ms }: Fault & { kind: 'partition' }): void {
+    const { host } = this.#machine(replica);
+    const target = this.#cluster.newest;
+    if (target === null) return;
+    if (direction !== 'from-replica') this.#block(target.host, host, ms);
+    if (direction !== 'to-replica') this.#block(host, target.host, ms);
+  }
+
+  #block(from: string, to: string, ms: number): void {
+    const { network } = this.#cluster;
+    network.block(from, to);
+    this.#for(ms, () => network.heal(from, to));
+  }
+
+  #secondTarget({ isolated, ms }: Fault & { kind: 'second-target' }): void {
+    const { liveTargets, machines } = this.#cluster;
+    const first = liveTargets[0];
+    if (liveTargets.length > 1 || first === undefined) return;
+    // 0: it is only slow to notice; 1: cut off; 2: what it sends arrives, and no answer comes back.
+    for (const { host } of isolated === 0 ? [] : machines) {
+      if (isolated === 1) this.#block(first.host, host, ms);
+      this.#block(host, first.host, ms);
+    }
+    this.#cluster.startTarget();
+  }
+
+  #diskFault(fault: Fault & { kind: 'slow-disk' | 'full-disk' | 'io-error' | 'rot' }): void {
+    const machine = this.#machine(fault.replica);
+    const { disk } = machine;
+    switch (fault.kind) {
+      case 'slow-disk':
+        machine.slowMs = fault.slowMs;
+        this.#for(fault.ms, () => (machine.slowMs = 0));
+        return;
+      case 'full-disk':
+        disk.full = true;
+        this.#for(fault.ms, () => (disk.full = false));
+        return;
+      case 'io-error':
+        if (fault.operation === 'read') this.#note(machine, null);
+        disk.failNext({ fileName: fault.file, operation: fault.operation, errno: EIO });
+        return;
+      case 'rot':
+        this.#rot(machine, fault.sector);
+    }
+  }
+
+  /** Only where another good copy is in sync: else there is nothing that could be demanded. */
+  #rot(machine: ReplicaMachine, sector: number): void {
+    const record = this.#cluster.newestRecord();
+    if (machine.role !== 'data' || !machine.disk.exists(IMAGE)) return;
+    const block = Math.floor((sector * SECTOR) / BLOCK);
+    if (record === null || this.#cluster.rotten.has(block)) return;
+    // A region whose checksums are still to be computed takes what is there.
+    const extent = Math.floor((sector * SECTOR) / EXTENT);
+    if (machine.store === null || !canSum(machine.store, extent)) return;
+    if (!machine.disk.rot(IMAGE, sector * SECTOR + (sector % 500))) return;
+    this.#note(machine, block);
+  }
+
+  #note(machine: ReplicaMachine, block: number | null): void {
+    if (block !== null) {
+      this.#cluster.rotten.add(block);
+      this.#cluster.world.note('fault', `block ${block} of ${machine.host} rots`);
+      return;
+    }
+    // A read that fails may be of any block.
+    const blocks = this.#cluster.options.sizeBytes / BLOCK;
+    for (let each = 0; each < blocks; each++) this.#cluster.rotten.add(each);
+  }
+
+  #for(ms: number, undo: () => void): void {
+    const end = (): void => {
+      if (this.#lasting.delete(end)) undo();
+    };
+    this.#lasting.add(end);
+    this.#cluster.world.after(ms, end);
+  }
+}
+
+const canSum = (store: Store, extent: number): boolean => {
+  try {
+    store.extentChecksums(extent);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const describeFault = (fault: Fault): string =>
+  Object.entries(fault)
+    .filter(([name]) => name !== 'at')
+    .map(([name, value]) => (name === 'kind' ? String(value) : `${name}=${String(value)}`))
+    .join(' ');

@@ -1,0 +1,228 @@
+import type { Stamp } from '../crash/register-checker.ts';
+import { EMPTY } from '../crash/register-checker.ts';
+import { Violation } from './world.ts';
+
+/** Counts the events that initiators see: the order in which they see them. */
+type Moment = number;
+
+/** A read or a write of sectors [sector, sector + count), from its submission to its answer. */
+export interface Access {
+  readonly kind: 'read' | 'write';
+  readonly sector: number;
+  readonly count: number;
+  readonly stamp: Stamp;
+  readonly start: Moment;
+}
+
+interface Value {
+  readonly stamp: Stamp;
+  /** The write that made it, while it has no answer. */
+  writing: Access | null;
+  /** Latest start and earliest end of the write and of all reads of this value. */
+  maxStart: Moment;
+  minFinish: Moment;
+  /** Nobody has read it, and its write had no good answer: it may never have happened. */
+  uncertain: boolean;
+  /** A flush that began after its write was answered is answered itself. */
+  flushed: boolean;
+}
+
+/** `a` must have been there before `b`. */
+const precedes = (a: Value, b: Value): boolean => a.minFinish < b.maxStart;
+
+/**
+ * Every sector is a linearizable register (I6), and what survives which blow follows from the same
+ * history (I1, I2). Each write has a stamp of its own, so the criterion of Gibbons and Korach
+ * ("Testing shared memories", 1997) is exact: of each value take the latest start and the earliest
+ * end of its write and its reads; no two values may have to precede each other. Nothing is ever
+ * forgotten, so that also a value of long ago is recognised; runs are short.
+ */
+export class History {
+  /** Sectors that were used; the others are as they were made, zero. */
+  readonly #sectors = new Map<number, Value[]>();
+  readonly #reading = new Set<Access>();
+  #now: Moment = 1;
+  #lastStamp: Stamp = EMPTY;
+  acknowledged = 0;
+  reads = 0;
+
+  startWrite(sector: number, count: number): Access {
+    return this.#start(sector, count, ++this.#lastStamp);
+  }
+
+  /** Null where a zero could not be told from another one: then the caller writes instead. */
+  startUnmap(sector: number, count: number): Access | null {
+    for (let at = sector; at < sector + count; at++) {
+      const values = this.#of(at);
+      const zero = values.find(({ stamp }) => stamp === EMPTY);
+      if (zero === undefined) continue;
+      const gone = values.some(
+        (other) => other.flushed && precedes(zero, other) && !this.#isReadSince(other.minFinish),
+      );
+      if (!gone || zero.writing !== null || zero.uncertain) return null;
+    }
+    for (let at = sector; at < sector + count; at++) {
+      this.#sectors.set(
+        at,
+        this.#of(at).filter(({ stamp }) => stamp !== EMPTY),
+      );
+    }
+    return this.#start(sector, count, EMPTY);
+  }
+
+  startRead(sector: number, count: number): Access {
+    const access: Access = { kind: 'read', sector, count, stamp: EMPTY, start: this.#now++ };
+    this.#reading.add(access);
+    return access;
+  }
+
+  finishWrite(access: Access): void {
+    const finish = this.#now++;
+    this.acknowledged++;
+    this.#ofWrite(access, (sector, value) => {
+      value.writing = null;
+      this.#seen(sector, value, access.start, finish);
+    });
+  }
+
+  finishRead(access: Access, stamps: readonly Stamp[]): void {
+    const finish = this.#now++;
+    this.reads++;
+    this.#reading.delete(access);
+    stamps.forEach((stamp, index) => {
+      const sector = access.sector + index;
+      const value = this.#of(sector).find((each) => each.stamp === stamp);
+      if (value === undefined) {
+        const held = this.#of(sector)
+          .map((each) => each.stamp)
+          .join(', ');
+        throw new Violation(
+          'I6',
+          `sector ${sector} read ${stamp}, which was not written there (${held} were)`,
+        );
+      }
+      this.#seen(sector, value, access.start, finish);
+    });
+  }
+
+  /** An error, or no answer: it has happened by now, or never will, or `later` may. */
+  abandon(access: Access, later: boolean): void {
+    const finish = this.#now++;
+    this.#reading.delete(access);
+    if (access.kind === 'read') return;
+    this.#ofWrite(access, (_sector, value) => {
+      if (value.minFinish === Infinity) value.uncertain = true;
+      if (later) return;
+      value.writing = null;
+      value.minFinish = Math.min(value.minFinish, finish);
+    });
+  }
+
+  /** What was abandoned and could still happen cannot any more. */
+  settle(accesses: readonly Access[]): void {
+    const finish = this.#now++;
+    for (const access of accesses) {
+      this.#ofWrite(access, (_sector, value) => {
+        value.writing = null;
+        value.minFinish = Math.min(value.minFinish, finish);
+      });
+    }
+  }
+
+  startFlush(): Moment {
+    return this.#now++;
+  }
+
+  /** What was acknowledged before this flush began survives everything. */
+  finishFlush(start: Moment): void {
+    for (const values of this.#sectors.values()) {
+      for (const value of values) {
+        if (value.minFinish < start && !value.uncertain) value.flushed = true;
+      }
+    }
+  }
+
+  /**
+   * No machine that had everything in memory is left: each sector holds what was flushed last, or
+   * anything written since.
+   */
+  memoryLost(): void {
+    const start = this.#now++;
+    const finish = this.#now++;
+    for (const [sector, values] of this.#sectors) {
+      const possible = values.filter(
+        (value) =>
+          !values.some((other) => other !== value && other.flushed && precedes(value, other)),
+      );
+      for (const value of possible) {
+        value.maxStart = value.writing?.start ?? start;
+        if (value.writing === null) value.minFinish = finish;
+      }
+      this.#sectors.set(sector, possible);
+    }
+  }
+
+  describe(sector: number): string {
+    return this.#of(sector)
+      .map(
+        ({ stamp, maxStart, minFinish, uncertain, flushed }) =>
+          `${stamp} (${maxStart}, ${minFinish}${uncertain ? ', uncertain' : ''}${flushed ? ', flushed' : ''})`,
+      )
+      .join(' ');
+  }
+
+  #of(sector: number): Value[] {
+    let values = this.#sectors.get(sector);
+    if (values === undefined) {
+      values = [newValue(EMPTY, 0, null, 0)];
+      this.#sectors.set(sector, values);
+    }
+    return values;
+  }
+
+  /** Whether a read under way began before that moment: it may still show what is gone. */
+  #isReadSince(moment: Moment): boolean {
+    for (const { start } of this.#reading) if (start < moment) return true;
+    return false;
+  }
+
+  #start(sector: number, count: number, stamp: Stamp): Access {
+    const access: Access = { kind: 'write', sector, count, stamp, start: this.#now++ };
+    for (let at = sector; at < sector + count; at++) {
+      this.#of(at).push(newValue(stamp, access.start, access, Infinity));
+    }
+    return access;
+  }
+
+  #ofWrite(access: Access, visit: (sector: number, value: Value) => void): void {
+    for (let at = access.sector; at < access.sector + access.count; at++) {
+      const value = this.#of(at).find((each) => each.stamp === access.stamp);
+      if (value !== undefined) visit(at, value);
+    }
+  }
+
+  #seen(sector: number, value: Value, start: Moment, finish: Moment): void {
+    value.uncertain = false;
+    value.maxStart = Math.max(value.maxStart, start);
+    value.minFinish = Math.min(value.minFinish, finish);
+    for (const other of this.#of(sector)) {
+      if (other === value || other.uncertain) continue;
+      if (precedes(other, value) && precedes(value, other)) {
+        throw new Violation(
+          'I6',
+          `sector ${sector}: ${value.stamp} was seen before and after ${other.stamp}: ` +
+            this.describe(sector),
+        );
+      }
+    }
+  }
+}
+
+const newValue = (stamp: Stamp, start: Moment, writing: Access | null, finish: Moment): Value => ({
+  stamp,
+  writing,
+  maxStart: start,
+  minFinish: finish,
+  uncertain: false,
+  flushed: finish === 0,
+});

@@ -1,0 +1,245 @@
+import type { MembershipRecord } from '../../replica/src/protocol/index.ts';
+import type { Logger } from '../../replica/src/runtime/index.ts';
+import { ReplicaMetrics, ReplicaServer } from '../../replica/src/server/index.ts';
+import { openStoreOn, StoreError } from '../../replica/src/store/index.ts';
+import type { Store } from '../../replica/src/store/index.ts';
+import { SimulatedDisk } from '../../replica/src/store/simulated-disk.ts';
+import type { Random } from '../support/random.ts';
+import type { Network } from './network.ts';
+import { SimulatedProcess } from './process.ts';
+import { Violation } from './world.ts';
+import type { World } from './world.ts';
+
+export interface VolumeFacts {
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+}
+
+/** After a failure the orchestrator starts a process again. */
+const RESTART_MS = { least: 100, spread: 900 };
+/** Codes with which a directory cannot be opened, whatever happened to the machine. */
+const NEVER: ReadonlySet<string> = new Set([
+  'SUPERBLOCK_DAMAGED',
+  'NOT_A_STORE',
+  'WRONG_SIZE',
+  'WRONG_VOLUME',
+  'LOCKED',
+  'FORMAT_TOO_NEW',
+]);
+
+/** A machine with one disk and, most of the time, a replica process: real server, real store. */
+export class ReplicaMachine {
+  readonly index: number;
+  readonly address: string;
+  readonly host: string;
+  readonly id: string;
+  readonly role: 'data' | 'witness';
+  readonly disk: SimulatedDisk;
+  process: SimulatedProcess | null = null;
+  server: ReplicaServer | null = null;
+  store: Store | null = null;
+  /** The highest epoch that a target was told to be promised: durable, whatever happens. */
+  promisedEpoch = 0;
+  /** The newest record that it is known to keep whatever happens. */
+  durableRecord: MembershipRecord | null = null;
+  /** It holds in memory or on disk all that was acknowledged while it was in sync. */
+  whole = true;
+  /** Milliseconds that the disk takes besides the usual. */
+  slowMs = 0;
+  /** No restarts by the orchestrator until told otherwise. */
+  away = false;
+  readonly #world: World;
+  readonly #network: Network;
+  readonly #volume: VolumeFacts;
+  readonly #random: Random;
+  readonly #rate: number;
+  #restart: () => void = () => undefined;
+
+  constructor(options: {
+    readonly index: number;
+    readonly role: 'data' | 'witness';
+    readonly world: World;
+    readonly network: Network;
+    readonly volume: VolumeFacts;
+  }) {
+    const { index, role, world } = options;
+    this.index = index;
+    this.role = role;
+    this.#world = world;
+    this.#network = options.network;
+    this.#volume = options.volume;
+    this.address = `replica:${index}`;
+    this.host = `replica-${index}`;
+    this.id = `0000000${index}-0000-4000-8000-000000000000`;
+    this.#random = world.random(this.host);
+    this.#rate = 1 + (this.#random.below(41) - 20) / 1000;
+    const chance = world.random(`disk ${index}`);
+    this.disk = new SimulatedDisk(
+      () => chance.bits() / 2 ** 32,
+      (callback) => this.process?.after(this.#diskMs(), callback),
+    );
+  }
+
+  get alive(): boolean {
+    return this.process !== null;
+  }
+
+  get serving(): boolean {
+    return this.server !== null;
+  }
+
+  start(): void {
+    if (this.process !== null) return;
+    this.#restart();
+    this.away = false;
+    const process = new SimulatedProcess(this.host, this.host, this.#world, this.#rate);
+    this.process = process;
+    this.#network.hostBack(this.host);
+    this.#world.note(this.host, 'starts');
+    process.run(() => this.#open(process));
+  }
+
+  /** kill -9: what was written stays in the page cache. */
+  kill(): void {
+    const { process } = this;
+    if (process === null) return;
+    this.#world.note(this.host, 'is killed');
+    this.disk.killProcess();
+    this.#ended(process);
+    this.#network.processDied(process);
+  }
+
+  /** The machine stops: of what was not flushed, some is lost. */
+  losePower(): void {
+    this.#world.note(this.host, 'loses power');
+    this.disk.undoRot();
+    this.disk.losePower();
+    this.disk.full = false;
+    const { process } = this;
+    if (process !== null) this.#ended(process);
+    this.#network.hostLost(this.host);
+    this.whole = false;
+  }
+
+  /** SIGTERM. */
+  stop(): void {
+    const { process, server, store } = this;
+    if (process === null || server === null || store === null || server.stopping) return;
+    this.#world.note(this.host, 'stops in good order');
+    process.run(() => {
+      server
+        .stop()
+        .then(() => store.close())
+        .then(
+          () => this.#exit(process, 'stopped'),
+          (error: unknown) => this.#exit(process, `did not stop in order: ${String(error)}`),
+        );
+    });
+  }
+
+  startLater(afterMs: number): void {
+    this.away = true;
+    this.#restart();
+    this.#restart = this.#world.after(afterMs, () => this.start());
+  }
+
+  #open(process: SimulatedProcess): void {
+    const { disk, id: replicaId, role } = this;
+    const every = (intervalMs: number, tick: () => void): (() => void) => {
+      let cancel = (): void => undefined;
+      const again = (): void => {
+        cancel = process.after(intervalMs, () => {
+          tick();
+          again();
+        });
+      };
+      again();
+      return () => cancel();
+    };
+    openStoreOn(
+      { disk, every, later: (callback) => process.after(0.01, callback) },
+      {
+        directory: disk.directory,
+        create: { ...this.#volume, replicaId, role },
+        warn: (message) => this.#world.note(this.host, message),
+      },
+    ).then(
+      (store) => {
+        if (process.alive) this.#serve(process, store);
+      },
+      (error: unknown) => {
+        if (!process.alive) return;
+        if (!(error instanceof StoreError)) throw error;
+        if (NEVER.has(error.code)) {
+          this.#world.fail(new Violation('I1', `${this.host} cannot be opened: ${error.message}`));
+        }
+        this.#exit(process, `cannot start: ${error.message}`);
+      },
+    );
+  }
+
+  #serve(process: SimulatedProcess, store: Store): void {
+    const { promisedEpoch, record } = store.state();
+    this.durableRecord = record;
+    if (promisedEpoch < this.promisedEpoch) {
+      const what = `promised ${this.promisedEpoch} and knows of ${promisedEpoch} after a start`;
+      this.#world.fail(new Violation('I3', `${this.host} ${what}`));
+    }
+    this.store = store;
+    const server = new ReplicaServer({
+      store,
+      logger: this.#logger(),
+      metrics: new ReplicaMetrics(store),
+      clock: process,
+      failed: (error) => {
+        this.#world.note(this.host, `ends: ${error.message}`);
+        void server.abandon(error).then(() => {
+          this.#exit(process, 'the store failed');
+        });
+      },
+    });
+    this.server = server;
+    this.#world.note(this.host, () => `serves, epoch ${promisedEpoch} is promised`);
+    this.#network.listen(this.address, process, (socket) => server.accept(socket, 'simulated'));
+  }
+
+  #exit(process: SimulatedProcess, why: string): void {
+    if (this.process !== process) return;
+    this.#world.note(this.host, `exits: ${why}`);
+    // The kernel gives the lock back.
+    this.disk.killProcess();
+    this.#ended(process);
+    this.#network.processDied(process);
+    if (!this.away) this.startLater(RESTART_MS.least + this.#random.below(RESTART_MS.spread));
+  }
+
+  #ended(process: SimulatedProcess): void {
+    // What rots in a marked region before an unclean stop cannot be told from an unflushed write:
+    // the checksums there are computed anew.
+    this.disk.undoRot();
+    process.kill();
+    this.process = null;
+    this.server = null;
+    this.store = null;
+  }
+
+  #diskMs(): number {
+    const usual = 0.02 + this.#random.below(100) / 100;
+    return this.slowMs === 0 ? usual : usual + this.#random.below(this.slowMs);
+  }
+
+  #logger(): Logger {
+    const note = (fields: object, message?: string): void =>
+      this.#world.note(this.host, () => `${message ?? ''} ${describe(fields)}`);
+    const logger = { trace: note, debug: note, info: note, warn: note, error: note, fatal: note };
+    return logger as unknown as Logger;
+  }
+}
+
+export const describe = (fields: object): string =>
+  Object.entries(fields)
+    .map(
+      ([name, value]) =>
+        `${name}=${value instanceof Error ? value.message : JSON.stringify(value)}`,
+    )
+    .join(' ');

@@ -1,0 +1,149 @@
+/**
+ * Runs seeds of the simulator until told otherwise, or one of them again:
+ *
+ *     npm run simulate -- --seeds 1000 [--first 1] [--jobs 2] [--profile network]
+ *     npm run simulate -- --seed 4711 [--profile network] [--trace] [--shrink]
+ */
+import { fork } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import type { Plan, Profile } from './plan.ts';
+import { planOf, PROFILES } from './plan.ts';
+import type { RunResult } from './run.ts';
+import { runPlan } from './run.ts';
+import { invariantOf, shrink } from './shrink.ts';
+
+const TELL_EVERY_MS = 10_000;
+const SHRINK_RUNS = 2_000;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string', default: '100' },
+    first: { type: 'string' },
+    jobs: { type: 'string', default: '1' },
+    profile: { type: 'string' },
+    trace: { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: false },
+  },
+});
+
+const profile = PROFILES.find((name) => name === values.profile);
+if (values.profile !== undefined && profile === undefined) {
+  throw new RangeError(`--profile is one of ${PROFILES.join(', ')}`);
+}
+
+interface Totals {
+  seeds: number;
+  failed: number;
+  events: number;
+  operations: number;
+  simulatedHours: number;
+  cpuSeconds: number;
+}
+
+const replay = (plan: Plan, wanted: Profile | undefined): string =>
+  `npm run simulate -- --seed ${plan.seed}${wanted === undefined ? '' : ` --profile ${wanted}`} --trace`;
+
+const tellFailure = ({ plan, failure }: RunResult): void => {
+  const { dataReplicas } = plan.cluster;
+  console.log(
+    `seed ${plan.seed} (${plan.profile}, ${dataReplicas} replicas): ${failure?.message ?? ''}\n` +
+      `  again: ${replay(plan, profile)}\n  cut down: ${replay(plan, profile)} --shrink`,
+  );
+};
+
+const runSeeds = async (first: number, count: number, step: number): Promise<Totals> => {
+  const total: Totals = {
+    seeds: 0,
+    failed: 0,
+    events: 0,
+    operations: 0,
+    simulatedHours: 0,
+    cpuSeconds: 0,
+  };
+  let toldMs = performance.now();
+  for (let index = 0; index < count; index++) {
+    const result = await runPlan(planOf(first + index * step, profile));
+    total.seeds++;
+    total.events += result.events;
+    total.operations += result.acknowledged + result.reads;
+    total.simulatedHours += result.simulatedMs / 3_600_000;
+    if (result.failure !== null) {
+      total.failed++;
+      tellFailure(result);
+    }
+    if (performance.now() - toldMs > TELL_EVERY_MS) {
+      toldMs = performance.now();
+      console.log(`${total.seeds} of ${count} seeds, ${total.failed} failed`);
+    }
+  }
+  const { user, system } = process.cpuUsage();
+  total.cpuSeconds = (user + system) / 1e6;
+  return total;
+};
+
+const runOne = async (seed: number): Promise<number> => {
+  let plan = planOf(seed, profile);
+  let result = await runPlan(plan, values.trace && !values.shrink);
+  if (values.shrink && result.failure !== null) {
+    plan = await shrink(plan, invariantOf(result.failure), SHRINK_RUNS, (actions) =>
+      console.log(`${actions} actions are left`),
+    );
+    result = await runPlan(plan, true);
+    for (const action of plan.actions) console.log(JSON.stringify(action));
+  }
+  for (const line of result.trace) console.log(line);
+  if (result.failure === null) {
+    console.log(`seed ${seed}: all invariants held (${result.events} events)`);
+    return 0;
+  }
+  console.log(result.failure.stack ?? result.failure.message);
+  tellFailure(result);
+  return 1;
+};
+
+const runJobs = async (first: number, seeds: number, jobs: number): Promise<Totals> => {
+  const args = values.profile === undefined ? [] : ['--profile', values.profile];
+  const parts = Array.from({ length: jobs }, (_, index) => {
+    const count = Math.ceil((seeds - index) / jobs);
+    const child = fork(import.meta.filename, ['--seeds', String(count), ...args], {
+      env: { ...process.env, SIMULATE_PART: `${first + index} ${jobs}` },
+    });
+    return new Promise<Totals>((resolve, reject) => {
+      let total: Totals | null = null;
+      child.on('message', (message) => (total = message as Totals));
+      child.on('exit', (code) => {
+        if (total !== null) resolve(total);
+        else reject(new Error(`a job ended with ${code}`));
+      });
+    });
+  });
+  const totals = await Promise.all(parts);
+  return totals.reduce((sum, part) => {
+    for (const key of Object.keys(sum) as (keyof Totals)[]) sum[key] += part[key];
+    return sum;
+  });
+};
+
+const main = async (): Promise<number> => {
+  if (values.seed !== undefined) return runOne(Number(values.seed));
+  const part = process.env['SIMULATE_PART']?.split(' ').map(Number);
+  const seeds = Number(values.seeds);
+  if (part !== undefined) {
+    process.send?.(await runSeeds(part[0] ?? 1, seeds, part[1] ?? 1));
+    return 0;
+  }
+  const first = Number(values.first ?? Math.floor(Date.now() / 1000) % 1_000_000_000);
+  const startMs = performance.now();
+  const jobs = Number(values.jobs);
+  const total = jobs > 1 ? await runJobs(first, seeds, jobs) : await runSeeds(first, seeds, 1);
+  const seconds = (performance.now() - startMs) / 1000;
+  console.log(
+    `${total.seeds} seeds from ${first} on, ${total.failed} failed; ${total.operations} operations, ` +
+      `${total.events} events, ${total.simulatedHours.toFixed(1)} simulated hours in ` +
+      `${seconds.toFixed(0)} s; ${(total.seeds / total.cpuSeconds).toFixed(1)} seeds per second and core`,
+  );
+  return total.failed > 0 ? 1 : 0;
+};
+
+process.exit(await main());

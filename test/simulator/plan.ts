@@ -1,0 +1,230 @@
+import { Random } from '../support/random.ts';
+import type { ClusterOptions } from './cluster.ts';
+import type { Order } from './initiator.ts';
+
+/** What can go wrong. `replica` and `initiator` are counted modulo how many there are. */
+export type Fault =
+  | { readonly kind: 'kill' | 'lose-power' | 'stop'; readonly replica: number; readonly ms: number }
+  /** The machine stops in the middle of an event, before its nth change of the disk from now. */
+  | {
+      readonly kind: 'die-writing';
+      readonly replica: number;
+      readonly changes: number;
+      readonly power: boolean;
+      readonly ms: number;
+    }
+  | { readonly kind: 'pause'; readonly replica: number; readonly ms: number }
+  | { readonly kind: 'blackout'; readonly replicas: number; readonly ms: number }
+  | { readonly kind: 'cut'; readonly replica: number; readonly noticed: number }
+  | {
+      readonly kind: 'partition';
+      readonly replica: number;
+      readonly direction: 'both' | 'to-replica' | 'from-replica';
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'slow-disk';
+      readonly replica: number;
+      readonly slowMs: number;
+      readonly ms: number;
+    }
+  | { readonly kind: 'full-disk'; readonly replica: number; readonly ms: number }
+  | {
+      readonly kind: 'io-error';
+      readonly replica: number;
+      readonly file: string;
+      readonly operation: 'read' | 'write' | 'sync' | 'punch';
+    }
+  | { readonly kind: 'rot'; readonly replica: number; readonly sector: number }
+  | { readonly kind: 'kill-target' | 'stop-target'; readonly power: boolean }
+  | { readonly kind: 'pause-target'; readonly ms: number }
+  /** A second target starts while the first still lives, perhaps cut off from its replicas. */
+  | { readonly kind: 'second-target'; readonly isolated: number; readonly ms: number };
+
+export type Action = { readonly at: number } & (
+  { readonly kind: 'order'; readonly initiator: number; readonly order: Order } | Fault
+);
+
+/** A run, but for the chances of network and disks: those come from the seed as well. */
+export interface Plan {
+  readonly seed: number;
+  readonly profile: Profile;
+  readonly cluster: ClusterOptions;
+  readonly initiators: number;
+  readonly actions: readonly Action[];
+  /** At the end all machines lose power after a flush, and everything must still be there. */
+  readonly finalBlackout: boolean;
+}
+
+export const PROFILES = ['calm', 'crash', 'network', 'disk', 'targets', 'power', 'mixed'] as const;
+export type Profile = (typeof PROFILES)[number];
+
+const SECTOR = 512;
+const MIB = 1024 * 1024;
+const SIZE_BYTES = 6 * MIB;
+/** Few sectors, so that operations meet: over the edges of blocks, extents and regions. */
+const AREA_SECTORS = 48;
+export const AREAS = [0, MIB - 8192, 4 * MIB - 8192].map((at) => at / SECTOR);
+
+/** Chances by profile, relative to each other. */
+const FAULTS: Readonly<Record<Profile, Readonly<Partial<Record<Fault['kind'], number>>>>> = {
+  calm: { kill: 1, cut: 1, 'kill-target': 1, 'stop-target': 1, stop: 1 },
+  crash: {
+    kill: 4,
+    'lose-power': 3,
+    'die-writing': 3,
+    stop: 1,
+    'kill-target': 3,
+    'stop-target': 1,
+  },
+  network: { cut: 3, partition: 6, pause: 3, kill: 1, 'kill-target': 1, 'second-target': 1 },
+  disk: { 'slow-disk': 2, 'full-disk': 2, 'io-error': 5, rot: 5, kill: 1, 'lose-power': 1 },
+  targets: {
+    'second-target': 5,
+    'kill-target': 3,
+    'pause-target': 4,
+    partition: 2,
+    kill: 1,
+    stop: 1,
+  },
+  power: { 'lose-power': 4, blackout: 4, 'die-writing': 4, 'kill-target': 2, kill: 1 },
+  mixed: {
+    kill: 2,
+    'lose-power': 2,
+    'die-writing': 2,
+    stop: 1,
+    pause: 2,
+    blackout: 1,
+    cut: 2,
+    partition: 3,
+    'slow-disk': 1,
+    'full-disk': 1,
+    'io-error': 2,
+    rot: 2,
+    'kill-target': 2,
+    'stop-target': 1,
+    'pause-target': 2,
+    'second-target': 2,
+  },
+};
+
+/** Replicas that store data, relative chances. */
+const SIZES = [1, 2, 2, 3, 3, 3, 3, 3, 4, 5];
+
+/**
+ * What a seed stands for. Operations come in bursts, so that several are under way; faults mostly
+ * come with a burst. The length follows from the number of bursts: 4 to 12, with 20 to 2,500 ms
+ * from one to the next, so that most of a run is busy and some of it is longer than a lease or a
+ * stall.
+ */
+export const planOf = (seed: number, wanted?: Profile): Plan => {
+  const random = new Random(seed);
+  const profile = wanted ?? random.pick(PROFILES);
+  const dataReplicas = random.pick(SIZES);
+  const initiators = random.between(1, 3);
+  const actions: Action[] = [];
+  const bursts = random.between(4, 12);
+  let at = random.below(50);
+  for (let burst = 0; burst < bursts; burst++) {
+    const orders = random.between(2, 24);
+    const spreadMs = random.pick([2, 10, 40]);
+    for (let count = 0; count < orders; count++) {
+      const initiator = random.below(initiators);
+      actions.push({
+        kind: 'order',
+        at: at + random.below(spreadMs * 10) / 10,
+        initiator,
+        order: order(random),
+      });
+    }
+    for (let faults = random.pick([0, 1, 1, 1, 2, 3]); faults > 0; faults--) {
+      actions.push({ at: at + random.below(spreadMs * 20) / 10, ...fault(random, profile) });
+    }
+    at += random.pick([20, 60, 200, 200, 800, 2_500]) * (0.5 + random.below(100) / 100);
+  }
+  actions.sort((a, b) => a.at - b.at);
+  return {
+    seed,
+    profile,
+    cluster: {
+      dataReplicas,
+      witness: dataReplicas % 2 === 0,
+      sizeBytes: SIZE_BYTES,
+      holdMs: random.pick([500, 5_000, 30_000]),
+      graceMs: random.pick([0, 200, 2_000]),
+    },
+    initiators,
+    actions,
+    finalBlackout: random.chance(profile === 'power' ? 0.6 : 0.25),
+  };
+};
+
+const order = (random: Random): Order => {
+  const chance = random.below(100);
+  if (chance < 6) return { operation: 'flush', sector: 0, count: 0 };
+  const operation = chance < 42 ? 'read' : chance < 50 ? 'unmap' : 'write';
+  const area = random.pick(AREAS);
+  if (random.chance(0.4)) {
+    // Whole blocks.
+    const blocks = random.between(1, 3);
+    const first = random.below(AREA_SECTORS / 8 - blocks + 1);
+    return { operation, sector: area + first * 8, count: blocks * 8 };
+  }
+  const count = random.chance(0.6) ? random.between(1, 3) : random.between(1, AREA_SECTORS);
+  return { operation, sector: area + random.below(AREA_SECTORS - count + 1), count };
+};
+
+const FILES = ['000001.img', '000001.meta', 'activity', 'superblock'] as const;
+
+const fault = (random: Random, profile: Profile): Fault => {
+  const kind = pickWeighted(random, FAULTS[profile]);
+  const replica = random.below(8);
+  const ms = random.pick([5, 50, 300, 1_500, 6_000, 14_000]) * (0.5 + random.below(100) / 100);
+  switch (kind) {
+    case 'kill':
+    case 'lose-power':
+    case 'stop':
+      return { kind, replica, ms: Math.min(ms, 6_000) };
+    case 'die-writing':
+      return { kind, replica, changes: random.below(12), power: random.chance(0.7), ms: ms / 4 };
+    case 'pause':
+      return { kind, replica, ms };
+    case 'blackout':
+      return { kind, replicas: random.between(1, 31), ms: ms / 4 };
+    case 'cut':
+      return { kind, replica, noticed: random.below(4) };
+    case 'partition':
+      return { kind, replica, direction: random.pick(['both', 'to-replica', 'from-replica']), ms };
+    case 'slow-disk':
+      return { kind, replica, slowMs: random.pick([5, 100, 3_000, 30_000]), ms };
+    case 'full-disk':
+      return { kind, replica, ms };
+    case 'io-error': {
+      const file = random.pick([...FILES, '000001.img', '000001.img']);
+      const operation = random.pick(['read', 'write', 'sync', 'punch'] as const);
+      return { kind, replica, file, operation };
+    }
+    case 'rot':
+      return { kind, replica, sector: random.pick(AREAS) + random.below(AREA_SECTORS) };
+    case 'kill-target':
+    case 'stop-target':
+      return { kind, power: random.chance(0.3) };
+    case 'pause-target':
+      return { kind, ms };
+    case 'second-target':
+      return { kind, isolated: random.below(3), ms: Math.max(ms, 300) };
+  }
+};
+
+const pickWeighted = <T extends string>(
+  random: Random,
+  weights: Readonly<Partial<Record<T, number>>>,
+): T => {
+  const entries = Object.entries(weights) as [T, number][];
+  let left = random.below(entries.reduce((sum, [, weight]) => sum + weight, 0));
+  for (const [kind, weight] of entries) {
+    if (left < weight) return kind;
+    left -= weight;
+  }
+  throw new RangeError('no weights');
+};

@@ -1,0 +1,227 @@
+import { Cluster } from './cluster.ts';
+import { Faults } from './faults.ts';
+import type { Order } from './initiator.ts';
+import { Initiator } from './initiator.ts';
+import type { Action, Plan } from './plan.ts';
+import { AREAS } from './plan.ts';
+import { compareReplicas } from './replicas.ts';
+import { simulated, Violation, World } from './world.ts';
+
+export interface RunResult {
+  readonly plan: Plan;
+  /** Null: everything held. */
+  readonly failure: Error | null;
+  readonly trace: readonly string[];
+  readonly fingerprint: number;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly acknowledged: number;
+  readonly reads: number;
+  readonly refused: number;
+}
+
+/** I11: from the end of all faults until I/O is answered, and until all members are in sync. */
+const RESUME_MS = 30_000;
+const REBUILT_MS = 60_000;
+const BLOCK_SECTORS = 8;
+const AREA_SECTORS = 48;
+
+/** Runs of the same plan are the same, event by event. */
+export const runPlan = (plan: Plan, traced = false): Promise<RunResult> => {
+  const world = new World(plan.seed, traced);
+  const run = new Run(world, plan);
+  const uncaught = (thrown: unknown): void => {
+    const error = thrown as Error;
+    world.fail(new Violation('crash', `${error.message}\n${error.stack ?? ''}`));
+  };
+  return simulated(uncaught, () => {
+    let failure: Error | null = null;
+    try {
+      run.run();
+    } catch (error) {
+      failure = world.failure ?? (error as Error);
+    }
+    return run.result(failure);
+  });
+};
+
+class Run {
+  readonly #world: World;
+  readonly #plan: Plan;
+  readonly #cluster: Cluster;
+  readonly #faults: Faults;
+  readonly #initiators: readonly Initiator[];
+
+  constructor(world: World, plan: Plan) {
+    this.#world = world;
+    this.#plan = plan;
+    this.#cluster = new Cluster(world, plan.cluster);
+    this.#faults = new Faults(this.#cluster);
+    this.#initiators = Array.from(
+      { length: plan.initiators },
+      (_, index) => new Initiator(index, this.#cluster),
+    );
+  }
+
+  result(failure: Error | null): RunResult {
+    const { fingerprint, events, now, trace } = this.#world;
+    const { acknowledged, reads } = this.#cluster.history;
+    return {
+      plan: this.#plan,
+      failure,
+      trace,
+      fingerprint,
+      events,
+      simulatedMs: now,
+      acknowledged,
+      reads,
+      refused: this.#initiators.reduce((sum, { refused }) => sum + refused, 0),
+    };
+  }
+
+  run(): void {
+    const { actions, finalBlackout } = this.#plan;
+    this.#cluster.start();
+    this.#expect('I11', () => this.#cluster.newest?.healthy === true, RESUME_MS, 'the first start');
+    this.#connect();
+    const beginMs = this.#world.now;
+    for (const action of actions) {
+      this.#world.after(beginMs + action.at - this.#world.now, () => this.#act(action));
+    }
+    const endMs = beginMs + (actions.at(-1)?.at ?? 0);
+    this.#until(() => this.#world.now >= endMs, endMs);
+    this.#settle();
+    this.#verify();
+    if (finalBlackout) this.#blackout();
+  }
+
+  #act(action: Action): void {
+    if (action.kind !== 'order') {
+      this.#faults.apply(action);
+      return;
+    }
+    this.#initiators[action.initiator % this.#initiators.length]!.submit(action.order);
+  }
+
+  /** Faults have stopped: I11. */
+  #settle(): void {
+    const world = this.#world;
+    world.note('checker', 'faults stop');
+    this.#faults.stop();
+    const cluster = this.#cluster;
+    if (cluster.newest === null) cluster.startTarget();
+    const deadline = world.now + RESUME_MS;
+    const probe = { operation: 'read', sector: AREAS[0]!, count: 1 } as const;
+    let resumed = false;
+    const ask = (): void => {
+      if (resumed || world.now > deadline) return;
+      this.#initiators[0]!.submit(probe, (outcome) => {
+        if (outcome === 'GOOD' || outcome === 'MEDIUM_ERROR') resumed = true;
+      });
+      world.after(200, ask);
+    };
+    ask();
+    this.#expect('I11', () => resumed, RESUME_MS, 'I/O');
+    this.#rewriteRotten();
+    this.#expect('I11', () => cluster.newest?.healthy === true, REBUILT_MS, 'all replicas in sync');
+    this.#idle();
+  }
+
+  /** A block without a good copy stays bad until somebody writes it. */
+  #rewriteRotten(): void {
+    if (this.#cluster.rotten.size === 0) return;
+    for (const area of AREAS) {
+      for (let at = 0; at < AREA_SECTORS; at += BLOCK_SECTORS) {
+        const block = (area + at) / BLOCK_SECTORS;
+        if (!this.#cluster.rotten.has(block)) continue;
+        this.#ask({ operation: 'write', sector: area + at, count: BLOCK_SECTORS });
+      }
+    }
+  }
+
+  /** Every sector is read, and the replicas in sync hold the same. */
+  #verify(): void {
+    for (const area of AREAS) {
+      this.#ask({ operation: 'read', sector: area, count: AREA_SECTORS });
+    }
+    this.#ask({ operation: 'flush', sector: 0, count: 0 });
+    // Late repairs end as well, and so does an orderly stop that took its time.
+    this.#until(() => false, 300);
+    const cluster = this.#cluster;
+    const settled = (): boolean =>
+      cluster.newest?.healthy === true && cluster.machines.every(({ serving }) => serving);
+    this.#expect('I11', settled, REBUILT_MS, 'all replicas in sync');
+    compareReplicas(this.#world, cluster, cluster.newest!);
+  }
+
+  /** What is flushed survives the loss of all machines at once. */
+  #blackout(): void {
+    this.#world.note('checker', 'all machines lose power');
+    const { machines } = this.#cluster;
+    this.#cluster.newest?.losePower();
+    this.#cluster.losePower(machines);
+    for (const machine of machines) machine.startLater(10);
+    this.#expect(
+      'I11',
+      () => this.#cluster.newest?.healthy === true,
+      REBUILT_MS,
+      'after a blackout',
+    );
+    this.#connect();
+    this.#verify();
+  }
+
+  /** An operation that must succeed. */
+  #ask(order: Order): void {
+    let done = false;
+    const initiator = this.#initiators[0]!;
+    const ask = (): void => {
+      const taken = initiator.submit(order, (outcome) => {
+        done = outcome === 'GOOD' || outcome === 'MEDIUM_ERROR';
+        if (!done) this.#world.after(50, ask);
+      });
+      if (!taken) this.#world.after(50, ask);
+    };
+    ask();
+    this.#expect('I11', () => done, RESUME_MS, `the end of ${order.operation} ${order.sector}`);
+  }
+
+  #connect(): void {
+    const reach = (): void => {
+      for (const initiator of this.#initiators) {
+        if (initiator.target === null) initiator.submit({ operation: 'read', sector: 0, count: 1 });
+      }
+    };
+    reach();
+    this.#until(() => this.#initiators.every(({ target }) => target !== null), 1_000);
+  }
+
+  #idle(): void {
+    const idle = (): boolean => this.#initiators.every(({ inFlight }) => inFlight === 0);
+    this.#expect('I11', idle, RESUME_MS, 'an answer to every operation');
+  }
+
+  #expect(invariant: string, condition: () => boolean, withinMs: number, what: string): void {
+    if (this.#until(condition, withinMs)) return;
+    const { newest, machines } = this.#cluster;
+    const assembly = newest?.replicator.assembly;
+    const states = assembly?.members.map(
+      ({ address, state, lastError }) => `${address} ${state.kind} ${lastError ?? ''}`,
+    );
+    const down = machines.filter(({ serving }) => !serving).map(({ host }) => host);
+    throw new Violation(
+      invariant,
+      `${what}: not within ${withinMs} ms; ${newest?.name ?? 'no target'} ${assembly?.phase ?? ''} ` +
+        `waits for ${assembly?.waitingFor ?? ''}; ${states?.join('; ') ?? ''}; down: ${down.join()}`,
+    );
+  }
+
+  #until(condition: () => boolean, withinMs: number): boolean {
+    const world = this.#world;
+    const cluster = this.#cluster;
+    return world.runUntil(() => {
+      cluster.check();
+      return condition();
+    }, withinMs);
+  }
+}

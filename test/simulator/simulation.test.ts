@@ -1,0 +1,57 @@
+/**
+ * Goal: whatever dies, hangs, is cut off, rots or fills up, and in whatever order, nothing of the
+ * contract breaks (invariants I1 to I11).
+ * Method: whole volumes in one process on simulated machines. The seeds from 1 on are the same
+ * every time; as many new ones follow as the time allows, and are named, so that each can be run
+ * again.
+ */
+import { expect } from 'chai';
+import { planOf } from './plan.ts';
+import type { RunResult } from './run.ts';
+import { runPlan } from './run.ts';
+
+const FIXED_SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 400);
+const FRESH_MS = Number(process.env['SIMULATION_FRESH_MS'] ?? 45_000);
+
+const check = ({ plan, failure }: RunResult): void => {
+  if (failure === null) return;
+  const again = `npm run simulate -- --seed ${plan.seed} --trace`;
+  throw new Error(`seed ${plan.seed}: ${failure.message}\n${again}`, { cause: failure });
+};
+
+describe('a volume under simulation', function () {
+  this.timeout(FRESH_MS + FIXED_SEEDS * 500);
+
+  it('repeats a run event by event from its seed', async () => {
+    for (const seed of [3, 17, 42]) {
+      const [first, second] = [await runPlan(planOf(seed)), await runPlan(planOf(seed), true)];
+      expect(second.fingerprint).to.equal(first.fingerprint);
+      expect([second.events, second.simulatedMs]).to.deep.equal([first.events, first.simulatedMs]);
+      expect(second.trace.length).to.be.greaterThan(50);
+    }
+  });
+
+  it(`keeps all invariants on the seeds 1 to ${FIXED_SEEDS}`, async () => {
+    let acknowledged = 0;
+    let reads = 0;
+    for (let seed = 1; seed <= FIXED_SEEDS; seed++) {
+      const result = await runPlan(planOf(seed));
+      check(result);
+      acknowledged += result.acknowledged;
+      reads += result.reads;
+    }
+    // The runs do what they are for: operations are answered in spite of all.
+    expect(acknowledged).to.be.greaterThan(FIXED_SEEDS * 15);
+    expect(reads).to.be.greaterThan(FIXED_SEEDS * 10);
+  });
+
+  it('keeps them on seeds that nobody has run before', async () => {
+    const first = 1_000_000_000 + (Math.floor(Date.now() / 10) % 3_000_000_000);
+    const startMs = performance.now();
+    let count = 0;
+    for (; performance.now() - startMs < FRESH_MS; count++)
+      check(await runPlan(planOf(first + count)));
+    console.log(`      seeds ${first} to ${first + count - 1}`);
+    expect(count).to.be.greaterThan(0);
+  });
+});
