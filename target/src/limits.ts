@@ -35,6 +35,11 @@ export const LIMITS = {
    * wait. Bytes.
    */
   transferBytesInFlight: 32 * 1024 * 1024,
+  /**
+   * Payload that all sessions together have under way on the volume; beyond it no socket is read
+   * further. Bytes.
+   */
+  bytesInFlight: 128 * 1024 * 1024,
   /** No command collects more Data-Out than this. Bytes. */
   dataOutBytes: 16 * 1024 * 1024,
   /** Buffers for the payload of reads and writes that are kept to be used again. Bytes. */

@@ -58,6 +58,7 @@ export class MemoryVolume implements Volume {
   flushes = 0;
   /** Reads whose memory has not been given back. */
   lent = 0;
+  bytesInFlight = 0;
   readonly #pending: (() => void)[] = [];
   /**
    * First come, first served: a claim waits for every older one that it overlaps, unless both are
@@ -114,6 +115,7 @@ export class MemoryVolume implements Volume {
   submit(io: VolumeIo): void {
     assert(io.offsetBytes % SECTOR_BYTES === 0 && io.lengthBytes % SECTOR_BYTES === 0);
     assert(io.offsetBytes >= 0 && io.offsetBytes + io.lengthBytes <= this.sizeBytes);
+    this.bytesInFlight += io.lengthBytes;
     // The chunks of a write are lent until this returns.
     const payload = io.kind === 'write' ? Buffer.concat(io.chunks) : null;
     if (io.kind === 'flush' || io.lock !== null) {
@@ -204,6 +206,7 @@ export class MemoryVolume implements Volume {
     this.#fault = null;
     if (fault === null) this.#apply(io, payload);
     if (lock !== null) this.release(lock);
+    this.bytesInFlight -= io.lengthBytes;
     io.done(fault);
   }
 

@@ -10,6 +10,7 @@ class NullVolume implements Volume {
   readonly volumeId: string;
   readonly sizeBytes: number;
   readonly ready = true;
+  readonly bytesInFlight = 0;
   readonly #documents = new Map<string, Uint8Array>();
 
   constructor(sizeBytes: number, volumeId: string) {

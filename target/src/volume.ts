@@ -86,6 +86,8 @@ export interface Volume {
    * longer than I/O is held.
    */
   readonly ready: boolean;
+  /** Of reads and writes that were submitted and are not done. Bytes. */
+  readonly bytesInFlight: number;
 
   submit(io: VolumeIo): void;
   /**

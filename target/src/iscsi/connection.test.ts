@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { isTransitionValid } from './connection.ts';
+import { isTransitionValid } from './connection-state.ts';
 import {
   ManualClock,
   read10,

@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { Receiver } from '@openebs/replica/runtime';
 import { LIMITS } from '../limits.ts';
+import { isTransitionValid, type ConnectionState } from './connection-state.ts';
 import type { AdvertisedPortal, IscsiContext } from './context.ts';
 import { handleDataOut } from './handlers/data-out.ts';
 import { LoginHandler } from './handlers/login.ts';
@@ -19,24 +20,6 @@ import { sendNopIn, sendReject, sendScsiResponse, type ScsiOutcome } from './res
 import type { Session } from './session.ts';
 import type { IscsiTask } from './task.ts';
 import { runWaiting } from './transfer.ts';
-
-/**
- *     login --> full-feature --> finishing --> closed
- *        \____________\______________________/
- *
- * finishing: the last response is on its way and nothing more is read. RFC 7143 8.1
- */
-export type ConnectionState = 'login' | 'full-feature' | 'finishing' | 'closed';
-
-const TRANSITIONS: Readonly<Record<ConnectionState, readonly ConnectionState[]>> = {
-  login: ['full-feature', 'finishing', 'closed'],
-  'full-feature': ['finishing', 'closed'],
-  finishing: ['closed'],
-  closed: [],
-};
-
-export const isTransitionValid = (from: ConnectionState, to: ConnectionState): boolean =>
-  TRANSITIONS[from].includes(to);
 
 /**
  * Reasons for a Reject after which the connection can go on; all others end it, as there is no
@@ -139,6 +122,7 @@ export class Connection implements PduSink {
     this.#consuming = false;
     this.context.counters.bytesIn += at - start;
     this.flush();
+    this.context.throttle.check(this);
     return at;
   }
 
@@ -270,6 +254,7 @@ export class Connection implements PduSink {
   // Sending.
 
   respond(task: IscsiTask, outcome: ScsiOutcome): void {
+    this.context.throttle.ease();
     if (!this.sending) return;
     sendScsiResponse(this, task, outcome);
     this.flushSoon();
@@ -302,7 +287,7 @@ export class Connection implements PduSink {
     this.outbox.pdus = 0;
     this.outbox.bytes = 0;
     // An initiator that does not take its responses gets no more of them.
-    if (this.backlogBytes > LIMITS.unsentBytes && !this.#receiver.paused) this.#receiver.pause();
+    if (this.backlogBytes > LIMITS.unsentBytes) this.stopReading();
   }
 
   #drained(): void {
@@ -312,7 +297,15 @@ export class Connection implements PduSink {
       runWaiting(this, this.session);
       this.flush();
     }
-    if (this.#receiver.paused) this.#receiver.resume();
+    if (!this.context.throttle.stops(this)) this.readOn();
+  }
+
+  stopReading(): void {
+    if (!this.#receiver.paused) this.#receiver.pause();
+  }
+
+  readOn(): void {
+    if (this.backlogBytes <= LIMITS.unsentBytes) this.#receiver.resume();
   }
 
   // Login.
@@ -388,6 +381,7 @@ export class Connection implements PduSink {
     this.#detach(reason);
     this.#socket.destroy();
     this.outbox.close();
+    this.context.throttle.forget(this);
     this.context.connections.delete(this);
     this.context.counters.connections--;
   }

@@ -4,6 +4,7 @@ import type { Connection } from './connection.ts';
 import type { IscsiCounters } from './counters.ts';
 import type { LoginAuthentication, LoginRedirect } from './login/login.ts';
 import type { SessionRegistry } from './registry.ts';
+import type { Throttle } from './throttle.ts';
 
 /** pino's shape, as far as it is used here. */
 export interface IscsiLog {
@@ -41,6 +42,7 @@ export interface IscsiContext {
   readonly registry: SessionRegistry;
   readonly connections: Set<Connection>;
   readonly pool: SlabPool;
+  readonly throttle: Throttle;
   /** Monotonic, coarse: read at each tick. */
   nowMs: number;
   nextNexusId: number;

@@ -11,6 +11,7 @@ import type { LoginAuthentication, LoginRedirect } from './login/login.ts';
 import { AsyncEvent } from './pdu/fields.ts';
 import { SessionRegistry } from './registry.ts';
 import { sendAsyncMessage } from './responses.ts';
+import { Throttle } from './throttle.ts';
 
 /** Where the target listens. */
 export interface ListenPortal {
@@ -29,6 +30,8 @@ export interface IscsiServerOptions {
   readonly device: DeviceServer;
   /** Of the process: payload is gathered in its slabs. */
   readonly pool: SlabPool;
+  /** Payload that the volume may have under way before initiators have to wait. Bytes. */
+  readonly bytesInFlight?: number;
   readonly authentication: LoginAuthentication;
   /** Declared as MaxRecvDataSegmentLength, 512 to 1 MiB. Bytes. */
   readonly maxDataSegmentBytes?: number;
@@ -112,6 +115,7 @@ class IscsiTarget implements IscsiServer {
       registry: new SessionRegistry(),
       connections: new Set(),
       pool: options.pool,
+      throttle: new Throttle(options.device, options.bytesInFlight ?? LIMITS.bytesInFlight),
       nowMs: this.#clock.nowMs(),
       nextNexusId: 1,
       flushSoon: (connection) => {
@@ -169,6 +173,8 @@ class IscsiTarget implements IscsiServer {
     this.#context.nowMs = this.#clock.nowMs();
     for (const connection of [...this.#context.connections]) connection.tick();
     this.#context.pool.trim();
+    // What was aborted ends without a response.
+    this.#context.throttle.ease();
     this.#checkAllClosed();
   }
 

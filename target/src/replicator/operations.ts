@@ -49,6 +49,11 @@ abstract class BaseOperation extends LockEntry {
     this.startedMs = host.now();
   }
 
+  /** An unmap moves no bytes, however long its range is. */
+  get payloadBytes(): number {
+    return this.io.kind === 'unmap' ? 0 : this.lengthBytes;
+  }
+
   finish(error: VolumeError | null): void {
     if (this.finished) return;
     this.finished = true;

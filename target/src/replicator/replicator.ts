@@ -165,7 +165,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   submit(io: VolumeIo): void {
     const operation = this.#operation(io);
     this.#operationsInFlight++;
-    this.#bytesInFlight += io.lengthBytes;
+    this.#bytesInFlight += operation.payloadBytes;
     if (!this.#open) {
       this.#hold(operation, this.#held);
       return;
@@ -252,7 +252,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
 
   ended(operation: Operation): void {
     this.#operationsInFlight--;
-    this.#bytesInFlight -= operation.lengthBytes;
+    this.#bytesInFlight -= operation.payloadBytes;
     if (operation.lockState === 'held') this.locks.release(operation);
     if (this.#operationsInFlight === 0 && this.#drained !== null) this.#drained();
   }
@@ -262,13 +262,9 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     operation.member = null;
     // Below a majority another target may have taken over, and have written what this member does
     // not know of.
-    if (!this.#open) {
+    if (!this.#open || operation.finished) {
       loan?.release();
-      this.#hold(operation, this.#parked);
-      return;
-    }
-    if (operation.finished) {
-      loan?.release();
+      if (!operation.finished) this.#hold(operation, this.#parked);
       return;
     }
     operation.io.chunks = [data];

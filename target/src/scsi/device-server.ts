@@ -35,6 +35,10 @@ export class ScsiDeviceServer implements DeviceServer {
     return operation.dataOutBytes(cdb);
   }
 
+  get bytesInFlight(): number {
+    return this.unit.volume.bytesInFlight;
+  }
+
   execute(task: ScsiTask): void {
     const nexus = this.#nexusOf(task.nexus);
     const command = new Command(this.unit, task, nexus);

@@ -90,6 +90,8 @@ export interface DeviceServer {
    * will be refused (execute then refuses it). Never more than the limits allow to buffer.
    */
   dataOutBytes(cdb: Uint8Array): number;
+  /** Payload of reads and writes that are under way on the volume. Bytes. */
+  readonly bytesInFlight: number;
   /** Runs the command; completes through task.complete, possibly before it returns. */
   execute(task: ScsiTask): void;
   /** ABORT TASK: the task completes no more. False when it is not in the task set. */
