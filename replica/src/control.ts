@@ -26,6 +26,7 @@ export const startReplicaControl = (options: {
         identity: store.identity,
         state: store.state(),
         counters: store.counters(),
+        layerUsage: store.layerUsage(),
         failure: metrics.failure,
         session: session(server),
         connections: server.connections,

@@ -32,6 +32,7 @@ interface ReplicaOptions {
   readonly replicaId: string | null;
   readonly sizeBytes: number;
   readonly role: ReplicaRole;
+  readonly cloneFrom: { readonly directory: string; readonly layer: number } | null;
   readonly listen: Address;
   readonly control: Address;
   readonly logLevel: LogLevel;
@@ -47,6 +48,34 @@ const parseUuid = (text: string): string => {
   throw new RangeError(
     `"${text}" is no UUID; write it as 8-4-4-4-12 hexadecimal digits (uuidgen makes one).`,
   );
+};
+
+const parseLayer = (text: string): number => {
+  const layer = Number(text);
+  if (Number.isSafeInteger(layer) && layer > 0) return layer;
+  throw new RangeError(`"${text}" is no id of a layer; it is a whole number from 1 on.`);
+};
+
+const cloneFlags = (options: DaemonOptions): (() => ReplicaOptions['cloneFrom']) => {
+  const from = options.flag({
+    flags: '--clone-from <directory>',
+    description:
+      'A new copy begins with the layers of this copy of another volume, on the same file system. ' +
+      'Needs --clone-layer; without meaning for a copy that exists.',
+    parse: (text) => path.resolve(text),
+  });
+  const of = options.flag({
+    flags: '--clone-layer <id>',
+    description: 'The snapshot, by the id of its layer, of which --clone-from makes a clone.',
+    parse: parseLayer,
+  });
+  return () => {
+    const directory = from();
+    const layer = of();
+    if (directory === null && layer === null) return null;
+    if (directory !== null && layer !== null) return { directory, layer };
+    return options.fail('--clone-from and --clone-layer go together: give both or neither');
+  };
 };
 
 const parseOptions = (): ReplicaOptions => {
@@ -86,6 +115,7 @@ const parseOptions = (): ReplicaOptions => {
     parse: oneOf(['data', 'witness']),
     default: { value: 'data', text: 'data' },
   });
+  const cloneFrom = cloneFlags(options);
   const listen = options.requiredFlag({
     flags: '--listen <address>',
     description: 'Where targets connect: host:port, [IPv6]:port or unix:/path; port 0 is any free.',
@@ -111,6 +141,7 @@ const parseOptions = (): ReplicaOptions => {
     replicaId: replicaId(),
     sizeBytes: sizeBytes(),
     role: role() ?? 'data',
+    cloneFrom: cloneFrom(),
     listen: listen(),
     control: control(),
     logLevel: logLevel() ?? 'info',
@@ -119,10 +150,11 @@ const parseOptions = (): ReplicaOptions => {
 
 /** The store of the directory, which must be the copy that was asked for. */
 const open = async (options: ReplicaOptions, warn: (message: string) => void): Promise<Store> => {
-  const { directory, volumeId, replicaId, role, sizeBytes } = options;
+  const { directory, volumeId, replicaId, role, sizeBytes, cloneFrom } = options;
   const store = await openStore({
     directory,
     warn,
+    cloneFrom,
     create: { volumeId, replicaId: replicaId ?? crypto.randomUUID(), role, sizeBytes },
   });
   const found = store.identity.replicaId;

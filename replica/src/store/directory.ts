@@ -81,17 +81,20 @@ function createParts(disk: Disk, sizeBytes: number): void {
     [DATA_FILE, dataFileBytes(sizeBytes)],
     [META_FILE, metaFileBytes(sizeBytes)],
   ] as const;
-  for (const [name, bytes] of sizes) {
-    const file = disk.create(name);
-    try {
-      file.truncate(bytes);
-      file.syncNow();
-    } finally {
-      file.close();
-    }
-  }
+  for (const [name, bytes] of sizes) createFile(disk, name, bytes);
   const log = encodeActivityLog({ applied: NO_VERSION, flushed: NO_VERSION, regions: [] });
   TwoSlotFile.create(disk, ACTIVITY_LOG, log);
+}
+
+/** An empty file of this size, durable but for its name. */
+export function createFile(disk: Disk, name: string, bytes: number): void {
+  const file = disk.create(name);
+  try {
+    file.truncate(bytes);
+    file.syncNow();
+  } finally {
+    file.close();
+  }
 }
 
 export function checkIdentity(directory: string, found: Superblock, options: StoreOptions): void {

@@ -15,6 +15,8 @@ export interface Disk {
   remove(name: string): void;
   /** The names of all files. */
   list(): readonly string[];
+  /** Another directory. */
+  sibling(directory: string): Disk;
   /** Gives a file of another directory of the same file system a name here too. */
   link(source: Disk, name: string): void;
   /** Makes creations and renames durable. */

@@ -1,4 +1,5 @@
 import { MAX_OPEN_LAYER_FILES } from '../limits.ts';
+import { createFile } from './directory.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { LAYER_FILE_PATTERN } from './layer-tree.ts';
 import type { LayerTree } from './layer-tree.ts';
@@ -123,13 +124,7 @@ export class LayerFiles {
   create(name: string, bytes: number): void {
     this.retire(name);
     if (this.disk.exists(name)) this.disk.remove(name);
-    const file = this.disk.create(name);
-    try {
-      file.truncate(bytes);
-      file.syncNow();
-    } finally {
-      file.close();
-    }
+    createFile(this.disk, name, bytes);
   }
 
   retire(name: string): void {

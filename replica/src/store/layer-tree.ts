@@ -214,7 +214,7 @@ function adopted(
     const wasHead = id === tree.head;
     const layer = known ?? newLayer({ id, parent, createdAt, complete: isHead }, storeTag);
     const complete = isHead || (layer.complete && !wasHead);
-    result.set(id, { ...layer, name, parent, complete });
+    result.set(id, { ...layer, name, parent, createdAt, complete });
   }
   const next = pruned({ layers: inOrder([...result.values()]), head });
   return JSON.stringify(next) === JSON.stringify(tree) ? tree : next;

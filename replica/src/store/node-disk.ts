@@ -70,6 +70,10 @@ export class NodeDisk implements Disk {
     return fs.readdirSync(this.directory);
   }
 
+  sibling(directory: string): NodeDisk {
+    return new NodeDisk(directory);
+  }
+
   link(source: Disk, name: string): void {
     fs.linkSync(path.join(source.directory, name), this.#path(name));
   }

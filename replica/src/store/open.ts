@@ -1,5 +1,6 @@
 import { fs, path } from '../runtime/builtin.ts';
 import { Assembly } from './assembly.ts';
+import { cloneStore } from './clone.ts';
 import { checkIdentity, createStore, notAStore } from './directory.ts';
 import type { Closable } from './directory.ts';
 import { ACTIVITY_LOG } from './activity-log.ts';
@@ -93,7 +94,11 @@ async function openLocked(
 ): Promise<Store> {
   const { disk, every, later } = environment;
   const warn = options.warn ?? ((): void => undefined);
-  if (!disk.exists(SUPERBLOCK.fileName)) createStore(disk, options);
+  const { cloneFrom = null } = options;
+  if (!disk.exists(SUPERBLOCK.fileName)) {
+    if (cloneFrom === null) createStore(disk, options);
+    else cloneStore(disk, disk.sibling(cloneFrom.directory), cloneFrom.layer, options);
+  }
   const durable = new DurableState();
   const superblock = TwoSlotFile.open(disk, SUPERBLOCK, durable.compose, durable.format);
   opened.push(superblock.file);

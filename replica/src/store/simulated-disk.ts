@@ -39,6 +39,8 @@ export interface PlannedFailure {
  */
 export class SimulatedDisk implements Disk {
   readonly directory = 'simulated';
+  /** The other directories that there are. */
+  readonly siblings = new Map<string, SimulatedDisk>();
   readonly #random: () => number;
   readonly #files = new Map<string, FileState>();
   #locked = false;
@@ -186,6 +188,12 @@ export class SimulatedDisk implements Disk {
 
   list(): string[] {
     return [...this.#files.keys()];
+  }
+
+  sibling(directory: string): SimulatedDisk {
+    const sibling = this.siblings.get(directory);
+    if (sibling === undefined) throw systemError('open', ENOENT);
+    return sibling;
   }
 
   link(source: Disk, name: string): void {

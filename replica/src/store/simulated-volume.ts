@@ -67,9 +67,12 @@ export class SimulatedReplica {
   readonly replicaId: string;
   sizeBytes: number;
   #store: Store | null = null;
-  readonly #ticks = new Set<() => void>();
+  readonly #ticks = new Map<() => void, number>();
+  #life = 0;
   appliedSeq = 0;
   failure: string | null = null;
+  /** Of what the copy is made a clone, when it is opened first. */
+  cloneFrom: { readonly directory: string; readonly layer: number } | null = null;
   readonly warnings: string[] = [];
 
   constructor(replicaId: string, sizeBytes: number, random: () => number) {
@@ -86,14 +89,21 @@ export class SimulatedReplica {
   async open(): Promise<void> {
     this.failure = null;
     this.#ticks.clear();
+    this.#life += 1;
+    const life = this.#life;
     this.#store = await openStoreOn(
       {
         disk: this.disk,
-        every: (_intervalMs, tick) => {
-          this.#ticks.add(tick);
+        every: (intervalMs, tick) => {
+          this.#ticks.set(tick, intervalMs);
           return () => this.#ticks.delete(tick);
         },
-        later: setImmediate,
+        // A process that was killed does nothing more.
+        later: (callback) => {
+          setImmediate(() => {
+            if (life === this.#life) callback();
+          });
+        },
       },
       {
         directory: this.disk.directory,
@@ -104,6 +114,7 @@ export class SimulatedReplica {
           sizeBytes: this.sizeBytes,
         },
         warn: (message) => this.warnings.push(message),
+        cloneFrom: this.cloneFrom,
       },
     );
     this.#store.setEvents({
@@ -112,9 +123,14 @@ export class SimulatedReplica {
     });
   }
 
+  /** A moment passes: what is done in the background goes on. */
+  moment(): void {
+    for (const [tick, intervalMs] of [...this.#ticks]) if (intervalMs < 1000) tick();
+  }
+
   /** Time passes: what rests is cleared. */
   rest(ticks: number): void {
-    for (let turn = 0; turn < ticks; turn += 1) for (const tick of [...this.#ticks]) tick();
+    for (let turn = 0; turn < ticks; turn += 1) for (const tick of [...this.#ticks.keys()]) tick();
   }
 
   async promise(epochNumber: number): Promise<void> {
@@ -169,11 +185,13 @@ export class SimulatedReplica {
   }
 
   killProcess(): void {
+    this.#life += 1;
     this.disk.killProcess();
     this.#store = null;
   }
 
   losePower(): void {
+    this.#life += 1;
     this.disk.losePower();
     this.#store = null;
   }

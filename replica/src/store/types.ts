@@ -285,4 +285,9 @@ export interface StoreOptions {
     readonly role: ReplicaRole;
     readonly sizeBytes: number;
   } | null;
+  /**
+   * A new copy begins as a clone of another copy's frozen layer; the directory is on the same file
+   * system. Without meaning once the copy exists.
+   */
+  readonly cloneFrom?: { readonly directory: string; readonly layer: number } | null;
 }

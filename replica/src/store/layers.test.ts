@@ -1,0 +1,286 @@
+import { expect } from 'chai';
+import { BLOCK_BYTES, EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
+import type { LayersChange } from '../protocol/types.ts';
+import {
+  makeWrite,
+  numberedSectors,
+  seededRandom,
+  SimulatedReplica,
+  versionOf,
+} from './simulated-volume.ts';
+import { rejection } from './real-store.test-support.ts';
+
+const SIZE_BYTES = REGION_BYTES + EXTENT_BYTES;
+const AT = '2026-01-01T00:00:00.000Z';
+
+/** A replica that writes numbered blocks. */
+class Layered {
+  readonly replica: SimulatedReplica;
+  #seq = 0;
+  #epoch = 0;
+
+  constructor(id: string, seed = 1, sizeBytes = SIZE_BYTES) {
+    this.replica = new SimulatedReplica(id, sizeBytes, seededRandom(seed));
+  }
+
+  async open(): Promise<void> {
+    await this.replica.open();
+    this.#epoch = this.replica.store.state().promisedEpoch + 1;
+    this.#seq = 0;
+    await this.replica.promise(this.#epoch);
+    await this.replica.join(this.#epoch, 1, [this.replica.replicaId]);
+  }
+
+  write(block: number, value: number): void {
+    this.#seq += 1;
+    const content = numberedSectors(value, BLOCK_BYTES);
+    const version = versionOf(this.#epoch, this.#seq);
+    this.replica.store.apply(makeWrite(version, block * BLOCK_BYTES, content));
+  }
+
+  unmap(block: number, blocks = 1): void {
+    this.#seq += 1;
+    this.replica.store.apply({
+      kind: 'unmap',
+      version: versionOf(this.#epoch, this.#seq),
+      offsetBytes: block * BLOCK_BYTES,
+      lengthBytes: blocks * BLOCK_BYTES,
+    });
+  }
+
+  change(change: LayersChange): Promise<void> {
+    return this.replica.store.changeLayers(change);
+  }
+
+  snapshot(head: number): Promise<void> {
+    return this.change({ change: 'snapshot', head, name: `before ${head}`, createdAt: AT });
+  }
+
+  async read(block: number): Promise<number | string> {
+    const found = await this.replica.read(block * BLOCK_BYTES, BLOCK_BYTES);
+    return typeof found === 'string' ? found : found.readUInt32LE(0);
+  }
+
+  get ids(): number[] {
+    return this.replica.store.state().layers.map(({ id }) => id);
+  }
+
+  /** Time passes until the layers are as many. */
+  async rest(layers: number): Promise<void> {
+    for (let turn = 0; turn < 1000 && this.ids.length !== layers; turn += 1) {
+      this.replica.moment();
+      for (let each = 0; each < 4; each += 1) await new Promise((done) => setImmediate(done));
+    }
+    expect(this.ids, this.replica.warnings.join()).to.have.length(layers);
+  }
+}
+
+/** Copies what a layer holds, as a target does for a replica that was away. */
+async function fill(from: Layered, to: Layered, layer: number): Promise<void> {
+  const source = from.replica.store;
+  const bitmaps = source.layerAllocation(layer, 0, SIZE_BYTES);
+  const mine = to.replica.store.layerAllocation(layer, 0, SIZE_BYTES);
+  const bytes = bitmaps.length / 2;
+  const isSet = (map: Uint8Array, at: number, block: number): boolean =>
+    ((map[at + (block >>> 3)] ?? 0) & (1 << (block & 7))) !== 0;
+  for (let block = 0; block < SIZE_BYTES / BLOCK_BYTES; block += 1) {
+    const range = { offsetBytes: block * BLOCK_BYTES, lengthBytes: BLOCK_BYTES };
+    const isWanted = isSet(bitmaps, 0, block);
+    const isHiding = isSet(bitmaps, bytes, block);
+    const into = Buffer.alloc(BLOCK_BYTES);
+    await new Promise<void>((resolve, reject) => {
+      const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
+      const { store } = to.replica;
+      if (isWanted) {
+        const checksums = Buffer.alloc(4);
+        source.readLayer(layer, {
+          offsetBytes: range.offsetBytes,
+          into,
+          checksums,
+          done: (error) => {
+            if (error !== null) reject(error);
+            else
+              store.fillLayer(layer, { kind: 'write', ...range, chunks: [into], checksums }, done);
+          },
+        });
+      } else if (isHiding) store.fillLayer(layer, { kind: 'zero', ...range }, done);
+      else if (isSet(mine, 0, block) || isSet(mine, bytes, block))
+        store.fillLayer(layer, { kind: 'clear', ...range }, done);
+      else resolve();
+    });
+  }
+  await to.change({ change: 'complete', layer });
+}
+
+describe('the layers of a store', () => {
+  it('may be 250, and each reads as it was frozen', async () => {
+    const one = new Layered('one', 3, 2 * EXTENT_BYTES);
+    await one.open();
+    for (let layer = 1; layer <= 250; layer += 1) {
+      one.write(layer, layer);
+      one.write(300, layer);
+      await one.snapshot(layer + 1);
+    }
+    await one.replica.close();
+    await one.open();
+    expect(one.ids).to.have.length(251);
+    for (const block of [1, 125, 250]) expect(await one.read(block)).to.equal(block);
+    expect(await one.read(300)).to.equal(250);
+    await one.change({ change: 'revert', head: 252, to: 100, name: 'all', createdAt: AT });
+    expect(await one.read(100)).to.equal(100);
+    expect(await one.read(101)).to.equal(0);
+    expect(await one.read(300)).to.equal(100);
+  }).timeout(60_000);
+
+  it('are the same when a change is repeated, and refuse what makes no sense', async () => {
+    const one = new Layered('one');
+    await one.open();
+    one.write(1, 1);
+    await one.snapshot(2);
+    await one.snapshot(2);
+    expect(one.ids).to.deep.equal([1, 2]);
+    const refused = async (change: LayersChange): Promise<void> => {
+      expect((await rejection(one.change(change))).code).to.equal('LAYERS');
+    };
+    await refused({ change: 'snapshot', head: 3, name: 'before 2', createdAt: AT });
+    await refused({ change: 'snapshot', head: 1, name: 'x', createdAt: AT });
+    await refused({ change: 'revert', head: 3, to: 7, name: 'x', createdAt: AT });
+    await refused({ change: 'rename', layer: 2, name: 'x' });
+    one.write(1, 2);
+    await refused({ change: 'undo', head: 2 });
+    await one.change({ change: 'delete', layer: 9 });
+    expect(await one.read(1)).to.equal(2);
+  });
+
+  it('give back a deleted snapshot into the head while it is written', async () => {
+    const one = new Layered('one');
+    await one.open();
+    for (let block = 0; block < 40; block += 1) one.write(block * 20, block + 1);
+    await one.snapshot(2);
+    one.unmap(20);
+    one.write(40, 99);
+    await one.change({ change: 'delete', layer: 1 });
+    one.write(60, 77);
+    await one.rest(1);
+    await one.replica.close();
+    await one.open();
+    expect(one.ids).to.deep.equal([2]);
+    const expected = new Map([[20, 0], [40, 99], [60, 77]]); // prettier-ignore
+    for (let block = 0; block < 40; block += 1)
+      expect(await one.read(block * 20)).to.equal(expected.get(block * 20) ?? block + 1);
+  });
+
+  it('tell what they take and what deleting them would give back', async () => {
+    const one = new Layered('one');
+    await one.open();
+    for (let block = 0; block < 8; block += 1) one.write(block, 1);
+    await one.snapshot(2);
+    for (let block = 0; block < 3; block += 1) one.write(block, 2);
+    await one.snapshot(3);
+    one.replica.store.layerUsage();
+    for (let each = 0; each < 8; each += 1) await new Promise((done) => setImmediate(done));
+    const [lower] = one.replica.store.layerUsage();
+    expect(lower).to.deep.equal({
+      id: 1,
+      allocatedBytes: 8 * BLOCK_BYTES,
+      freedBytes: 3 * BLOCK_BYTES,
+    });
+  });
+
+  it('come to a replica that was away, whatever it had written meanwhile', async () => {
+    const [source, away] = [new Layered('one'), new Layered('two', 2)];
+    for (const each of [source, away]) {
+      await each.open();
+      for (let block = 0; block < 10; block += 1) each.write(block, block + 1);
+    }
+    // Never acknowledged, and to be rolled back.
+    away.write(5, 500);
+    away.write(700, 501);
+    away.replica.killProcess();
+    source.unmap(2);
+    await source.snapshot(2);
+    source.write(3, 33);
+    source.unmap(4);
+    await source.snapshot(3);
+    source.write(6, 66);
+    await away.open();
+    const { layers } = source.replica.store.state();
+    const adopt: LayersChange = { change: 'adopt', head: 3, layers };
+    await away.change(adopt);
+    expect(away.replica.versionText(0)).to.equal('unknown');
+    await fill(source, away, 1);
+    away.replica.losePower();
+    await away.open();
+    await away.change(adopt);
+    await fill(source, away, 2);
+    expect(away.replica.store.state().layers).to.deep.equal(layers);
+    for (const layer of [1, 2])
+      for (const extent of [0, 2]) {
+        const sums = source.replica.store.layerChecksums(layer, extent);
+        expect(away.replica.store.layerChecksums(layer, extent)).to.deep.equal(sums);
+      }
+    for (const block of [0, 1, 2, 3, 4, 5, 7, 700])
+      expect(await away.read(block), `block ${block}`).to.equal(await source.read(block));
+    expect(await away.read(6)).to.equal(7);
+  });
+
+  it('are shared with a clone, which stays as it is when the origin deletes them', async () => {
+    const origin = new Layered('one');
+    await origin.open();
+    for (let block = 0; block < 4; block += 1) origin.write(block, block + 1);
+    await origin.snapshot(2);
+    origin.write(1, 22);
+    await origin.snapshot(3);
+    origin.write(2, 33);
+    const clone = new Layered('clone', 5);
+    clone.replica.disk.siblings.set('origin', origin.replica.disk);
+    clone.replica.cloneFrom = { directory: 'origin', layer: 3 };
+    expect((await rejection(clone.open())).code).to.equal('LAYERS');
+    clone.replica.cloneFrom = { directory: 'origin', layer: 2 };
+    await clone.open();
+    expect(clone.ids).to.deep.equal([1, 2, 3]);
+    const { promisedEpoch } = origin.replica.store.state();
+    expect(clone.replica.store.state().promisedEpoch).to.be.above(promisedEpoch);
+    clone.write(3, 333);
+    await origin.change({ change: 'delete', layer: 1 });
+    await origin.change({ change: 'delete', layer: 2 });
+    for (let turn = 0; turn < 40; turn += 1) {
+      origin.replica.moment();
+      await new Promise((done) => setImmediate(done));
+    }
+    // What a clone shares gives back no space, so it is not merged.
+    expect(origin.ids).to.deep.equal([1, 2, 3]);
+    for (const each of [origin, clone]) {
+      await each.replica.close();
+      await each.open();
+    }
+    expect(await Promise.all([0, 1, 2, 3].map((block) => clone.read(block)))).to.deep.equal([
+      1, 22, 3, 333,
+    ]);
+    expect(await Promise.all([0, 1, 2, 3].map((block) => origin.read(block)))).to.deep.equal([
+      1, 22, 33, 4,
+    ]);
+  });
+
+  it('keep what was frozen although a bit of it rots, and say where', async () => {
+    const one = new Layered('one');
+    await one.open();
+    one.write(10, 1);
+    one.write(11, 2);
+    await one.snapshot(2);
+    one.write(11, 3);
+    const file = one.replica.disk.open('000001.img');
+    file.write(Uint8Array.of(0xff), 10 * BLOCK_BYTES);
+    file.write(Uint8Array.of(0xff), 11 * BLOCK_BYTES);
+    expect(await one.read(10)).to.equal('CHECKSUM_MISMATCH');
+    expect(await one.read(11)).to.equal(3);
+    const bad = await new Promise<Uint8Array>((resolve) =>
+      one.replica.store.scrub(0, (_error, bitmap) => resolve(bitmap)),
+    );
+    // Of block 11 only the hidden version is bad, so a write would heal nothing.
+    expect([...bad].map((byte, at) => [byte, at]).filter(([byte]) => byte !== 0)).to.deep.equal([
+      [1 << 2, 1],
+    ]);
+    expect(one.replica.store.counters().scrubErrors).to.equal(2);
+  });
+});
