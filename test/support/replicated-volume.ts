@@ -27,6 +27,7 @@ export interface ReplicatedVolumeOptions {
   readonly witnesses?: number;
   readonly kind: ReplicaKind;
   readonly targetFlags?: Flags;
+  readonly targetSpawn?: SpawnOptions;
   readonly nodeFlags?: readonly string[];
   /** Asked at each start of a replica: what is particular to this one. */
   readonly replicaSettings?: (index: number) => ReplicaSettings;
@@ -148,7 +149,7 @@ export class ReplicatedVolume {
       ...(this.#options.kind === 'null' ? { null: true } : { replica: this.#replicaAddresses() }),
       ...this.#options.targetFlags,
     };
-    const daemon = startTarget(flags, this.#spawnOptions());
+    const daemon = startTarget(flags, { ...this.#spawnOptions(), ...this.#options.targetSpawn });
     this.#target = await this.#untilReady(daemon);
   }
 
