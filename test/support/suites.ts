@@ -54,6 +54,7 @@ const GCC: readonly Requirement[] = [
   { command: 'gcc', packages: ['gcc'] },
   { file: '/usr/include/stdlib.h', packages: ['libc6-dev'] },
 ];
+const IPROUTE: readonly Requirement[] = [{ command: 'ip', packages: ['iproute2'] }];
 const MACHINE: readonly Requirement[] = [
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { command: 'iscsiadm', packages: ['open-iscsi'] },
@@ -150,6 +151,7 @@ export const SUITES: readonly Suite[] = [
   crossProcess('crash', 'kill -9 under a checking load', 720),
   crossProcess('power-loss', 'machines that lose their power', 480, GCC),
   crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
+  crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
     ...crossProcess('cluster', 'the provisioner on a real Kubernetes control plane', 480),

@@ -69,6 +69,8 @@ type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
 export const activate = async (host: ActivationHost): Promise<Outcome> => {
   let attempts = 0;
   while (!host.stopped) {
+    // Before a promise to this one drives the other one out.
+    if (hasSuccessor(host)) return { kind: 'fenced' };
     if (!(await gather(host))) continue;
     try {
       const plan = await promises(host);
@@ -99,6 +101,14 @@ const isReplaced = (
   { hasServed, recordEpochs }: ActivationHost,
   { record }: ReconcilePlan,
 ): boolean => hasServed && record !== null && !recordEpochs.has(record.epoch);
+
+/** A replica that has just said what it knows has a later record, which is not ours. */
+const hasSuccessor = ({ hasServed, recordEpochs, members }: ActivationHost): boolean => {
+  const own = Math.max(0, ...recordEpochs);
+  return (
+    hasServed && members.some((each) => isGreeted(each) && (each.known?.record?.epoch ?? 0) > own)
+  );
+};
 
 const known = (members: readonly Member[]): KnownMember[] => {
   const result: KnownMember[] = [];

@@ -144,6 +144,23 @@ describe('a fault of one part', () => {
     expect(second.fenced).to.equal(false);
   });
 
+  it('a target that was cut off and replaced does not take the volume back', async () => {
+    const { simulation, target } = await start();
+    target.cutOff = true;
+    for (const { links } of simulation.replicas) for (const link of [...links]) link.cut();
+    const held: (VolumeError | null)[] = [];
+    target.replicator.submit(operation('write', 0, 4096, [good], (error) => held.push(error)));
+    const second = simulation.target();
+    expect(await simulation.runUntil(() => simulation.healthy(second), 40_000)).to.equal(true);
+    const newer = Buffer.alloc(4096, 0x77);
+    expect((await run(simulation, second, 'write', 0, newer)).error).to.equal(null);
+    target.cutOff = false;
+    expect(await simulation.runUntil(() => target.fenced, 20_000)).to.equal(true);
+    expect(held.map((error) => error?.code)).to.deep.equal(['FENCED']);
+    expect((await run(simulation, second, 'read', 0, good)).data.equals(newer)).to.equal(true);
+    expect(second.fenced).to.equal(false);
+  });
+
   it('documents survive the loss of any one replica and of the target', async () => {
     const { simulation, target } = await start();
     const settle = async <T>(work: Promise<T>): Promise<T> => {

@@ -24,6 +24,8 @@ interface Event {
 export interface SimulatedTarget {
   readonly replicator: Replicator;
   alive: boolean;
+  /** No connection that it begins comes about. */
+  cutOff: boolean;
   fenced: boolean;
 }
 
@@ -76,7 +78,9 @@ export class Simulation implements World {
       dial: (address, events) => {
         const replica = this.replicas.find((each) => each.address === address);
         assert(replica !== undefined);
-        return new SimulatedLink(replica, this, events, () => target.alive);
+        const link = new SimulatedLink(replica, this, events, () => target.alive);
+        if (target.cutOff) link.cut();
+        return link;
       },
       log: (_level, fields, message) => {
         this.log.push(`${this.now.toFixed(1)} ${message} ${JSON.stringify(fields)}`);
@@ -84,6 +88,7 @@ export class Simulation implements World {
     };
     const target: SimulatedTarget = {
       alive: true,
+      cutOff: false,
       fenced: false,
       replicator: new Replicator({
         volumeId: VOLUME_ID,
