@@ -11,6 +11,8 @@ const PROBLEMS = {
   forbidden: { status: 403, exitCode: 1, title: 'The token is for reading only' },
   'not-found': { status: 404, exitCode: 3, title: 'There is nothing here' },
   'volume-not-found': { status: 404, exitCode: 3, title: 'There is no such volume' },
+  'replica-not-found': { status: 404, exitCode: 3, title: 'There is no such replica' },
+  'replica-refused': { status: 409, exitCode: 4, title: 'The replicas cannot be changed so' },
   'operation-not-found': { status: 404, exitCode: 3, title: 'There is no such operation' },
   'snapshot-not-found': { status: 404, exitCode: 3, title: 'There is no such snapshot' },
   'snapshot-exists': { status: 409, exitCode: 4, title: 'The snapshot exists already' },

@@ -7,6 +7,7 @@ import type {
   Orchestrator,
   RevertView,
   ScrubView,
+  VolumeChange,
   SnapshotView,
   VolumeSpec,
   VolumeView,
@@ -64,7 +65,21 @@ class Shelf implements Orchestrator {
       node: 'host',
       portal: '127.0.0.1:1',
       target: process_,
-      targetStatus: { state: 'healthy', reason: null, replicas: [], sessions: [], integrity: null },
+      targetStatus: {
+        state: 'healthy',
+        reason: null,
+        replicas: record.members.map(({ id }) => ({
+          id,
+          address: null,
+          mode: 'in-sync',
+          lastError: null,
+          resync: null,
+        })),
+        voters: null,
+        sizeBytes: null,
+        sessions: [],
+        integrity: null,
+      },
       members: record.members.map((member) => ({
         member,
         facts: process_,
@@ -94,6 +109,24 @@ class Shelf implements Orchestrator {
   deleteVolume(name: string): Promise<{ gone: Promise<void> }> {
     this.views.delete(name);
     return Promise.resolve({ gone: Promise.resolve() });
+  }
+  readonly changes: VolumeChange[] = [];
+  changeVolume(name: string, change: VolumeChange): Promise<VolumeView> {
+    const view = this.views.get(name);
+    if (view === undefined) {
+      return Promise.reject(new Problem('volume-not-found', `there is no volume ${name}`));
+    }
+    this.changes.push(change);
+    const changed = change.kind === 'resize' ? { ...view, size: change.sizeBytes } : view;
+    this.views.set(name, changed);
+    return Promise.resolve(changed);
+  }
+  killReplica(name: string, replica: string): Promise<VolumeView> {
+    const view = this.views.get(name);
+    if (view?.replicas.some(({ index }) => String(index) === replica) === true) {
+      return Promise.resolve(view);
+    }
+    return Promise.reject(new Problem('replica-not-found', `there is no replica ${replica}`));
   }
   scrubVolume(name: string): Promise<ScrubView> {
     const view = this.views.get(name);

@@ -11,6 +11,7 @@ import { eventRoutes } from './event-routes.ts';
 import { operationRoutes } from './operation-routes.ts';
 import type { Operations } from './operations.ts';
 import { sharedSchemas } from './schemas.ts';
+import { changeRoutes } from './change-routes.ts';
 import { scrubRoutes } from './scrub-routes.ts';
 import { snapshotRoutes } from './snapshot-routes.ts';
 import { systemRoutes } from './system-routes.ts';
@@ -62,6 +63,7 @@ export async function buildApp(
   await describeApi(app);
   requireTokens(app, context.tokens);
   volumeRoutes(app, context);
+  changeRoutes(app, context);
   scrubRoutes(app, context);
   snapshotRoutes(app, context);
   operationRoutes(app, context);

@@ -5,7 +5,13 @@ import { Problem, type ProblemDocument } from '../problem.ts';
 /** Long work that a 202 answer points to. */
 export interface Operation {
   readonly id: string;
-  readonly kind: 'volume-create' | 'volume-delete' | 'volume-scrub';
+  readonly kind:
+    | 'volume-create'
+    | 'volume-delete'
+    | 'volume-scrub'
+    | 'volume-change'
+    | 'replica-add'
+    | 'replica-remove';
   readonly volume: string;
   readonly status: 'running' | 'succeeded' | 'failed';
   readonly percent: number;

@@ -47,6 +47,7 @@ export const replicaSchema = {
     id: { type: 'string', format: 'uuid' },
     index: count,
     role: { type: 'string', enum: ['data', 'witness'] },
+    leaving: { type: 'boolean', description: 'It goes when the volume does without it.' },
     mode: {
       type: 'string',
       enum: ['in-sync', 'syncing', 'offline'],
@@ -106,6 +107,10 @@ export const volumeSchema = {
     lun: count,
     size: { ...count, description: 'bytes' },
     sizeText: text,
+    servedSize: {
+      type: ['integer', 'null'],
+      description: 'what initiators see, while it differs from the size',
+    },
     status: {
       type: 'string',
       enum: ['healthy', 'degraded', 'unavailable', 'starting', 'deleting'],
@@ -147,7 +152,17 @@ export const operationSchema = {
   required: ['id', 'kind', 'volume', 'status', 'percent', 'message', 'createdAt'],
   properties: {
     id: { type: 'string', format: 'uuid' },
-    kind: { type: 'string', enum: ['volume-create', 'volume-delete', 'volume-scrub'] },
+    kind: {
+      type: 'string',
+      enum: [
+        'volume-create',
+        'volume-delete',
+        'volume-scrub',
+        'volume-change',
+        'replica-add',
+        'replica-remove',
+      ],
+    },
     volume: text,
     status: { type: 'string', enum: ['running', 'succeeded', 'failed'] },
     percent: { type: 'number', minimum: 0, maximum: 100 },
@@ -295,6 +310,32 @@ export const snapshotParams = {
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 253 },
     snapshot: { type: 'string', minLength: 1, maxLength: 253 },
+  },
+} as const;
+
+export const changeVolumeBody = {
+  type: 'object',
+  additionalProperties: false,
+  minProperties: 1,
+  not: { required: ['size', 'sizeBytes'] },
+  properties: {
+    size: { type: 'string', maxLength: 32, description: '`2GiB`; it can only grow' },
+    sizeBytes: { type: 'integer', minimum: 1 },
+    replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS },
+  },
+} as const;
+
+export const replicaParams = {
+  type: 'object',
+  required: ['name', 'replica'],
+  properties: {
+    name: { type: 'string', minLength: 1, maxLength: 253 },
+    replica: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 64,
+      description: 'its index, its name (`replica-2`) or its id',
+    },
   },
 } as const;
 

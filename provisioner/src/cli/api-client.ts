@@ -87,6 +87,23 @@ export class ApiClient {
     });
   }
 
+  changeVolume(name: string, body: { size: string } | { replicas: number }): Promise<Operation> {
+    return this.#call('PATCH', volumePath(name), { body });
+  }
+
+  addReplica(name: string): Promise<Operation> {
+    return this.#call('POST', `${volumePath(name)}/replicas`);
+  }
+
+  removeReplica(name: string, replica: string): Promise<Operation> {
+    return this.#call('DELETE', `${volumePath(name)}/replicas/${encodeURIComponent(replica)}`);
+  }
+
+  killReplica(name: string, replica: string): Promise<VolumeView> {
+    const path = `${volumePath(name)}/replicas/${encodeURIComponent(replica)}/restart`;
+    return this.#call('POST', path);
+  }
+
   deleteVolume(name: string, options: { force: boolean }): Promise<Operation> {
     return this.#call('DELETE', `${volumePath(name)}${options.force ? '?force=true' : ''}`);
   }
@@ -129,7 +146,7 @@ export class ApiClient {
   }
 
   async #call<T>(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     options: { body?: unknown; headers?: Record<string, string> } = {},
   ): Promise<T> {

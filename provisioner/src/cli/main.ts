@@ -22,6 +22,8 @@ import { commandName, makeContext, type CliContext, type GlobalOptions } from '.
 import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
 import { OUTPUT_FORMATS } from './output.ts';
+import { addChangeCommands, addReplicaCommands } from './replica-commands.ts';
+import { watchVolume } from './commands/watch.ts';
 
 /** Runs one command and gives the exit code. */
 async function run(argv: readonly string[]): Promise<number> {
@@ -63,6 +65,7 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
   const context = (): CliContext => makeContext(program.opts<GlobalOptions>());
   addVolumeCommands(program, context, finish);
   addSnapshotCommands(program, context, finish);
+  addReplicaCommands(program, { context, finish });
   program
     .command('status')
     .description('the whole system on one screen; exit code 6 when something is not healthy')
@@ -117,7 +120,11 @@ function addVolumeCommands(
     .command('info')
     .description('one volume and its replicas')
     .argument('<name>')
-    .action((name: string) => finish(volumeInfo(context(), name)));
+    .option('--watch', 'go on telling, until Ctrl-C', false)
+    .action((name: string, options: { watch: boolean }) =>
+      finish(options.watch ? watchVolume(context(), name) : volumeInfo(context(), name)),
+    );
+  addChangeCommands(volume, { context, finish }, { size: sizeText, replicas: replicaCount });
   volume
     .command('connect')
     .description('the exact commands for open-iscsi, libiscsi and QEMU')

@@ -1,3 +1,10 @@
+const BAR_WIDTH = 20;
+
+export function progressBar(percent: number): string {
+  const filled = Math.round((Math.min(100, percent) / 100) * BAR_WIDTH);
+  return `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}]`;
+}
+
 /**
  * One line on stderr that is redrawn on a terminal, and silence elsewhere: pipes and logs get the
  * outcome only.
@@ -12,10 +19,7 @@ export class ProgressLine {
 
   show(percent: number, message: string): void {
     if (!this.#stream.isTTY) return;
-    const width = 20;
-    const filled = Math.round((Math.min(100, percent) / 100) * width);
-    const bar = `${'#'.repeat(filled)}${'.'.repeat(width - filled)}`;
-    const text = `[${bar}] ${Math.floor(percent)}% ${message}`;
+    const text = `${progressBar(percent)} ${Math.floor(percent)}% ${message}`;
     this.#stream.write(`\r\u001b[2K${text.slice(0, (this.#stream.columns || 80) - 1)}`);
     this.#drawn = true;
   }

@@ -13,6 +13,7 @@ const replica: ReplicaView = {
   id: '00000000-0000-0000-0000-000000000001',
   index: 1,
   role: 'data',
+  leaving: false,
   mode: 'in-sync',
   status: 'running',
   node: 'laptop',
@@ -30,6 +31,7 @@ const volume: VolumeView = {
   lun: 0,
   size: 1024 ** 3,
   sizeText: '1 GiB',
+  servedSize: null,
   status: 'healthy',
   reason: null,
   controller: { status: 'running', node: 'laptop' },
@@ -76,7 +78,8 @@ describe('what people read', () => {
       plain,
     );
     expect(widest(text)).to.be.at.most(80);
-    expect(text).to.match(/replica-3 +WO +running +local +laptop +40%, 1 MiB\/s, 8 s left/);
+    expect(text).to.match(/replica-3 +WO +running +local +laptop +40%/);
+    expect(text).to.include('replica-3 [########............] 40%, 1 MiB/s, 8 s left');
     expect(text).to.match(/replica-1 +RW +running/);
     expect(text).to.include('replica-2: disk gone');
   });

@@ -23,6 +23,8 @@ export interface ReplicaView {
   /** From 1 in the order of creation; the witness has the last one. */
   readonly index: number;
   readonly role: 'data' | 'witness';
+  /** It shall be a member no more, and goes when the volume does without it. */
+  readonly leaving: boolean;
   /** What the target says: whether it holds every acknowledged write. */
   readonly mode: 'in-sync' | 'syncing' | 'offline';
   /** What the process does. */
@@ -75,6 +77,8 @@ export interface VolumeView {
   /** Bytes. */
   readonly size: number;
   readonly sizeText: string;
+  /** What initiators see, in bytes, while it differs from the size; else null. */
+  readonly servedSize: number | null;
   readonly status: VolumeStatus;
   /** Why it is not healthy, in words. */
   readonly reason: string | null;
@@ -122,6 +126,9 @@ export type VolumeEventKind =
   | 'process-started'
   | 'process-ended'
   | 'portal-moved'
+  | 'replica-added'
+  | 'replica-removed'
+  | 'resized'
   | 'deleted';
 
 export interface VolumeEvent {
@@ -131,6 +138,12 @@ export interface VolumeEvent {
   readonly message: string;
   readonly status: VolumeStatus | null;
 }
+
+export type VolumeChange =
+  | { readonly kind: 'resize'; readonly sizeBytes: number }
+  | { readonly kind: 'add-replica' }
+  /** `replica`: its index, its name or its id. */
+  | { readonly kind: 'remove-replica'; readonly replica: string };
 
 export interface DaemonMetrics {
   /** What the daemon is: volume, and replica where it is one. */
@@ -175,6 +188,13 @@ export interface Orchestrator {
    * a restart.
    */
   deleteVolume(name: string): Promise<{ readonly gone: Promise<void> }>;
+  /**
+   * Recorded durably when it resolves; the volume follows while it serves. Throws Problem
+   * volume-not-found, replica-not-found, replica-refused, size-invalid ...
+   */
+  changeVolume(name: string, change: VolumeChange): Promise<VolumeView>;
+  /** Ends the process of a replica at once, as a failure would; it is started again. */
+  killReplica(name: string, replica: string): Promise<VolumeView>;
   /**
    * Asks for a scrub; gives what was known of the last one. Throws Problem volume-not-found,
    * volume-not-ready.

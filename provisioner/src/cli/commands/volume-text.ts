@@ -6,6 +6,7 @@ import type {
 } from '../../orchestrator/orchestrator.ts';
 import { formatSize } from '../../size.ts';
 import { capacityOf, fields, paintStatus, table } from '../output.ts';
+import { progressBar } from '../progress.ts';
 import { wrap } from '../../wrap.ts';
 
 const WIDTH = 80;
@@ -56,7 +57,7 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     ['Name', volume.name],
     ['IQN', volume.iqn],
     ['Portal', volume.portal],
-    ['Size', `${volume.sizeText} (${volume.size} bytes)`],
+    ['Size', sizeText(volume)],
     ['Status', paintStatus(volume.status, color)],
     ...(volume.reason === null ? [] : [['Reason', hanging(volume.reason)] as const]),
     ['Controller Status', paintStatus(volume.controller.status, color)],
@@ -81,22 +82,43 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     ...(options.wide ? ['DIRECTORY'] : []),
   ];
   const rows = volume.replicas.map((replica) => [
-    replica.role === 'witness' ? 'witness' : `replica-${replica.index}`,
+    replicaName(replica),
     accessMode(replica),
     paintStatus(replica.status, color),
     // Replicas of one host are reached through unix sockets.
     replica.address.startsWith('unix:') ? 'local' : replica.address,
     replica.node,
-    rebuildText(replica),
+    replica.resync === null ? '-' : `${Math.floor(replica.resync.percent)}%`,
     ...(options.wide ? [replica.directory] : []),
   ]);
   const errors = volume.replicas
     .filter(({ mode, lastError }) => mode !== 'in-sync' && lastError !== null)
-    .map(({ index, lastError }) =>
-      wrap(`replica-${index}: ${lastError ?? ''}`, { width: WIDTH, indent: '  ' }),
+    .map(({ lastError, ...replica }) =>
+      wrap(`${replicaName(replica)}: ${lastError ?? ''}`, { width: WIDTH, indent: '  ' }),
     );
   const tail = errors.length === 0 ? '' : `\nLast errors:\n${errors.join('\n')}\n`;
-  return `${head}\n${table(header, rows)}${tail}`;
+  return `${head}\n${table(header, rows)}${rebuilds(volume)}${tail}`;
+}
+
+/** As everywhere else it is called. */
+export function replicaName({ role, index }: Pick<ReplicaView, 'role' | 'index'>): string {
+  return role === 'witness' ? 'witness' : `replica-${index}`;
+}
+
+/** A bar for each replica that is being filled. */
+function rebuilds({ replicas }: VolumeView): string {
+  const lines = replicas
+    .filter(({ resync }) => resync !== null)
+    .map((replica) => {
+      const bar = progressBar(replica.resync?.percent ?? 0);
+      return `  ${replicaName(replica)} ${bar} ${rebuildText(replica)}\n`;
+    });
+  return lines.length === 0 ? '' : `\nRebuild:\n${lines.join('')}`;
+}
+
+function sizeText({ size, sizeText: words, servedSize }: VolumeView): string {
+  if (servedSize === null) return `${words} (${size} bytes)`;
+  return `${words} (${size} bytes); ${formatSize(servedSize)} until it has grown`;
 }
 
 /** Under the label, behind the colon. */
@@ -132,7 +154,8 @@ function scrubText({ scrub }: IntegrityView): string {
 }
 
 /** The original's words: RW holds everything, WO takes writes while it is rebuilt. */
-function accessMode({ mode, role }: ReplicaView): string {
+function accessMode({ mode, role, leaving }: ReplicaView): string {
+  if (leaving) return 'leaves';
   if (role === 'witness') return mode === 'in-sync' ? 'vote' : '-';
   switch (mode) {
     case 'in-sync':
@@ -144,7 +167,7 @@ function accessMode({ mode, role }: ReplicaView): string {
   }
 }
 
-function rebuildText({ resync }: ReplicaView): string {
+export function rebuildText({ resync }: ReplicaView): string {
   if (resync === null) return '-';
   const rate = resync.bytesPerSecond === null ? '' : `, ${formatSize(resync.bytesPerSecond)}/s`;
   const eta = resync.etaSeconds === null ? '' : `, ${Math.ceil(resync.etaSeconds)} s left`;

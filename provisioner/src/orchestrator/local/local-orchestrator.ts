@@ -15,6 +15,7 @@ import type {
   RevertView,
   ScrubView,
   SnapshotView,
+  VolumeChange,
   VolumeEvent,
   VolumeSpec,
   VolumeView,
@@ -31,6 +32,7 @@ import {
   writeRecord,
   type VolumeRecord,
 } from './record.ts';
+import { changedRecord, changeEvent, findReplica, requireCopies } from './record-changes.ts';
 import { openRuntimeDirectory } from './runtime-directory.ts';
 import { VolumeRunner, removeVolume } from './volume-runner.ts';
 import {
@@ -67,6 +69,7 @@ export class LocalOrchestrator implements Orchestrator {
   readonly #listeners = new Set<(event: VolumeEvent) => void>();
   /** Creations one after the other: names and ports are taken in order. */
   #creation: Promise<unknown> = Promise.resolve();
+  #changes: Promise<unknown> = Promise.resolve();
   #stopping = false;
 
   constructor(options: LocalOptions) {
@@ -141,6 +144,35 @@ export class LocalOrchestrator implements Orchestrator {
       throw fileProblem(error, this.#options.dataDirectory) ?? error;
     }
     return { gone: this.#deletions.get(name) ?? this.#finishDeletion(runner) };
+  }
+
+  async changeVolume(name: string, change: VolumeChange): Promise<VolumeView> {
+    const runner = await this.#require(name);
+    // One after the other: each begins with what the one before has recorded.
+    const changed = this.#changes.then(() => this.#change(runner, change));
+    this.#changes = changed.catch(() => undefined);
+    try {
+      await changed;
+    } catch (error) {
+      throw fileProblem(error, this.#options.dataDirectory) ?? error;
+    }
+    return runner.observe();
+  }
+
+  async killReplica(name: string, replica: string): Promise<VolumeView> {
+    const runner = await this.#require(name);
+    runner.killReplica(findReplica(runner.record, replica).id);
+    return runner.observe();
+  }
+
+  async #change(runner: VolumeRunner, change: VolumeChange): Promise<void> {
+    const { record } = runner;
+    const next = changedRecord(record, change);
+    if (next === record) return;
+    if (change.kind === 'remove-replica') requireCopies(await runner.observe(), change.replica);
+    await runner.change(next);
+    const [kind, message] = changeEvent(record, next);
+    this.#emit(record.name, { kind, severity: 'info', message });
   }
 
   async scrubVolume(name: string): Promise<ScrubView> {

@@ -26,6 +26,8 @@ export interface MemberRecord {
   readonly id: string;
   readonly index: number;
   readonly role: 'data' | 'witness';
+  /** It shall be a member no more, and goes when the target does without it. */
+  readonly leaving?: boolean;
 }
 
 /** The state of record of one volume: `volumes/<name>/volume.json`, replaced atomically. */
@@ -90,6 +92,8 @@ export async function readRecord(directory: string, name: string): Promise<Volum
   return checkRecord(parsed, name);
 }
 
+/** Those that leave keep theirs until they are gone. */
+const MAX_MEMBER_INDEX = 2 * (MAX_REPLICAS + 1);
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function checkRecord(value: unknown, name: string): VolumeRecord {
@@ -125,9 +129,11 @@ function membersOf(value: unknown): MemberRecord[] {
     const fields = fieldsOf(item, 'a member');
     const role = fields['role'];
     if (role !== 'data' && role !== 'witness') throw new RecordError("a member's role is unknown");
-    return { id: uuid(fields, 'id'), index: integer(fields, 'index', 1, MAX_REPLICAS + 1), role };
+    const index = integer(fields, 'index', 1, MAX_MEMBER_INDEX);
+    const leaving = fields['leaving'] === true ? { leaving: true } : {};
+    return { id: uuid(fields, 'id'), index, role, ...leaving };
   });
-  const copies = members.filter(({ role }) => role === 'data').length;
+  const copies = members.filter(({ role, leaving }) => role === 'data' && leaving !== true).length;
   const distinct = new Set(members.map(({ index }) => index)).size;
   if (copies < 1 || copies > MAX_REPLICAS || distinct !== members.length) {
     throw new RecordError('its members do not make a volume');

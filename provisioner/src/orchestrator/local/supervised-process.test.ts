@@ -49,8 +49,10 @@ describe('supervised process', function () {
     process_ = new SupervisedProcess(
       {
         name: 'v.replica-1',
-        command: process.execPath,
-        args: ['--eval', DAEMON, '--', socket, mode],
+        commandLine: () => ({
+          command: process.execPath,
+          args: ['--eval', DAEMON, '--', socket, mode],
+        }),
         env: process.env,
         controlSocket: socket,
         sockets: [socket],
@@ -109,8 +111,7 @@ describe('supervised process', function () {
     const child = new SupervisedProcess(
       {
         name: 'v.target',
-        command: join(directory, 'missing'),
-        args: [],
+        commandLine: () => ({ command: join(directory, 'missing'), args: [] }),
         env: {},
         controlSocket: join(directory, 's'),
         sockets: [],

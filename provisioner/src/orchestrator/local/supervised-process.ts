@@ -4,6 +4,7 @@ import { READY_POLL_MS, STABLE_AFTER_MS } from '../../limits.ts';
 import { Backoff } from './backoff.ts';
 import { controlGet } from './control-client.ts';
 import { markProcess, unmarkProcess } from './leftovers.ts';
+import type { CommandLine } from './daemons.ts';
 import type { LogFile } from './log-file.ts';
 
 /**
@@ -26,8 +27,8 @@ type State =
 export interface ProcessSpec {
   /** Unique in the system: names the mark and the log. */
   readonly name: string;
-  readonly command: string;
-  readonly args: readonly string[];
+  /** Asked for at each start. */
+  readonly commandLine: () => CommandLine;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** GET /healthz on this socket answers 200 once the process is up. */
   readonly controlSocket: string;
@@ -133,7 +134,8 @@ export class SupervisedProcess {
   }
 
   #spawn(): void {
-    const { command, args, env, log, sockets } = this.#spec;
+    const { env, log, sockets } = this.#spec;
+    const { command, args } = this.#spec.commandLine();
     for (const socket of sockets) rmSync(socket, { force: true });
     let startBytes = 0;
     let child: ChildProcess;

@@ -8,6 +8,9 @@ export interface TargetStatus {
   readonly state: 'healthy' | 'degraded' | 'unavailable' | 'starting';
   readonly reason: string | null;
   readonly replicas: readonly TargetReplica[];
+  /** Ids of those that the membership record in force names; null while the volume starts. */
+  readonly voters: readonly string[] | null;
+  readonly sizeBytes: number | null;
   readonly sessions: readonly SessionView[];
   readonly integrity: IntegrityView | null;
 }
@@ -42,12 +45,19 @@ export function parseTargetStatus(body: string): TargetStatus | null {
     state,
     reason: textOf(value['reason']),
     replicas: listOf(value['replicas']).map(replicaOf),
+    voters: votersOf(value['record']),
+    sizeBytes: numberOf(value['sizeBytes']),
     sessions: listOf(value['sessions']).map((session) => ({
       initiator: textOf(session['initiator']) ?? 'unknown',
       address: textOf(session['address']) ?? textOf(session['remote']),
     })),
     integrity: integrityOf(value['integrity']),
   };
+}
+
+function votersOf(record: unknown): string[] | null {
+  if (!isObject(record) || !Array.isArray(record['voters'])) return null;
+  return record['voters'].filter((id): id is string => typeof id === 'string');
 }
 
 function replicaOf(value: Record<string, unknown>): TargetReplica {

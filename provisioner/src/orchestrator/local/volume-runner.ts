@@ -18,6 +18,7 @@ import type {
   VolumeView,
 } from '../orchestrator.ts';
 import { syncDirectory } from './atomic-file.ts';
+import { Convergence } from './convergence.ts';
 import { controlGet, controlSend } from './control-client.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
 import { LogFile } from './log-file.ts';
@@ -25,12 +26,14 @@ import { findFreePort, tryPort } from './ports.ts';
 import {
   DELETED_RECORD_FILE,
   RECORD_FILE,
+  writeRecord,
   type MemberRecord,
   type VolumeRecord,
 } from './record.ts';
 import { damageText, parseReplicaDamage, type ReplicaDamage } from './replica-damage.ts';
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
+import { withoutMember } from './record-changes.ts';
 import { integrityEvents, scrubOf } from './volume-integrity.ts';
 import type { SnapshotPlaces } from './volume-snapshots.ts';
 import { memberName, viewOf } from './volume-view.ts';
@@ -70,10 +73,10 @@ export type RunnerEvent = Omit<VolumeEvent, 'volume' | 'status'>;
 
 /** One volume on this host: its replicas, its target, what they say. */
 export class VolumeRunner {
-  readonly #record: VolumeRecord;
+  #record: VolumeRecord;
   readonly #places: VolumePlaces;
   readonly #emit: (event: RunnerEvent) => void;
-  readonly #members: readonly Member[];
+  #members: readonly Member[];
   readonly #targetLog: LogFile;
   readonly #logs: LogFile[] = [];
   #target: SupervisedProcess | null = null;
@@ -83,6 +86,7 @@ export class VolumeRunner {
   #integrity: IntegrityView | null = null;
   readonly #damage = new Map<string, ReplicaDamage>();
   #isDeleting = false;
+  readonly #convergence: Convergence;
   #stopping = false;
   #observer: NodeJS.Timeout | undefined;
   #logTimer: NodeJS.Timeout | undefined;
@@ -94,6 +98,11 @@ export class VolumeRunner {
     this.#portalPort = record.portalPort;
     this.#members = record.members.map((member) => this.#makeMember(member));
     this.#targetLog = this.#makeLog('target');
+    this.#convergence = new Convergence({
+      remove: (member) => this.#removeMember(member),
+      refused: (why) =>
+        emit({ kind: 'status', severity: 'warning', message: `cannot be changed yet: ${why}` }),
+    });
   }
 
   get record(): VolumeRecord {
@@ -147,6 +156,21 @@ export class VolumeRunner {
     for (const { process } of this.#members) process.kill();
   }
 
+  /** Durable when it resolves; processes and the target follow, here and after a restart. */
+  async change(next: VolumeRecord): Promise<void> {
+    await writeRecord(this.#places.directory, next);
+    this.#record = next;
+    this.#members = next.members.map((member) => {
+      const known = this.#members.find((each) => each.member.id === member.id);
+      return known === undefined ? this.#makeMember(member) : { ...known, member };
+    });
+    if (!this.#stopping) for (const { process } of this.#members) process.start();
+  }
+
+  killReplica(id: string): void {
+    this.#members.find(({ member }) => member.id === id)?.process.kill();
+  }
+
   /** Durable; from here on the volume is gone for its users, also after a restart. */
   async markDeleting(): Promise<void> {
     const { directory } = this.#places;
@@ -191,10 +215,35 @@ export class VolumeRunner {
     }
     const view = this.view();
     if (!this.#stopping) {
+      await this.#converge();
       this.#tell(view);
       this.#tellIntegrity(view.integrity);
     }
     return view;
+  }
+
+  async #converge(): Promise<void> {
+    const target = this.#target;
+    const status = this.#targetStatus;
+    if (target === null || status === null || this.#isDeleting) return;
+    const addresses = new Map(this.#members.map((each) => [each.member.id, each.dataSocket]));
+    await this.#convergence.run({
+      record: this.#record,
+      status,
+      socket: target.controlSocket,
+      addressOf: ({ id }) => `unix:${addresses.get(id) ?? ''}`,
+    });
+  }
+
+  /** Its process first, then its data, then its place in the record: any step can be repeated. */
+  async #removeMember({ id }: MemberRecord): Promise<void> {
+    const gone = this.#members.find(({ member }) => member.id === id);
+    if (gone === undefined) return;
+    await gone.process.stop();
+    await rm(gone.directory, { recursive: true, force: true });
+    await this.change(withoutMember(this.#record, id));
+    const message = `${memberName(gone.member)} has left, its data is removed`;
+    this.#emit({ kind: 'replica-removed', severity: 'info', message });
   }
 
   /** Null while the target does not take the order. */
@@ -323,11 +372,9 @@ export class VolumeRunner {
     const directory = join(this.#places.directory, name);
     const dataSocket = this.#socket(`${member.index}.d`);
     const control = this.#socket(`${member.index}.c`);
-    const command = replicaCommand(this.#record, member, {
-      directory,
-      listen: dataSocket,
-      control,
-    });
+    // Asked for at each start: the volume may have grown.
+    const command = (): CommandLine =>
+      replicaCommand(this.#record, member, { directory, listen: dataSocket, control });
     const process = this.#makeProcess(name, command, {
       control,
       sockets: [dataSocket, control],
@@ -339,11 +386,13 @@ export class VolumeRunner {
 
   #makeTarget(): SupervisedProcess {
     const control = this.#socket('t.c');
-    const command = targetCommand(this.#record, {
-      replicas: this.#members.map(({ dataSocket }) => dataSocket),
-      portal: this.#portal(),
-      control,
-    });
+    // Those that leave are named too: they may still be needed for a majority.
+    const command = (): CommandLine =>
+      targetCommand(this.#record, {
+        replicas: this.#members.map(({ dataSocket }) => dataSocket),
+        portal: this.#portal(),
+        control,
+      });
     return this.#makeProcess('target', command, {
       control,
       sockets: [control],
@@ -354,12 +403,12 @@ export class VolumeRunner {
 
   #makeProcess(
     name: string,
-    command: CommandLine,
+    command: () => CommandLine,
     options: { control: string; sockets: readonly string[]; log: LogFile; stopTimeoutMs: number },
   ): SupervisedProcess {
     return new SupervisedProcess(
       {
-        ...command,
+        commandLine: command,
         name: `${this.#record.name}.${name}`,
         env: this.#places.env,
         controlSocket: options.control,

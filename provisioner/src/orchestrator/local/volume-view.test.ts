@@ -41,6 +41,8 @@ function statusOf(
     reason: null,
     sessions: [],
     integrity: null,
+    voters: null,
+    sizeBytes: null,
     replicas: modes.map((mode, i) => ({
       id: record.members[i]?.id ?? null,
       address: null,
@@ -102,6 +104,8 @@ describe('what is told of a volume', () => {
       reason: null,
       sessions: [],
       integrity: null,
+      voters: null,
+      sizeBytes: null,
       replicas: two.members.map(({ id }) => ({
         id,
         address: null,
@@ -128,6 +132,8 @@ describe("a target's status", () => {
     expect(parseTargetStatus(body)).to.deep.equal({
       state: 'degraded',
       reason: null,
+      voters: null,
+      sizeBytes: null,
       replicas: [
         {
           id: null,

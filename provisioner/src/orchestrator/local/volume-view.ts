@@ -41,6 +41,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
       id: member.id,
       index: member.index,
       role: member.role,
+      leaving: member.leaving === true,
       mode: known?.mode ?? 'offline',
       status: process.status,
       node: facts.node,
@@ -50,7 +51,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
       resync: known?.resync ?? null,
     } satisfies ReplicaView;
   });
-  const copies = replicas.filter(({ role }) => role === 'data');
+  const copies = replicas.filter(({ role, leaving }) => role === 'data' && !leaving);
   const { status, reason } = statusOf(facts, replicas);
   return {
     name: record.name,
@@ -60,6 +61,8 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     lun: 0,
     size: record.sizeBytes,
     sizeText: formatSize(record.sizeBytes),
+    servedSize:
+      targetStatus?.sizeBytes === record.sizeBytes ? null : (targetStatus?.sizeBytes ?? null),
     status,
     reason,
     controller: { status: facts.target.status, node: facts.node },

@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Orchestrator, ReplicaView, VolumeView } from '../orchestrator/orchestrator.ts';
+import { Problem } from '../problem.ts';
+import { formatSize, parseSize, volumeSize } from '../size.ts';
+import type { ApiContext } from './app.ts';
+import type { Operation, Progress } from './operations.ts';
+import { accepted, changeVolumeBody, nameParams, problems, replicaParams } from './schemas.ts';
+
+interface ChangeBody {
+  readonly size?: string;
+  readonly sizeBytes?: number;
+  readonly replicas?: number;
+}
+
+interface ReplicaParams {
+  readonly name: string;
+  readonly replica: string;
+}
+
+const POLL_MS = 100;
+
+export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { orchestrator } = context;
+  const shared = { tags: ['volumes'], response: { 202: accepted, ...problems } };
+  const locate = (operation: Operation): Record<string, string> => ({
+    location: `/v1/operations/${operation.id}`,
+  });
+
+  app.patch<{ Params: { name: string }; Body: ChangeBody }>(
+    '/v1/volumes/:name',
+    {
+      schema: {
+        ...shared,
+        operationId: 'changeVolume',
+        summary: 'Grow a volume, or change how many replicas it has',
+        description: 'While it serves. Answered when it is recorded; the operation follows it.',
+        params: nameParams,
+        body: changeVolumeBody,
+      },
+    },
+    async (request, reply) => {
+      const operation = await beginChange(context, request.params.name, request.body);
+      return reply.code(202).headers(locate(operation)).send(operation);
+    },
+  );
+
+  app.post<{ Params: { name: string } }>(
+    '/v1/volumes/:name/replicas',
+    {
+      schema: {
+        ...shared,
+        operationId: 'addReplica',
+        summary: 'Add a replica; it is filled while the volume serves',
+        params: nameParams,
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      await orchestrator.changeVolume(name, { kind: 'add-replica' });
+      const operation = follow(context, 'replica-add', name);
+      return reply.code(202).headers(locate(operation)).send(operation);
+    },
+  );
+
+  app.delete<{ Params: ReplicaParams }>(
+    '/v1/volumes/:name/replicas/:replica',
+    {
+      schema: {
+        ...shared,
+        operationId: 'removeReplica',
+        summary: 'Remove a replica and its data',
+        description: 'Refused when no other one holds everything.',
+        params: replicaParams,
+      },
+    },
+    async (request, reply) => {
+      const { name, replica } = request.params;
+      await orchestrator.changeVolume(name, { kind: 'remove-replica', replica });
+      const operation = follow(context, 'replica-remove', name);
+      return reply.code(202).headers(locate(operation)).send(operation);
+    },
+  );
+
+  app.post<{ Params: ReplicaParams }>(
+    '/v1/volumes/:name/replicas/:replica/restart',
+    {
+      schema: {
+        operationId: 'restartReplica',
+        summary: 'Kill the process of a replica; it is started again and brought up to date',
+        tags: ['volumes'],
+        params: replicaParams,
+        response: { 200: { $ref: 'Volume#' }, ...problems },
+      },
+    },
+    (request) => orchestrator.killReplica(request.params.name, request.params.replica),
+  );
+}
+
+async function beginChange(
+  context: ApiContext,
+  name: string,
+  body: ChangeBody,
+): Promise<Operation> {
+  const { orchestrator } = context;
+  if (body.size !== undefined || body.sizeBytes !== undefined) {
+    const size = volumeSize(body.sizeBytes ?? parseSize(body.size ?? '') ?? NaN);
+    if ('reason' in size) throw new Problem('size-invalid', size.reason);
+    await orchestrator.changeVolume(name, { kind: 'resize', sizeBytes: size.bytes });
+  }
+  if (body.replicas !== undefined) await scale(orchestrator, name, body.replicas);
+  return follow(context, 'volume-change', name);
+}
+
+async function scale(orchestrator: Orchestrator, name: string, count: number): Promise<void> {
+  for (;;) {
+    const copies = (await viewOf(orchestrator, name)).replicas.filter(isWantedCopy);
+    if (copies.length === count) return;
+    if (copies.length < count) {
+      await orchestrator.changeVolume(name, { kind: 'add-replica' });
+      continue;
+    }
+    // Who is behind goes first, then the youngest.
+    const last = copies.find(({ mode }) => mode !== 'in-sync') ?? copies.at(-1);
+    if (last === undefined) return;
+    await orchestrator.changeVolume(name, { kind: 'remove-replica', replica: last.id });
+  }
+}
+
+const isWantedCopy = ({ role, leaving }: ReplicaView): boolean => role === 'data' && !leaving;
+
+/** To the end: the volume is what its record says, and every replica is in sync. */
+function follow({ orchestrator, operations }: ApiContext, kind: Operation['kind'], name: string) {
+  return operations.begin(kind, name, (progress) => untilSettled(orchestrator, name, progress));
+}
+
+async function untilSettled(
+  orchestrator: Orchestrator,
+  name: string,
+  progress: Progress,
+): Promise<string> {
+  for (;;) {
+    const view = await viewOf(orchestrator, name);
+    const { replicas, servedSize, status, reason } = view;
+    const behind = replicas.filter(({ mode, leaving }) => leaving || mode !== 'in-sync');
+    if (status === 'healthy' && behind.length === 0 && servedSize === null) {
+      return `volume ${name} has ${formatSize(view.size)} on ${view.replicaCount} replicas, all in sync`;
+    }
+    const resync = behind.map((each) => each.resync).find((each) => each !== null);
+    progress(resync?.percent ?? 0, reason ?? 'the target is told');
+    await delay(POLL_MS, undefined, { ref: false });
+  }
+}
+
+async function viewOf(orchestrator: Orchestrator, name: string): Promise<VolumeView> {
+  const view = await orchestrator.volume(name, { fresh: true });
+  if (view !== null && view.status !== 'deleting') return view;
+  throw new Problem('volume-not-found', `there is no volume ${name}`, {
+    next: 'mayactl volume list',
+  });
+}
