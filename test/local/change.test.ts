@@ -1,7 +1,6 @@
 /**
- * Goal: a volume in use grows, gets replicas and loses them, with two commands and without its
- * initiators noticing more than a new capacity; and whatever dies in the middle, the next start goes
- * on with it.
+ * Goal: a volume in use grows, gets replicas and loses them, with two commands, and its initiators
+ * notice no more than a new capacity; whatever dies in the middle, the next start goes on with it.
  * Method: the real system and mayactl; an initiator that stays logged in; kill -9 of the supervisor
  * after each kind of change was recorded.
  */
