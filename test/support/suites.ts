@@ -145,6 +145,7 @@ export const SUITES: readonly Suite[] = [
     240,
   ),
   crossProcess('replication', 'a target and its replicas', 360),
+  crossProcess('integrity', 'rot planted in files: found, repaired, reported', 360),
   crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),

@@ -47,14 +47,17 @@ export class Repairs {
     this.#lost.delete(extent);
   }
 
-  /** Never rejects: a failure is logged, and the next read or scrub tries again. */
-  repair(member: Member, extent: number): Promise<void> {
+  /**
+   * `bad`: what a scrub of the member has told, where one just has. Never rejects: a failure is
+   * logged, and the next read or scrub tries again.
+   */
+  repair(member: Member, extent: number, bad: Uint8Array | null = null): Promise<void> {
     const key = `${member.index} ${extent}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const repair = this.#last.then(async () => {
       try {
-        await this.#repair(member, extent);
+        await this.#repair(member, extent, bad);
       } catch (error) {
         if (!(error instanceof MemberError) && !(error instanceof RangeError)) throw error;
         const fields = { replica: member.address, extent, reason: error.message };
@@ -68,12 +71,13 @@ export class Repairs {
     return repair;
   }
 
-  async #repair(member: Member, extent: number): Promise<void> {
+  async #repair(member: Member, extent: number, known: Uint8Array | null): Promise<void> {
     const { locks, sizeBytes, statistics, environment } = this.#context;
     const offsetBytes = extent * EXTENT_BYTES;
     const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
     const others = (): Member[] => this.#readers().filter((reader) => reader !== member);
-    const bad = badRuns(await member.scrub(offsetBytes, lengthBytes), lengthBytes);
+    const bitmap = known ?? (await member.scrub(offsetBytes, lengthBytes));
+    const bad = badRuns(bitmap, lengthBytes);
     const badBlocks = bad.reduce((sum, { blocks }) => sum + blocks, 0);
     this.#lost.delete(extent);
     if (badBlocks === 0) return;

@@ -276,7 +276,7 @@ export class Scrub {
     statistics.lastProblem = `${member.address}: ${message}`;
     const fields = { replica: member.address, offsetBytes: range.offsetBytes, blocks };
     environment.log('error', fields, `the scrub found a bad copy: ${message}`);
-    await this.#options.host.repairs.repair(member, extent);
+    await this.#options.host.repairs.repair(member, extent, bad);
   }
 
   /** Under the lock all in-sync members have applied the same. */
