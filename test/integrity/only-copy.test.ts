@@ -1,6 +1,6 @@
 /**
- * Goal: with one replica, rot is a medium error with the address of the block: never wrong data, and
- * everything else stays readable and writable.
+ * Goal: with one replica, rot is a medium error with the address of the block: never wrong data,
+ * and everything else stays readable and writable.
  * Method: one replica process; its files are damaged; the sense data that an initiator gets.
  */
 import { expect } from 'chai';
