@@ -408,8 +408,9 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#full = false;
     this.#waitingFor = reason;
     const left = this.#stream.start(epoch(0), session(0));
-    this.dropAll(reason);
+    // First: a read that ends with its link is to wait, and not to find that nobody can answer it.
     this.#host.suspended(reason);
+    this.dropAll(reason);
     this.#host.epochEnded(left);
     this.#activate();
   }
