@@ -2,10 +2,10 @@ import { MetricRegistry } from '@openebs/replica/runtime';
 import { volumeState, type TargetFacts } from './control.ts';
 import type { IscsiCounters } from './iscsi/index.ts';
 import type { Replicator, VolumeStatistics } from './replicator/index.ts';
+import { observeMembers } from './replica-metrics.ts';
 import { createStatistics } from './replicator/index.ts';
 
 const STATES = ['healthy', 'degraded', 'unavailable', 'starting'] as const;
-const MODES = ['in-sync', 'syncing', 'offline'] as const;
 
 /** The registry of one target, and the statistics that its volume fills. */
 export const createTargetMetrics = (
@@ -68,35 +68,7 @@ const observeReplicas = (
 ): void => {
   const { statistics } = facts;
   const { assembly } = replicator;
-  for (const member of assembly.members) {
-    const replica = member.address;
-    for (const mode of MODES) {
-      registry.observed({
-        name: 'openebs_replica_mode',
-        help: '1 for the mode that the replica is in.',
-        labels: { replica, mode },
-        type: 'gauge',
-        read: () => (assembly.modeOf(member) === mode ? 1 : 0),
-      });
-    }
-    registry.observed({
-      name: 'openebs_rebuild_progress_ratio',
-      help: 'How much of the volume the resynchronisation of a replica has compared; absent when there is none.',
-      labels: { replica },
-      type: 'gauge',
-      read: () => {
-        const progress = assembly.resyncOf(member);
-        return progress === null ? null : progress.percent / 100;
-      },
-    });
-    registry.observed({
-      name: 'openebs_rebuild_eta_seconds',
-      help: 'Estimated time to the end of a resynchronisation; absent when there is none.',
-      labels: { replica },
-      type: 'gauge',
-      read: () => assembly.resyncOf(member)?.etaSeconds(performance.now()) ?? null,
-    });
-  }
+  observeMembers(registry, assembly);
   const counters = [
     ['openebs_volume_checksum_errors_total', 'Bad copies met by reads.', 'checksumErrors'],
     [

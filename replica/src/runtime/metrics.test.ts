@@ -48,4 +48,21 @@ describe('MetricRegistry', () => {
     );
     expect(() => registry.gauge({ name: 'A-b', help: '' })).to.throw('no metric name');
   });
+
+  it('shows series of those who are there at the moment of the scrape', () => {
+    const registry = new MetricRegistry({ volume: 'v' });
+    const there = new Map([['a', 1]]);
+    registry.observedEach({
+      name: 'mode',
+      help: 'Mode.',
+      type: 'gauge',
+      read: () => [...there].map(([replica, value]) => ({ labels: { replica }, value })),
+    });
+    expect(registry.render()).to.contain('mode{volume="v",replica="a"} 1\n');
+    there.delete('a');
+    there.set('b', 2);
+    const text = registry.render();
+    expect(text).to.contain('mode{volume="v",replica="b"} 2\n');
+    expect(text).not.to.contain('"a"');
+  });
 });

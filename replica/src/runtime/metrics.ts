@@ -108,6 +108,20 @@ export class MetricRegistry {
     this.#add(described, described.type, writeValue(described.read));
   }
 
+  /** Series that come and go: who is there, with which value, is asked for at each scrape. */
+  observedEach(
+    described: Omit<Described, 'labels'> & {
+      readonly type: 'counter' | 'gauge';
+      readonly read: () => Iterable<{ readonly labels: Labels; readonly value: number }>;
+    },
+  ): void {
+    this.#add(described, described.type, (name, common, lines) => {
+      for (const { labels, value } of described.read()) {
+        lines.push(`${name}${formatLabels({ ...common, ...labels })} ${formatValue(value)}`);
+      }
+    });
+  }
+
   histogram(described: Described & { readonly bounds?: readonly number[] }): Histogram {
     const histogram = new Histogram(described.bounds ?? LATENCY_BOUNDS_SECONDS);
     this.#add(described, 'histogram', (name, labels, lines) => {
