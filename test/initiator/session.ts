@@ -151,6 +151,11 @@ export class Session {
     this.end(null);
   }
 
+  /** Takes nothing more from the connection, and keeps it. */
+  stopReading(): void {
+    this.#socket.pause();
+  }
+
   /** Drops the connection. */
   destroy(): void {
     this.end(null);
