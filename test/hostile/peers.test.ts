@@ -3,7 +3,7 @@
  * answers are wrong is dropped and never believed, and an initiator that takes no answers holds up
  * nobody and costs a bounded amount of memory.
  *
- * Method: a checking load on a volume of real processes. One of three replicas has somebody in front
+ * Method: a checking load on real processes. One of three replicas has somebody in front of it
  * that changes some of its answers; beside the load a session asks for much and reads nothing.
  */
 import { randomInt } from 'node:crypto';
