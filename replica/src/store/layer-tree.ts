@@ -202,18 +202,20 @@ function adopted(
     if (below === null || named.has(below)) return parent;
     const extra = mine.get(below);
     if (extra === undefined) return parent;
+    // It was being filled, and is not needed any more: what it holds must not be merged.
+    if (!extra.complete) return place(below, parent);
     const known = result.get(below);
     if (known === undefined)
       result.set(below, { ...extra, name: null, parent: place(below, parent) });
     return below;
   };
-  for (const { id, name, createdAt } of list) {
+  for (const { id, name, createdAt, complete: isTrusted } of list) {
     const known = mine.get(id);
     const parent = place(id, parents.get(id) ?? null);
     const isHead = id === head;
     const wasHead = id === tree.head;
     const layer = known ?? newLayer({ id, parent, createdAt, complete: isHead }, storeTag);
-    const complete = isHead || (layer.complete && !wasHead);
+    const complete = isHead || (layer.complete && isTrusted && !wasHead);
     result.set(id, { ...layer, name, parent, createdAt, complete });
   }
   const next = pruned({ layers: inOrder([...result.values()]), head });

@@ -80,7 +80,11 @@ export class SimulatedReplica {
           again();
           return () => cancel();
         },
-        later: setImmediate,
+        // A process that was killed does nothing later.
+        later: (callback) =>
+          setImmediate(() => {
+            if (life === this.#life) callback();
+          }),
       },
       {
         directory: 'simulated',
