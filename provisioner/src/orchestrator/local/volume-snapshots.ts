@@ -134,7 +134,7 @@ async function freedBytes({ replicas }: SnapshotPlaces): Promise<Map<number, num
   );
   for (const answer of answers) {
     if (answer.status === 'rejected' || answer.value.status !== 200) continue;
-    const { layers } = fieldsOf(parse(answer.value.body));
+    const { layerUsage: layers } = fieldsOf(parse(answer.value.body));
     if (!Array.isArray(layers)) continue;
     for (const each of layers) {
       const { id, freedBytes: freed } = fieldsOf(each);
