@@ -227,7 +227,7 @@ const settle = async ({ simulation }: Counter, counter: Counter): Promise<void> 
   );
 };
 
-/** Every snapshot that there is holds one point of the order, from between its begin and its end. */
+/** Every snapshot that there is holds one point of the order, between its begin and its end. */
 const verify = async (counter: Counter): Promise<number> => {
   const { simulation, target } = counter;
   await settle(counter, counter);
