@@ -126,6 +126,13 @@ export const REPLICATOR_LIMITS = {
   reconcileWidth: 4,
   /** The contents of one document. Bytes. */
   documentBytes: 48 * 1024,
+  /**
+   * How long reads may be answered after a majority of the voters was heard. The replicas count
+   * 2,000 ms, so clocks may differ by 10 %.
+   */
+  readLeaseMs: 1_800,
+  /** How long a replica without its memory may have granted: as long as it counts. */
+  grantedLeaseMs: 2_000,
   /** Attempts of a new target to win an epoch against another one that starts at the same time. */
   promiseAttempts: 5,
 } as const;

@@ -2,6 +2,7 @@ import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol
 import { epoch, session } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
+import { leaseWaitMs } from './lease.ts';
 import { activateLayers } from './layer-activation.ts';
 import type { Layers } from './layers.ts';
 import {
@@ -202,6 +203,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
   };
   host.recordEpochs.add(record.epoch);
   await putRecord(host, record, members);
+  if (!host.hasServed && plan.record !== null) await waitOutLeases(host, record.voters);
   environment.log(
     'info',
     { epoch: record.epoch, inSync: record.inSync, compared, ms: environment.now() - startedMs },
@@ -225,6 +227,18 @@ const agreeOnLayers = async (
     throw new MemberError(LOST, 'an in-sync replica');
   }
   host.layers.begin(tree);
+};
+
+/** Until no target before this one can answer reads. A target need not wait for its own lease. */
+const waitOutLeases = async (host: ActivationHost, voters: readonly string[]): Promise<void> => {
+  while (!host.stopped && host.fencedBy < host.epoch) {
+    const present = host.members.filter((member) => member.voting);
+    const ends = new Map(present.map(({ id, pulse }) => [id, pulse.leaseEndsMs]));
+    const waitMs = leaseWaitMs(voters, ends, host.environment.now());
+    if (waitMs === 0) return;
+    host.waitFor('the time to pass in which the target before may still answer reads');
+    await host.nextChange(Number.isFinite(waitMs) ? waitMs : null);
+  }
 };
 
 /** Durable on a majority of the voters and on each of these members. */

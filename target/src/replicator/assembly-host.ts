@@ -10,6 +10,8 @@ export interface AssemblyHost {
   requiredChanged(): void;
   /** The volume has another size. */
   grown(): void;
+  /** A member has given a sign of life. */
+  heard(): void;
   /** The epoch has ended; these operations were not completed in it. */
   epochEnded(left: readonly WriteOperation[]): void;
   /** What the volume holds is another thing now. */

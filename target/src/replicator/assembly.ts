@@ -10,7 +10,8 @@ import { Growth } from './growth.ts';
 import { majorityOf } from './membership.ts';
 import { Layers, type LayersHost } from './layers.ts';
 import type { RequestFailure } from './link.ts';
-import { Member, type MemberOwner } from './member.ts';
+import type { MemberOwner } from './member-owner.ts';
+import { Member } from './member.ts';
 import { modeOf, type MemberMode } from './member-mode.ts';
 import type { MemberState } from './member-state.ts';
 import type { ResyncContext, ResyncProgress } from './resync.ts';
@@ -261,6 +262,10 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
 
   memberAcknowledged(): void {
     this.#stream.complete();
+  }
+
+  memberHeard(): void {
+    this.#host.heard();
   }
 
   memberStreamFailed(member: Member, failure: RequestFailure): void {

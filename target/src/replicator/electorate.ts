@@ -2,6 +2,7 @@ import type { MembershipRecord } from '@openebs/replica/protocol';
 import type { DocumentKeeper } from './document-keeper.ts';
 import type { DocumentQuorum } from './documents.ts';
 import type { Environment } from './environment.ts';
+import { confirmedAt } from './lease.ts';
 import type { Member } from './member.ts';
 import { decides, forgetfulOf } from './membership.ts';
 import { nextMembers, sameIds, type Presence, type RecordHistory } from './record-history.ts';
@@ -41,6 +42,17 @@ export class Electorate {
       changed,
       after: (delayMs, callback) => environment.after(delayMs, callback),
     });
+  }
+
+  /** The latest moment at which a majority was still with this target. */
+  get confirmedMs(): number {
+    const voters = this.#records?.history.inForce.voters;
+    if (voters === undefined) return -Infinity;
+    return confirmedAt(voters, new Map(this.#voting().map(({ id, pulse }) => [id, pulse.heardMs])));
+  }
+
+  heartbeat(): void {
+    for (const member of this.#voting()) member.heartbeat();
   }
 
   /** Null while the volume does not serve. */

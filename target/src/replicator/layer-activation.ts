@@ -11,7 +11,8 @@ import {
   type LayerTree,
 } from './layer-tree.ts';
 import { LAYERS_DOCUMENT } from './layers.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 
 export interface LayerActivation {
   readonly epoch: Epoch;

@@ -1,6 +1,7 @@
 import { copyLayer } from './layer-copy.ts';
 import { changesToConform, layersToAdopt, type LayerTree } from './layer-tree.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 
 export interface LayerReturn {
   readonly tree: LayerTree;

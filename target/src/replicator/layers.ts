@@ -14,7 +14,8 @@ import {
   type LayerPoint,
   type LayerTree,
 } from './layer-tree.ts';
-import { type Member, MemberError } from './member.ts';
+import { MemberError } from './member-error.ts';
+import type { Member } from './member.ts';
 import { CallerLock } from './range-lock.ts';
 import type { ResyncContext } from './resync.ts';
 

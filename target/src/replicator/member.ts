@@ -11,9 +11,11 @@ import type {
 import { seq } from '@openebs/replica/protocol';
 import type { LayerFill } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
-import type { Answer, ByteRange, Link, LinkEvents, ReadRequest, RequestFailure } from './link.ts';
+import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 import { MemberError, offlineError } from './member-error.ts';
+import type { MemberOwner } from './member-owner.ts';
 import type { MemberState, Watch } from './member-state.ts';
+import { Pulse } from './pulse.ts';
 import {
   backoffMs,
   FRESH_WATCH,
@@ -23,20 +25,6 @@ import {
   transition,
   watchStep,
 } from './member-state.ts';
-
-export { MemberError } from './member-error.ts';
-
-/** Who decides what a member's news mean. Every call is the consequence of one event. */
-export interface MemberOwner {
-  memberGreeted(member: Member): void;
-  memberPromised(member: Member): void;
-  memberAcknowledged(member: Member): void;
-  /** Its stream is over; the link is still open. */
-  memberStreamFailed(member: Member, failure: RequestFailure): void;
-  memberFenced(member: Member, promisedEpoch: Epoch): void;
-  /** It is offline now and was in `from` before. */
-  memberLost(member: Member, from: MemberState): void;
-}
 
 /** Ticks of a second in which a connection has to be made, greeted and promised. */
 const HANDSHAKE_TICKS = 10;
@@ -70,6 +58,7 @@ export class Member {
   lastError: string | null = null;
   /** It had no space: for a while it votes and is not resynchronised. */
   resting = false;
+  readonly pulse = new Pulse();
   /** Everything up to here is applied there. */
   ackedSeq: Seq = seq(0);
   /** The last operation of the stream that went there. */
@@ -172,6 +161,7 @@ export class Member {
   promise(epoch: Epoch, session: Session): void {
     this.become({ kind: 'promising' });
     this.#handshakeTicks = 0;
+    this.pulse.promiseSent(this.#environment.now());
     this.link.promise(epoch, session);
   }
 
@@ -215,6 +205,11 @@ export class Member {
     this.#watch = watch;
     if (failed !== null) this.drop(failed);
     else if (!this.#pinging) this.#ping();
+  }
+
+  /** Asks for a sign of life. */
+  heartbeat(): void {
+    if (this.voting && !this.#pinging) this.#ping();
   }
 
   read(request: ReadRequest): void {
@@ -346,9 +341,15 @@ export class Member {
 
   #ping(): void {
     this.#pinging = true;
-    const { link } = this;
-    link.ping(() => {
-      if (link === this.#link) this.#pinging = false;
+    const { link, voting } = this;
+    const sentMs = this.#environment.now();
+    link.ping((failure) => {
+      if (link !== this.#link) return;
+      this.#pinging = false;
+      // Before the promise a replica answers whoever asks.
+      if (failure !== null || !voting || !this.voting) return;
+      this.pulse.heardMs = sentMs;
+      this.#owner.memberHeard();
     });
   }
 
@@ -379,6 +380,7 @@ export class Member {
       promised: (state) => {
         if (!live()) return;
         this.#known = state;
+        this.pulse.promised(state, this.#environment.now());
         this.become({ kind: 'promised' });
         this.#owner.memberPromised(this);
       },
@@ -413,6 +415,7 @@ export class Member {
   #offline(reason: string): void {
     const from = this.#state;
     this.lastError = reason;
+    this.pulse.lost();
     this.become({ kind: 'offline', since: this.#environment.now(), reason });
     const error = offlineError(this.address);
     for (const { reject } of this.#waiters.splice(0)) reject(error);

@@ -1,15 +1,18 @@
+import assert from 'node:assert';
 import type { Seq } from '@openebs/replica/protocol';
-import { seq } from '@openebs/replica/protocol';
+import { SECTOR_BYTES, seq } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError, type Loan, type VolumeIo } from '../volume.ts';
 import type { KeptPayload } from './batch.ts';
 import type { ReadRequest, RequestFailure } from './link.ts';
 import type { Member } from './member.ts';
 import { LockEntry } from './range-lock.ts';
 import type { Slab } from '@openebs/replica/runtime';
-import type { OperationStatistics } from './statistics.ts';
+import type { OperationStatistics, VolumeStatistics } from './statistics.ts';
 
 /** What an operation needs from the volume that runs it. */
 export interface OperationHost {
+  readonly sizeBytes: number;
   now(): number;
   /** The range is held (or needs no lock): go on. */
   begin(operation: Operation): void;
@@ -145,6 +148,28 @@ export class FlushOperation extends BaseOperation {
     this.host.begin(this);
   }
 }
+
+/** What an initiator wants as an operation of this volume. */
+export const operationOf = (
+  io: VolumeIo,
+  host: OperationHost,
+  statistics: VolumeStatistics,
+): Operation => {
+  const { kind, offsetBytes, lengthBytes } = io;
+  assert(offsetBytes % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0, 'whole sectors');
+  assert(offsetBytes >= 0 && offsetBytes + lengthBytes <= host.sizeBytes, 'inside the volume');
+  if (kind === 'flush') return new FlushOperation(io, statistics.flush, host);
+  assert(lengthBytes > 0, 'an operation has a length');
+  if (kind === 'read') {
+    assert(lengthBytes <= REPLICATOR_LIMITS.writeBytes, 'a read of one frame');
+    return new ReadOperation(io, 'shared', statistics.read, host);
+  }
+  assert(
+    lengthBytes <= (kind === 'write' ? REPLICATOR_LIMITS.writeBytes : REPLICATOR_LIMITS.unmapBytes),
+    'a modification of one frame',
+  );
+  return new WriteOperation(io, statistics[kind], host);
+};
 
 export type Operation = ReadOperation | WriteOperation | FlushOperation;
 

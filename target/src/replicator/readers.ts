@@ -1,9 +1,11 @@
-import { EXTENT_BYTES } from '@openebs/replica/protocol';
+import { BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError } from '../volume.ts';
-import type { RequestFailure } from './link.ts';
+import type { ReadLease } from './lease.ts';
+import type { ByteRange, RequestFailure } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
-import type { ReadOperation } from './operations.ts';
+import { notReady, type ReadOperation } from './operations.ts';
 import type { Repairs } from './repair.ts';
 import type { ResyncContext } from './resync.ts';
 import { readVerified } from './verified-read.ts';
@@ -16,12 +18,19 @@ export class Readers {
   readonly #context: ResyncContext;
   readonly #members: () => readonly Member[];
   readonly #repairs: Repairs;
+  readonly #lease: ReadLease;
   #next = 0;
 
-  constructor(context: ResyncContext, members: () => readonly Member[], repairs: Repairs) {
-    this.#context = context;
-    this.#members = members;
-    this.#repairs = repairs;
+  constructor(options: {
+    readonly context: ResyncContext;
+    readonly members: () => readonly Member[];
+    readonly repairs: Repairs;
+    readonly lease: ReadLease;
+  }) {
+    this.#context = options.context;
+    this.#members = options.members;
+    this.#repairs = options.repairs;
+    this.#lease = options.lease;
   }
 
   read(operation: ReadOperation): void {
@@ -55,10 +64,28 @@ export class Readers {
     }
   }
 
-  /** Any member in sync, for what is no read; undefined when there is none. */
-  any(): Member | undefined {
-    const members = this.#members();
-    return members[this.#next++ % members.length];
+  /** Which blocks of the range are allocated; under the lease, as every read. */
+  async allocation(
+    { offsetBytes, lengthBytes }: ByteRange,
+    whenOpen: () => Promise<void>,
+  ): Promise<Uint8Array> {
+    const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
+    const bitmap = new Uint8Array(Math.ceil(blocks / 8));
+    let at = 0;
+    while (at < lengthBytes) {
+      await whenOpen();
+      const members = this.#members();
+      const member = members[this.#next++ % members.length];
+      if (member === undefined) throw notReady('no replica is in sync');
+      const startedMs = this.#context.environment.now();
+      const pieceBytes = Math.min(REPLICATOR_LIMITS.allocationBytes, lengthBytes - at);
+      const part = await member.allocation(offsetBytes + at, pieceBytes);
+      // Suspended meanwhile: asked again when the volume is open.
+      if (!(await this.#lease.covered(startedMs))) continue;
+      bitmap.set(part.subarray(0, bitmap.length - at / BLOCK_BYTES / 8), at / BLOCK_BYTES / 8);
+      at += pieceBytes;
+    }
+    return bitmap;
   }
 
   /** Least outstanding reads; the turn goes round among equals. */

@@ -1,6 +1,5 @@
 import assert from 'node:assert';
-import { BLOCK_BYTES, SECTOR_BYTES } from '@openebs/replica/protocol';
-import { REPLICATOR_LIMITS } from '../limits.ts';
+import { BLOCK_BYTES } from '@openebs/replica/protocol';
 import { VolumeError, type Loan, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
 import { Assembly } from './assembly.ts';
 import type { AssemblyHost } from './assembly-host.ts';
@@ -8,11 +7,12 @@ import { DocumentKeeper } from './document-keeper.ts';
 import { DocumentError } from './documents.ts';
 import type { Environment } from './environment.ts';
 import { Flushes } from './flushes.ts';
+import { ReadLease } from './lease.ts';
 import type { RequestFailure } from './link.ts';
 import type { Member } from './member.ts';
 import {
-  FlushOperation,
   notReady,
+  operationOf,
   ReadOperation,
   WriteOperation,
   type Operation,
@@ -76,6 +76,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   #parked: Operation[] = [];
   #calls: ((error: VolumeError | null) => void)[] = [];
   readonly #flushes: Flushes;
+  readonly #lease: ReadLease;
   readonly #documents: DocumentKeeper;
   #operationsInFlight = 0;
   #bytesInFlight = 0;
@@ -119,7 +120,13 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     );
     const readers = (): readonly Member[] => this.assembly.readers;
     this.repairs = new Repairs(resync, readers);
-    this.#readers = new Readers(resync, readers, this.repairs);
+    this.#lease = new ReadLease(() => environment.now(), this.assembly.electorate);
+    this.#readers = new Readers({
+      context: resync,
+      members: readers,
+      repairs: this.repairs,
+      lease: this.#lease,
+    });
     this.#flushes = new Flushes(this.stream, () => this.assembly.required);
   }
 
@@ -163,7 +170,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   }
 
   submit(io: VolumeIo): void {
-    const operation = this.#operation(io);
+    const operation = operationOf(io, this, this.#statistics);
     this.#operationsInFlight++;
     this.#bytesInFlight += operation.payloadBytes;
     if (!this.#open) {
@@ -191,13 +198,15 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     lengthBytes: number,
     done: (error: VolumeError | null, bitmap: Uint8Array | null) => void,
   ): void {
-    this.#allocation(offsetBytes, lengthBytes).then(
-      (bitmap) => done(null, bitmap),
-      (error: unknown) => {
-        if (error instanceof VolumeError) done(error, null);
-        else done(notReady(error instanceof Error ? error.message : String(error)), null);
-      },
-    );
+    this.#readers
+      .allocation({ offsetBytes, lengthBytes }, () => this.#whenOpen())
+      .then(
+        (bitmap) => done(null, bitmap),
+        (error: unknown) => {
+          if (error instanceof VolumeError) done(error, null);
+          else done(notReady(error instanceof Error ? error.message : String(error)), null);
+        },
+      );
   }
 
   async readDocument(name: string): Promise<Uint8Array | null> {
@@ -260,16 +269,23 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readAnswered(operation: ReadOperation, data: Buffer, loan: Loan | null): void {
     operation.member?.readEnded();
     operation.member = null;
-    // Below a majority another target may have taken over, and have written what this member does
-    // not know of.
     if (!this.#open || operation.finished) {
       loan?.release();
       if (!operation.finished) this.#hold(operation, this.#parked);
       return;
     }
-    operation.io.chunks = [data];
-    operation.io.loan = loan;
-    operation.finish(null);
+    if (this.#lease.covers(operation.startedMs)) {
+      this.#answer(operation, data, loan);
+      return;
+    }
+    this.#lease.whenCovered(operation.startedMs, (covered) => {
+      if (covered) {
+        this.#answer(operation, data, loan);
+        return;
+      }
+      loan?.release();
+      this.#hold(operation, this.#parked);
+    });
   }
 
   readFailed(operation: ReadOperation, failure: RequestFailure): void {
@@ -297,6 +313,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     if (!this.#open) return;
     this.#open = false;
     this.#environment.log('warn', { reason, holdMs: this.#holdMs }, 'I/O is held');
+    this.#lease.suspend();
     this.#cancelHold = this.#environment.after(this.#holdMs, () => {
       this.#cancelHold = null;
       this.#fail(notReady(reason));
@@ -308,7 +325,12 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.#notify('size');
   }
 
+  heard(): void {
+    this.#lease.renew();
+  }
+
   requiredChanged(): void {
+    this.#lease.renew();
     this.#flushes.requiredChanged();
   }
 
@@ -344,22 +366,14 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.#notify('fenced');
   }
 
-  #operation(io: VolumeIo): Operation {
-    const { kind, offsetBytes, lengthBytes } = io;
-    assert(offsetBytes % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0, 'whole sectors');
-    assert(offsetBytes >= 0 && offsetBytes + lengthBytes <= this.sizeBytes, 'inside the volume');
-    if (kind === 'flush') return new FlushOperation(io, this.#statistics.flush, this);
-    assert(lengthBytes > 0, 'an operation has a length');
-    if (kind === 'read') {
-      assert(lengthBytes <= REPLICATOR_LIMITS.writeBytes, 'a read of one frame');
-      return new ReadOperation(io, 'shared', this.#statistics.read, this);
+  #answer(operation: ReadOperation, data: Buffer, loan: Loan | null): void {
+    if (operation.finished) {
+      loan?.release();
+      return;
     }
-    assert(
-      lengthBytes <=
-        (kind === 'write' ? REPLICATOR_LIMITS.writeBytes : REPLICATOR_LIMITS.unmapBytes),
-      'a modification of one frame',
-    );
-    return new WriteOperation(io, this.#statistics[kind], this);
+    operation.io.chunks = [data];
+    operation.io.loan = loan;
+    operation.finish(null);
   }
 
   #start(operation: Operation): void {
@@ -391,6 +405,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
    */
   #fail(error: VolumeError): void {
     this.#failing = error;
+    this.#lease.suspend();
     for (const operation of this.#parked.splice(0)) operation.finish(error);
     for (const operation of this.#held.splice(0)) operation.finish(error);
     this.stream.forEachPending((operation) => operation.finish(error));
@@ -411,20 +426,6 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
         else reject(error);
       });
     });
-  }
-
-  async #allocation(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
-    const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
-    const bitmap = new Uint8Array(Math.ceil(blocks / 8));
-    const piece = REPLICATOR_LIMITS.allocationBytes;
-    for (let at = 0; at < lengthBytes; at += piece) {
-      await this.#whenOpen();
-      const member = this.#readers.any();
-      if (member === undefined) throw notReady('no replica is in sync');
-      const part = await member.allocation(offsetBytes + at, Math.min(piece, lengthBytes - at));
-      bitmap.set(part.subarray(0, bitmap.length - at / BLOCK_BYTES / 8), at / BLOCK_BYTES / 8);
-    }
-    return bitmap;
   }
 
   #notify(change: Change): void {

@@ -203,6 +203,8 @@ export class SocketLink implements Link {
 
   close(orderly: boolean): void {
     if (this.#closed !== null) return;
+    // The owner has forgotten already what was answered here; so nobody has to wait for it.
+    this.#bare('release', 0, 0, 0);
     this.endTurn();
     if (orderly) this.#socket.end();
     this.#end('CLOSED', 'the target closed the connection', orderly);
