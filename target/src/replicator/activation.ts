@@ -236,8 +236,10 @@ const waitOutLeases = async (host: ActivationHost, voters: readonly string[]): P
     const ends = new Map(present.map(({ id, pulse }) => [id, pulse.leaseEndsMs]));
     const waitMs = leaseWaitMs(voters, ends, host.environment.now());
     if (waitMs === 0) return;
+    // They may have promised somebody else a higher epoch since.
+    if (waitMs === Infinity) throw new MemberError(LOST, 'a majority of the voters');
     host.waitFor('the time to pass in which the target before may still answer reads');
-    await host.nextChange(Number.isFinite(waitMs) ? waitMs : null);
+    await host.nextChange(waitMs);
   }
 };
 

@@ -16,7 +16,7 @@ export const confirmedAt = (
 
 /**
  * How long a new target waits before it serves, so that none before it can answer reads any more:
- * until so many leases have ended that those of the other voters are no majority. Infinity while
+ * until so many leases have ended that those of the other voters are no majority. Infinity where
  * too few have told.
  */
 export const leaseWaitMs = (
