@@ -4,7 +4,7 @@ import type { ByteRange } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
-import { GONE, readVerified, type VerifiedRead } from './verified-read.ts';
+import { blocksOf, GONE, readVerified, type VerifiedRead } from './verified-read.ts';
 
 /**
  * Makes a range of at most one extent the same on several members and gives it one new version on
@@ -150,18 +150,60 @@ const copyRun = async (
   const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
   const good = await copyOf(sources, run, at, bytes);
   check();
+  const copiedBytes =
+    good !== null && good.from !== members[0]
+      ? replaceRun(stream, members, at, good)
+      : followSource(stream, members, { sums, run, at, bytes, data: good?.data ?? null });
+  await Promise.all(members.map((member) => member.caughtUp()));
+  return copiedBytes;
+};
+
+/** The others get what the first one has; `data` null: nothing. */
+const followSource = (
+  stream: Stream,
+  members: readonly Member[],
+  work: {
+    readonly sums: readonly BlockSums[];
+    readonly run: Run;
+    readonly at: number;
+    readonly bytes: number;
+    readonly data: Buffer | null;
+  },
+): number => {
+  const { sums, run, at, bytes, data } = work;
   let copiedBytes = 0;
   members.forEach((member, index) => {
-    if (good === null ? index === 0 : member === good.from) return;
-    // When the first source's own copy is bad, what it told of it says nothing about the others.
-    const compare = good === null || good.from === members[0];
     const mine = sums[index];
     const first = sums[0];
-    if (compare && mine !== undefined && first !== undefined && sameRun(first, mine, run)) return;
-    stream.sendTo(member, at, bytes, good === null ? null : good.data);
-    copiedBytes += good === null ? 0 : bytes;
+    if (index === 0) return;
+    if (mine !== undefined && first !== undefined && sameRun(first, mine, run)) return;
+    stream.sendTo(member, at, bytes, data);
+    if (data !== null) copiedBytes += bytes;
   });
-  await Promise.all(members.map((member) => member.caughtUp()));
+  return copiedBytes;
+};
+
+/**
+ * The first one's own copy is bad, so what it told of it says nothing. Whether a block of zeroes is
+ * allocated may differ among those that have it; it is unmapped on all that take the stream, so that
+ * the stamp that follows tells the truth of each.
+ */
+const replaceRun = (
+  stream: Stream,
+  members: readonly Member[],
+  at: number,
+  good: VerifiedRead,
+): number => {
+  let copiedBytes = 0;
+  for (const block of blocksOf(at, good.data.length)) {
+    const data = good.data.subarray(block.at - at, block.at - at + block.bytes);
+    const isZero = data.every((byte) => byte === 0);
+    for (const member of isZero ? stream.members : members) {
+      if (!isZero && member === good.from) continue;
+      stream.sendTo(member, block.at, block.bytes, isZero ? null : data);
+      if (!isZero) copiedBytes += block.bytes;
+    }
+  }
   return copiedBytes;
 };
 
