@@ -185,8 +185,8 @@ const followSource = (
 
 /**
  * The first one's own copy is bad, so what it told of it says nothing. Whether a block of zeroes is
- * allocated may differ among those that have it; it is unmapped on all that take the stream, so that
- * the stamp that follows tells the truth of each.
+ * allocated may differ among those that have it; it is unmapped on all that take the stream, so
+ * that the stamp that follows tells the truth of each.
  */
 const replaceRun = (
   stream: Stream,
