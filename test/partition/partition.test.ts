@@ -154,7 +154,10 @@ describe('a network that is cut', function () {
     );
   };
 
-  for (const [name, reachable] of [['from all replicas', [] as readonly number[]]] as const) {
+  for (const [name, reachable] of [
+    ['from all replicas', [] as readonly number[]],
+    ['with one in-sync replica that only it can reach', [0] as readonly number[]],
+  ] as const) {
     it(`a target cut off ${name} answers nothing once its successor has acknowledged a write`, async () => {
       await disk.write(0, Buffer.alloc(BLOCK, 1));
       const asked = askOn();
