@@ -69,16 +69,18 @@ type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
  */
 export const activate = async (host: ActivationHost): Promise<Outcome> => {
   let attempts = 0;
+  let failures = 0;
   while (!host.stopped) {
     // Before a promise to this one drives the other one out.
     if (hasSuccessor(host)) return { kind: 'fenced' };
     if (!(await gather(host))) continue;
     try {
-      const plan = await promises(host);
+      const plan = await promises(host, failures);
       if (plan !== null && isReplaced(host, plan)) return { kind: 'fenced' };
       if (plan !== null) return await settle(host, plan);
     } catch (error) {
       if (!(error instanceof MemberError)) throw error;
+      if (error.code === 'CHECKSUM_MISMATCH') failures++;
       host.environment.log('warn', { reason: error.message }, 'activation starts over');
       host.dropAll('the activation starts over');
     }
@@ -139,7 +141,7 @@ const gather = async (host: ActivationHost): Promise<boolean> => {
 };
 
 /** Steps 2 and 3. Null: start over. */
-const promises = async (host: ActivationHost): Promise<ReconcilePlan | null> => {
+const promises = async (host: ActivationHost, failures: number): Promise<ReconcilePlan | null> => {
   const { environment } = host;
   const startedMs = environment.now();
   for (;;) {
@@ -156,6 +158,7 @@ const promises = async (host: ActivationHost): Promise<ReconcilePlan | null> => 
       members: known(host.members.filter((member) => member.voting)),
       waitedMs: environment.now() - startedMs,
       graceMs: host.graceMs,
+      failures,
     });
     switch (plan.kind) {
       case 'reconcile':

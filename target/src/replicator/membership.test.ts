@@ -1,7 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { epoch, seq, type MembershipRecord } from '@openebs/replica/protocol';
-import { isMajority, planPromise, planSource, type KnownMember } from './membership.ts';
+import {
+  isMajority,
+  planPromise,
+  planSource,
+  type KnownMember,
+  type SourcePlan,
+} from './membership.ts';
 
 const VOLUME = 'volume';
 
@@ -105,6 +111,20 @@ describe('planSource', () => {
     });
     const plan = source([member('a', { intact: false, last: [9, 9] }), member('b')], 5000);
     expect(plan).to.deep.include({ source: 'b', trusted: ['b'], members: ['a', 'b'] });
+  });
+
+  it('goes on with fewer members when a block is bad on all who may stand in for it', () => {
+    const members = [
+      member('a', { intact: false }),
+      member('b', { last: [3, 2] }),
+      member('c', { last: [3, 1] }),
+    ];
+    const after = (failures: number): SourcePlan =>
+      planSource({ configured: 3, members, waitedMs: 0, graceMs: 5000, failures });
+    expect(after(0)).to.deep.include({ source: 'b', members: ['a', 'b', 'c'] });
+    expect(after(1)).to.deep.include({ source: 'b', members: ['b', 'c'] });
+    expect(after(2)).to.deep.include({ source: 'b', members: ['b'] });
+    expect(after(3)).to.deep.include({ source: 'b', members: ['b'] });
   });
 
   it('takes an emptied replica for absent, whatever the record says of it', () => {

@@ -151,12 +151,19 @@ export const planSource = ({
   members,
   waitedMs,
   graceMs,
+  failures = 0,
 }: {
   readonly configured: number;
   /** Those that have promised. */
   readonly members: readonly KnownMember[];
   readonly waitedMs: number;
   readonly graceMs: number;
+  /**
+   * How often the members could not be made equal because a block was bad on everybody who may
+   * stand in for it. Then the volume goes on with fewer of them rather than not at all: the others
+   * come back when the block has been written anew.
+   */
+  readonly failures?: number;
 }): SourcePlan => {
   const record = newestRecord(members);
   const present = new Map(members.map((member) => [member.identity.replicaId, member]));
@@ -199,12 +206,13 @@ export const planSource = ({
   const trusted = intact.length > 0 ? intact : inSync;
   const source = [...trusted].sort((a, b) => laterVersion(a.state, b.state))[0];
   if (source === undefined) throw new RangeError('a membership record without in-sync members');
+  const continuing = failures === 0 ? inSync : failures === 1 ? trusted : [source];
   return {
     kind: 'reconcile',
     record,
     voters: record.voters,
     source: source.identity.replicaId,
-    members: inSync.map((member) => member.identity.replicaId),
+    members: continuing.map((member) => member.identity.replicaId),
     trusted: trusted.map((member) => member.identity.replicaId),
   };
 };
