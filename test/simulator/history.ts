@@ -156,7 +156,8 @@ export class History {
       );
       for (const value of possible) {
         value.maxStart = value.writing?.start ?? start;
-        if (value.writing === null) value.minFinish = finish;
+        // One that is still under way may be lost although it was seen, and happen once more.
+        value.minFinish = value.writing === null ? finish : Infinity;
       }
       this.#sectors.set(sector, possible);
     }

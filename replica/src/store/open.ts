@@ -99,6 +99,8 @@ async function openLocked(
     if (cloneFrom === null) createStore(disk, options);
     else cloneStore(disk, disk.sibling(cloneFrom.directory), cloneFrom.layer, options);
   }
+  // The names of the files too: whoever made them may have been killed before they were durable.
+  disk.syncDirectory();
   const durable = new DurableState();
   const superblock = TwoSlotFile.open(disk, SUPERBLOCK, durable.compose, durable.format);
   opened.push(superblock.file);

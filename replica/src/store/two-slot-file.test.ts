@@ -145,4 +145,19 @@ describe('a file of two slots', () => {
     const outcomes = await Promise.allSettled([commit(file), commit(file), commit(file)]);
     expect(outcomes.map((outcome) => outcome.status)).to.deep.equal(Array(3).fill('rejected'));
   });
+
+  it('makes durable what it was opened with, which a killed process may have left in memory only', async () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const disk = newDisk(seed);
+      const { content, file } = open(disk);
+      // Killed between the write of a slot and its sync.
+      content.text = 'second';
+      void commit(file).catch(() => undefined);
+      await new Promise((resolve) => queueMicrotask(() => resolve(null)));
+      disk.killProcess();
+      const found = open(disk).content.text;
+      disk.losePower();
+      expect(open(disk).content.text).to.equal(found);
+    }
+  });
 });

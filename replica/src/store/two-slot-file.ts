@@ -114,6 +114,9 @@ export class TwoSlotFile {
     try {
       const slots = [readSlot(file, kind, 0), readSlot(file, kind, 1)] as const;
       const { newest, best, other } = newestSlot(slots, `${disk.directory}/${kind.fileName}`);
+      // The process before may have been killed between its write and its sync: what was read is
+      // built upon from here on, so it has to be on the disk and not in the page cache alone.
+      file.syncNow();
       const damagedSlots = other.kind === 'valid' ? 0 : 1;
       const { generation, payload } = best;
       const opened = new TwoSlotFile({ file, kind, generation, newest, compose, format });
