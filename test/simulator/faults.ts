@@ -14,6 +14,7 @@ export class Faults {
   readonly #cluster: Cluster;
   /** What ends a fault that lasts. */
   readonly #lasting = new Set<() => void>();
+  #stopped = false;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -21,6 +22,7 @@ export class Faults {
 
   /** All that last end now; whoever is away comes back. */
   stop(): void {
+    this.#stopped = true;
     for (const end of [...this.#lasting]) end();
     for (const machine of this.#cluster.machines) {
       machine.disk.beforeChange = null;
@@ -32,6 +34,8 @@ export class Faults {
   }
 
   apply(fault: Fault): void {
+    // One that was due at the very end.
+    if (this.#stopped) return;
     const { machines, world, newest } = this.#cluster;
     world.note('fault', () => describeFault(fault));
     switch (fault.kind) {
