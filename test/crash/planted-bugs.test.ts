@@ -82,7 +82,7 @@ describe('a bug that is planted', function () {
   it('is found: a flush that is answered without one', async () => {
     const nodeFlags = plant({
       module: 'replica/src/store/group-commit.ts',
-      text: 'this.#file.sync(this.#finished);',
+      text: 'this.#file().sync(this.#finished);',
       instead: 'setImmediate(this.#finished, null);',
     });
     const campaign = new PowerCampaign({ directory: directory.path, seed: 5, nodeFlags });

@@ -14,17 +14,10 @@ import type { Environment } from './environment.ts';
 import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 import { MemberError, offlineError } from './member-error.ts';
 import type { MemberOwner } from './member-owner.ts';
-import type { MemberState, Watch } from './member-state.ts';
+import type { MemberState } from './member-state.ts';
+import { ProgressWatch } from './progress-watch.ts';
 import { Pulse } from './pulse.ts';
-import {
-  backoffMs,
-  FRESH_WATCH,
-  isStreaming,
-  isVoting,
-  STALL_TICKS,
-  transition,
-  watchStep,
-} from './member-state.ts';
+import { backoffMs, isStreaming, isVoting, STALL_TICKS, transition } from './member-state.ts';
 
 /** Ticks of a second in which a connection has to be made, greeted and promised. */
 const HANDSHAKE_TICKS = 10;
@@ -44,8 +37,7 @@ export class Member {
   #attempts = 0;
   #handshakeTicks = 0;
   #cancelRetry: (() => void) | null = null;
-  #watch: Watch = FRESH_WATCH;
-  #progress = 0;
+  readonly #watch = new ProgressWatch();
   #pinging = false;
   #stopped = false;
   #ended: (() => void) | null = null;
@@ -197,12 +189,12 @@ export class Member {
     // Who has stayed for a while comes back quickly when its connection breaks; who fails again and
     // again does not.
     if (++this.#steadyTicks > STALL_TICKS) this.#attempts = 0;
-    const { watch, failed } = watchStep(this.#watch, {
-      busy: this.requests > 0 || (this.streaming && this.ackedSeq < this.sentSeq),
-      progress: this.#progress,
-      pingUnanswered: this.#pinging,
-    });
-    this.#watch = watch;
+    const busy = {
+      stream: this.streaming && this.ackedSeq < this.sentSeq,
+      reads: this.reads > 0,
+      requests: this.requests > this.reads,
+    };
+    const failed = this.#watch.step(busy, this.#pinging);
     if (failed !== null) this.drop(failed);
     else if (!this.#pinging) this.#ping();
   }
@@ -220,7 +212,7 @@ export class Member {
 
   /** Each read calls it when it was answered or has failed. */
   readEnded(): void {
-    this.#progress++;
+    this.#watch.moved('reads');
     this.requests--;
     this.reads--;
   }
@@ -319,7 +311,7 @@ export class Member {
     this.requests++;
     return (failure, payload) => {
       this.requests--;
-      this.#progress++;
+      this.#watch.moved('requests');
       answer(failure, payload);
     };
   }
@@ -356,8 +348,7 @@ export class Member {
   #dial(): void {
     this.become({ kind: 'dialling' });
     this.#handshakeTicks = 0;
-    this.#watch = FRESH_WATCH;
-    this.#progress = 0;
+    this.#watch.reset();
     this.#pinging = false;
     this.#closing = false;
     this.#steadyTicks = 0;
@@ -389,7 +380,7 @@ export class Member {
       },
       acknowledged: (acked) => {
         if (!live()) return;
-        this.#progress++;
+        this.#watch.moved('stream');
         if (acked > this.ackedSeq) this.ackedSeq = acked;
         if (this.#waiters.length > 0) this.#wake();
         this.#owner.memberAcknowledged(this);
