@@ -1,5 +1,5 @@
 import type { EventRecorder } from '../kubernetes/event-recorder.ts';
-import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
+import { KubeError, orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
@@ -200,8 +200,3 @@ export class ClaimController {
 
 export const keyOfClaim = ({ metadata }: Claim): string =>
   `${metadata.namespace ?? 'default'}/${metadata.name}`;
-
-const orNull = (error: unknown): null => {
-  if (error instanceof KubeError && error.isNotFound) return null;
-  throw error;
-};

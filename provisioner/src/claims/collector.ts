@@ -1,4 +1,4 @@
-import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
+import { orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import { sleep, type Clock } from '../kubernetes/clock.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
@@ -85,8 +85,3 @@ export class Collector {
     return claim?.metadata.uid !== claimRef.uid;
   }
 }
-
-const orNull = (error: unknown): null => {
-  if (error instanceof KubeError && error.isNotFound) return null;
-  throw error;
-};

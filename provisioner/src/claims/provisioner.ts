@@ -92,7 +92,7 @@ export class Provisioner {
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const recordController = new RecordController({
-      ...{ api, clock, records, deployments, services, namespace, objects, events },
+      ...{ api, records, deployments, services, namespace, objects, events },
       queue: recordQueue,
       wallClock: () => new Date(),
     });

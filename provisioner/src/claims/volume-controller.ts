@@ -1,6 +1,6 @@
 import type { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { setFinalizer } from '../kubernetes/finalizer.ts';
-import { KubeError, type KubeApi } from '../kubernetes/kube-api.ts';
+import { orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { StillCleaning, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
@@ -91,8 +91,3 @@ const isReleased = (volume: PersistentVolume): boolean =>
   isOurVolume(volume) &&
   volume.spec?.persistentVolumeReclaimPolicy === 'Delete' &&
   volume.status?.phase === 'Released';
-
-const orNull = (error: unknown): null => {
-  if (error instanceof KubeError && error.isNotFound) return null;
-  throw error;
-};

@@ -28,6 +28,12 @@ export class KubeError extends Error {
   }
 }
 
+/** For `catch`: what is not there is null, everything else stays an error. */
+export const orNull = (error: unknown): null => {
+  if (error instanceof KubeError && error.isNotFound) return null;
+  throw error;
+};
+
 export interface ListPage<T extends KubeObject> {
   readonly items: readonly T[];
   readonly resourceVersion: string;

@@ -1,6 +1,6 @@
 import type { V1Lease } from '@kubernetes/client-node';
 import { sleep, type Clock } from './clock.ts';
-import { KubeError, type KubeApi } from './kube-api.ts';
+import { KubeError, orNull, type KubeApi } from './kube-api.ts';
 import { resource, type KubeObject } from './objects.ts';
 
 export type Lease = KubeObject & { readonly spec?: LeaseSpec };
@@ -167,11 +167,6 @@ export class LeaderElector {
 
 /** The API server wants six digits behind the point. */
 const microTime = (date: Date): string => date.toISOString().replace(/Z$/, '000Z');
-
-const orNull = (error: unknown): null => {
-  if (error instanceof KubeError && error.isNotFound) return null;
-  throw error;
-};
 
 /** Asked anew after an await. */
 const isAborted = (signal: AbortSignal): boolean => signal.aborted;

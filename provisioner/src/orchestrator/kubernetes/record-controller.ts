@@ -1,4 +1,3 @@
-import type { Clock } from '../../kubernetes/clock.ts';
 import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
 import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject } from '../../kubernetes/objects.ts';
@@ -19,7 +18,6 @@ export interface Deployment extends KubeObject {
 
 export interface RecordControllerOptions {
   readonly api: KubeApi;
-  readonly clock: Clock;
   readonly wallClock: () => Date;
   readonly records: Reflector<VolumeResource>;
   readonly deployments: Reflector<Deployment>;

@@ -1,5 +1,5 @@
 import { setFinalizer } from '../../kubernetes/finalizer.ts';
-import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
+import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../../kubernetes/objects.ts';
 import {
   DEPLOYMENTS,
@@ -174,8 +174,3 @@ export class VolumeObjects {
     if (waiting.length > 0) throw new StillCleaning(waiting);
   }
 }
-
-const orNull = (error: unknown): null => {
-  if (error instanceof KubeError && error.isNotFound) return null;
-  throw error;
-};

@@ -26,7 +26,7 @@ export interface VolumeResourceSpec {
 }
 
 export interface VolumeCondition {
-  readonly type: 'Ready' | 'Degraded';
+  readonly type: 'Ready';
   readonly status: 'True' | 'False' | 'Unknown';
   readonly reason: string;
   readonly message: string;
@@ -37,7 +37,6 @@ export interface VolumeResourceStatus {
   readonly phase: 'Pending' | 'Healthy' | 'Degraded' | 'Unavailable' | 'Deleting';
   readonly portal?: string;
   readonly iqn?: string;
-  readonly inSync?: number;
   readonly observedGeneration?: number;
   readonly conditions?: readonly VolumeCondition[];
 }
