@@ -153,6 +153,9 @@ export class Cluster implements LinkWatch {
   promised(_target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void {
     // Two targets may hear of their promises in another order than that in which they were made.
     replica.promisedEpoch = Math.max(replica.promisedEpoch, epoch);
+    // It tells a record with its promise, also one whose target died before it heard the answer.
+    const record = replica.store?.state().record ?? null;
+    if (record !== null) this.recordDurable(replica, record);
   }
 
   acknowledged(): void {

@@ -144,11 +144,7 @@ class DirectoryCheck {
         good += 1;
         if (newest === null || slot.generation > newest.generation) newest = slot;
       } else {
-        const what =
-          slot.kind === 'damaged'
-            ? 'does not pass its checksum'
-            : `has format ${slot.format}, of a later version of OpenEBS`;
-        this.#problem(kind.fileName, `slot ${index} ${what}`);
+        this.#problem(kind.fileName, `slot ${index} ${wordsOfSlot(slot)}`);
       }
     }
     file.close();
@@ -245,5 +241,16 @@ class DirectoryCheck {
     if (finding.severity === 'problem') this.#problems += 1;
     else this.#notes += 1;
     if (this.#findings.length < MAX_FINDINGS) this.#findings.push(finding);
+  }
+}
+
+function wordsOfSlot(slot: Exclude<Slot, { kind: 'valid' }>): string {
+  switch (slot.kind) {
+    case 'damaged':
+      return 'does not pass its checksum';
+    case 'unreadable':
+      return `cannot be read: ${slot.cause.message}`;
+    case 'too-new':
+      return `has format ${slot.format}, of a later version of OpenEBS`;
   }
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { expect } from 'chai';
 import { StoreError } from './errors.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
@@ -6,6 +7,8 @@ import { SLOT_HEADER_BYTES, SLOT_LAYOUT, TwoSlotFile } from './two-slot-file.ts'
 import type { TwoSlotKind } from './two-slot-file.ts';
 
 const KIND: TwoSlotKind = { fileName: 'small', magic: 'TESTTEST', format: 2, slotBytes: 4096 };
+
+const { EIO } = constants.errno;
 
 function newDisk(seed = 1): SimulatedDisk {
   const disk = new SimulatedDisk(seededRandom(seed));
@@ -94,6 +97,27 @@ describe('a file of two slots', () => {
     damage(disk, 0);
     damage(disk, 1);
     expect(codeOf(() => open(disk))).to.equal('SUPERBLOCK_DAMAGED');
+  });
+
+  it('is not taken for an older one, nor for damaged, after errors in reading that pass', async () => {
+    for (const errors of [1, 2]) {
+      const disk = newDisk();
+      const { file, content } = open(disk);
+      content.text = 'second';
+      await commit(file);
+      for (let error = 0; error < errors; error++)
+        disk.failNext({ fileName: KIND.fileName, operation: 'read', errno: EIO });
+      expect(open(disk)).to.deep.include({ damaged: 0 });
+      expect(open(disk).content.text).to.equal('second');
+    }
+  });
+
+  it('that cannot be read is an error of the disk, and nobody is told to remove it', () => {
+    const disk = newDisk();
+    for (let error = 0; error < 6; error++)
+      disk.failNext({ fileName: KIND.fileName, operation: 'read', errno: EIO });
+    expect(codeOf(() => open(disk))).to.equal('IO_ERROR');
+    expect(open(disk).content.text).to.equal('first');
   });
 
   it('of a later format is refused and not overwritten', () => {

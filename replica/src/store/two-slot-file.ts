@@ -38,7 +38,13 @@ interface ValidSlot {
 
 /** What a slot holds, or why it holds nothing. */
 export type Slot =
-  ValidSlot | { readonly kind: 'damaged' } | { readonly kind: 'too-new'; readonly format: number };
+  | ValidSlot
+  | { readonly kind: 'damaged' }
+  | { readonly kind: 'unreadable'; readonly cause: Error }
+  | { readonly kind: 'too-new'; readonly format: number };
+
+/** A read error may pass; the newest slot must not be taken for damaged for one of these. */
+const READ_ATTEMPTS = 3;
 
 type Done = (error: Error | null) => void;
 
@@ -250,11 +256,13 @@ function encodeSlot(kind: TwoSlotKind, generation: number, payload: Uint8Array):
 /** What one slot holds. */
 export function readSlot(file: DiskFile, kind: TwoSlotKind, index: 0 | 1): Slot {
   const slot = Buffer.alloc(kind.slotBytes);
-  try {
-    file.read(slot, 0, slot.length, index * kind.slotBytes);
-  } catch {
-    // A slot that cannot be read is as damaged as one that reads wrong.
-    return { kind: 'damaged' };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      file.read(slot, 0, slot.length, index * kind.slotBytes);
+      break;
+    } catch (error) {
+      if (attempt === READ_ATTEMPTS) return { kind: 'unreadable', cause: error as Error };
+    }
   }
   const checked = slot.subarray(0, SLOT_LAYOUT.headerChecksum.offset);
   const magic = slot.toString('latin1', 0, SLOT_LAYOUT.magic.bytes);
@@ -286,6 +294,13 @@ function newestSlot(
   if (first.kind === 'valid' && (second.kind !== 'valid' || first.generation >= second.generation))
     return { newest: 0, best: first, other: second };
   if (second.kind === 'valid') return { newest: 1, best: second, other: first };
+  for (const slot of slots)
+    if (slot.kind === 'unreadable')
+      throw new StoreError(
+        'IO_ERROR',
+        `No slot of ${where} is good, and one cannot be read (${slot.cause.message}). Look into ` +
+          'the log of the kernel (dmesg) for the device, then start the replica again.',
+      );
   throw new StoreError(
     'SUPERBLOCK_DAMAGED',
     `Neither slot of ${where} passes its checksum. The copy cannot be used; remove the ` +
