@@ -170,7 +170,7 @@ sums /mnt/xfs | must cmp - /tmp/xfs.before
 pass
 
 step restart
-fio --name=restart --directory=/mnt/ext4 --rw=randwrite --bs=4k $FIO --runtime=10 --time_based \
+fio --name=restart --directory=/mnt/ext4 --rw=randwrite --bs=4k $FIO --runtime=30 --time_based \
   >/tmp/fio.4 2>&1 || fail "fio: $(cat /tmp/fio.4)"
 must until_true 60 grep -q LOGGED_IN /sys/class/iscsi_session/*/state
 must umount /mnt/ext4 /mnt/xfs

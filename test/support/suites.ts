@@ -2,7 +2,7 @@
  * What `npm test` runs, in this order: the cheap and general first, the machine that boots a kernel
  * last.
  */
-import { globSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 
 import type { Requirement } from './debian.ts';
 import { missingPrograms } from '../cluster/programs.ts';
@@ -66,6 +66,21 @@ const MACHINE: readonly Requirement[] = [
   { command: 'blkdiscard', packages: ['util-linux'] },
   { kernel: 'linux-image-cloud-amd64' },
 ];
+
+const POSTGRES: readonly Requirement[] = [
+  { file: '/usr/lib/postgresql/*/bin/pgbench', packages: ['postgresql'] },
+  { command: 'qemu-storage-daemon', packages: ['qemu-system-common'] },
+  QEMU_ISCSI,
+  { command: 'mkfs.ext4', packages: ['e2fsprogs'] },
+  { command: 'losetup', packages: ['mount'] },
+];
+
+/** What a file system on a volume takes where the kernel has no iSCSI. */
+const lacksMounts = (): string | null => {
+  if (process.getuid?.() !== 0) return 'mounting a volume needs root';
+  const lacking = ['/dev/fuse', '/dev/loop-control'].filter((device) => !existsSync(device));
+  return lacking.length === 0 ? null : `this machine has no ${lacking.join(' and no ')}`;
+};
 
 const crossProcess = (
   name: string,
@@ -149,6 +164,10 @@ export const SUITES: readonly Suite[] = [
   crossProcess('snapshots', 'snapshots of real replicas, under load and under fire', 300),
   crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
+  {
+    ...crossProcess('postgres', 'a database on a volume, and everything killed', 420, POSTGRES),
+    lacks: lacksMounts,
+  },
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 720),
   crossProcess('power-loss', 'machines that lose their power', 480, GCC),
