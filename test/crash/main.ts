@@ -1,29 +1,35 @@
-/**
- * The crash test for as long as one likes:
- *
- *     node test/crash/main.ts --rounds 10000 --seed 7 --dir /var/tmp
- *
- * With --witness the volume has two copies of its data and a witness instead of three copies. With
- * --minutes it ends after that time, however many rounds that were.
- */
 import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readOptions } from '../support/options.ts';
 import { describeBlow } from './blow.ts';
 import { CrashCampaign } from './campaign.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '1000' },
-    minutes: { type: 'string', default: 'Infinity' },
-    seed: { type: 'string', default: String(randomInt(2 ** 32)) },
-    dir: { type: 'string', default: tmpdir() },
-    witness: { type: 'boolean', default: false },
-  },
-});
+const HELP = `npm run crash -- [options]
 
+The crash test for as long as one likes: real processes, killed at random moments in random order
+under a load that checks every answer. Ends with 1 at the first thing that is lost, stale, torn or
+different, and keeps the directory then.
+
+  --rounds N   so many blows (default 1000)
+  --minutes N  or until that time is over, whichever comes first
+  --seed N     the same blows again (default: a new number, which is printed)
+  --dir PATH   where the replicas are kept (default ${tmpdir()})
+  --witness    two copies of the data and a witness instead of three copies
+  --help       this text
+`;
+
+const OPTIONS = {
+  rounds: { type: 'string', default: '1000' },
+  minutes: { type: 'string', default: 'Infinity' },
+  seed: { type: 'string', default: String(randomInt(2 ** 32)) },
+  dir: { type: 'string', default: tmpdir() },
+  witness: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+const options = readOptions(OPTIONS, HELP);
 const directory = mkdtempSync(join(options.dir, 'oecrash-'));
 const campaign = new CrashCampaign({
   directory,

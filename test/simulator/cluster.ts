@@ -1,7 +1,7 @@
 import type { MembershipRecord } from '../../replica/src/protocol/index.ts';
 import type { Access } from './history.ts';
 import { History } from './history.ts';
-import { ReplicaMachine } from './machine.ts';
+import { isLaterRecord, ReplicaMachine } from './machine.ts';
 import { Network } from './network.ts';
 import type { LinkWatch } from './target.ts';
 import { SimulatedTarget } from './target.ts';
@@ -98,6 +98,7 @@ export class Cluster implements LinkWatch {
       if (change === 'ready') for (const listener of this.#readyListeners) listener(target);
     });
     target.onExit(() => {
+      this.history.blow();
       const random = this.world.random(`notice ${target.number}`);
       this.world.after(NOTICE_MS.least + random.below(NOTICE_MS.spread), () => {
         if (this.#orchestrating && this.liveTargets.length === 0) this.startTarget();
@@ -119,9 +120,10 @@ export class Cluster implements LinkWatch {
     let newest: MembershipRecord | null = null;
     for (const { store } of this.machines) {
       const record = store?.state().record ?? null;
-      if (record !== null && isLater(record, newest)) newest = record;
+      if (record !== null && isLaterRecord(record, newest)) newest = record;
     }
-    if (this.#lastRecord !== null && isLater(this.#lastRecord, newest)) newest = this.#lastRecord;
+    if (this.#lastRecord !== null && isLaterRecord(this.#lastRecord, newest))
+      newest = this.#lastRecord;
     this.#lastRecord = newest;
     return newest;
   }
@@ -151,6 +153,7 @@ export class Cluster implements LinkWatch {
   }
 
   promised(_target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void {
+    this.history.blow();
     // Two targets may hear of their promises in another order than that in which they were made.
     replica.promisedEpoch = Math.max(replica.promisedEpoch, epoch);
     // It tells a record with its promise, also one whose target died before it heard the answer.
@@ -176,21 +179,21 @@ export class Cluster implements LinkWatch {
       (record) =>
         record.voters.filter((voter) => {
           const held = this.machineOf(voter)?.durableRecord ?? null;
-          return held !== null && !isLater(record, held);
+          return held !== null && !isLaterRecord(record, held);
         }).length *
           2 >
         record.voters.length,
     );
     const newest = inForce.reduce<MembershipRecord | null>(
-      (best, record) => (isLater(record, best) ? record : best),
+      (best, record) => (isLaterRecord(record, best) ? record : best),
       null,
     );
     if (newest === null) return true;
-    return known.some((record) => !isLater(newest, record) && record.inSync.includes(id));
+    return known.some((record) => !isLaterRecord(newest, record) && record.inSync.includes(id));
   }
 
   recordDurable(replica: ReplicaMachine, record: MembershipRecord): void {
-    if (isLater(record, replica.durableRecord)) replica.durableRecord = record;
+    if (isLaterRecord(record, replica.durableRecord)) replica.durableRecord = record;
     // Whoever meets this record must believe it, although it may never come into force.
     if (!record.inSync.some((id) => this.machineOf(id)?.whole === true)) this.#memoryLost();
   }
@@ -244,6 +247,3 @@ export class Cluster implements LinkWatch {
     this.#orchestrating = false;
   }
 }
-
-const isLater = (a: MembershipRecord, b: MembershipRecord | null): boolean =>
-  b === null || a.epoch > b.epoch || (a.epoch === b.epoch && a.configSeq > b.configSeq);

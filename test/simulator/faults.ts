@@ -68,8 +68,13 @@ export class Faults {
       case 'pause-target':
         newest?.process.pause(fault.ms);
         return;
+      case 'pause-first-target':
+        this.#cluster.liveTargets[0]?.process.pause(fault.ms);
+        return;
       case 'second-target':
         return this.#secondTarget(fault);
+      case 'split':
+        return this.#split(fault);
       default:
         this.#diskFault(fault);
     }
@@ -141,6 +146,24 @@ export class Faults {
       this.#block(host, first.host, ms);
     }
     this.#cluster.startTarget();
+  }
+
+  #split({ replica, lateMs, blow, ms }: Fault & { kind: 'split' }): void {
+    const { liveTargets, machines, dataMachines } = this.#cluster;
+    const first = liveTargets[0];
+    if (liveTargets.length > 1 || first === undefined) return;
+    const kept = dataMachines[replica % dataMachines.length]!;
+    const second = this.#cluster.startTarget();
+    this.#block(second.host, kept.host, ms);
+    this.#block(kept.host, second.host, ms);
+    for (const machine of machines) {
+      if (machine === kept) continue;
+      this.#block(first.host, machine.host, ms);
+      this.#block(machine.host, first.host, lateMs > 0 ? lateMs : ms);
+      const socket = first.sockets.get(machine);
+      if (blow === 'restart') this.#kill(machine, 1 + machine.index);
+      if (blow === 'cut' && socket?.connected === true) socket.cut(false, true);
+    }
   }
 
   #diskFault(fault: Fault & { kind: 'slow-disk' | 'full-disk' | 'io-error' | 'rot' }): void {

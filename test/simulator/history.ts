@@ -25,6 +25,8 @@ interface Value {
   uncertain: boolean;
   /** A flush that began after its write was answered is answered itself. */
   flushed: boolean;
+  /** Its write was answered. */
+  acknowledged: boolean;
 }
 
 /** `a` must have been there before `b`. */
@@ -41,7 +43,10 @@ export class History {
   /** Sectors that were used; the others are as they were made, zero. */
   readonly #sectors = new Map<number, Value[]>();
   readonly #reading = new Set<Access>();
+  /** What no loss of memory can bring back: by sector and value, what replaced it, flushed. */
+  readonly #flushedAway = new Map<number, Map<Stamp, Stamp>>();
   #now: Moment = 1;
+  #lastBlow: Moment = 0;
   #lastStamp: Stamp = EMPTY;
   acknowledged = 0;
   reads = 0;
@@ -81,11 +86,18 @@ export class History {
     this.acknowledged++;
     this.#ofWrite(access, (sector, value) => {
       value.writing = null;
+      value.acknowledged = true;
       this.#seen(sector, value, access.start, finish);
     });
   }
 
-  finishRead(access: Access, stamps: readonly Stamp[]): void {
+  /** A process or a machine died, or the members were activated anew. */
+  blow(): void {
+    this.#lastBlow = this.#now++;
+  }
+
+  /** `stale`: it comes from a target that has been replaced. */
+  finishRead(access: Access, stamps: readonly Stamp[], stale = false): void {
     const finish = this.#now++;
     this.reads++;
     this.#reading.delete(access);
@@ -96,12 +108,14 @@ export class History {
         const held = this.#of(sector)
           .map((each) => each.stamp)
           .join(', ');
+        const by = this.#flushedAway.get(sector)?.get(stamp);
+        const why = by === undefined ? 'was not written there' : `was replaced by ${by}, flushed`;
         throw new Violation(
-          'I6',
-          `sector ${sector} read ${stamp}, which was not written there (${held} were)`,
+          by === undefined ? 'I6' : 'I1',
+          `sector ${sector} read ${stamp}, which ${why} (${held} were)`,
         );
       }
-      this.#seen(sector, value, access.start, finish);
+      this.#seen(sector, value, access.start, finish, stale);
     });
   }
 
@@ -150,10 +164,13 @@ export class History {
     const start = this.#now++;
     const finish = this.#now++;
     for (const [sector, values] of this.#sectors) {
-      const possible = values.filter(
-        (value) =>
-          !values.some((other) => other !== value && other.flushed && precedes(value, other)),
-      );
+      const possible = values.filter((value) => {
+        const by = values.find(
+          (other) => other !== value && other.flushed && precedes(value, other),
+        );
+        if (by !== undefined) this.#noteFlushedAway(sector, value.stamp, by.stamp);
+        return by === undefined;
+      });
       for (const value of possible) {
         value.maxStart = value.writing?.start ?? start;
         // One that is still under way may be lost although it was seen, and happen once more.
@@ -202,7 +219,26 @@ export class History {
     }
   }
 
-  #seen(sector: number, value: Value, start: Moment, finish: Moment): void {
+  #noteFlushedAway(sector: number, gone: Stamp, by: Stamp): void {
+    const stamps = this.#flushedAway.get(sector) ?? new Map<Stamp, Stamp>();
+    this.#flushedAway.set(sector, stamps.set(gone, by));
+  }
+
+  /**
+   * What it breaks that an older value than `other` is there. Something that was there and is lost
+   * needs a blow; without one the two are in a wrong order.
+   */
+  #blame(other: Value, value: Value, stale: boolean): string {
+    const [newer, older] = other.maxStart > value.maxStart ? [other, value] : [value, other];
+    if (stale || !newer.acknowledged || this.#lastBlow < newer.minFinish) {
+      const unmapped = newer.stamp === EMPTY && newer.acknowledged && !stale;
+      return unmapped && older.minFinish < newer.maxStart ? 'I10' : 'I6';
+    }
+    return newer.flushed ? 'I1' : 'I2';
+  }
+
+  #seen(sector: number, value: Value, start: Moment, finish: Moment, stale = false): void {
+    const before = { ...value };
     value.uncertain = false;
     value.maxStart = Math.max(value.maxStart, start);
     value.minFinish = Math.min(value.minFinish, finish);
@@ -210,7 +246,7 @@ export class History {
       if (other === value || other.uncertain) continue;
       if (precedes(other, value) && precedes(value, other)) {
         throw new Violation(
-          'I6',
+          this.#blame(other, before, stale),
           `sector ${sector}: ${value.stamp} was seen before and after ${other.stamp}: ` +
             this.describe(sector),
         );
@@ -226,4 +262,5 @@ const newValue = (stamp: Stamp, start: Moment, writing: Access | null, finish: M
   minFinish: finish,
   uncertain: false,
   flushed: finish === 0,
+  acknowledged: finish === 0,
 });

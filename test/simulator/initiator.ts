@@ -115,7 +115,8 @@ export class Initiator {
       this.refused++;
       this.#failed(target, underWay, error);
     } else if (order.operation === 'read') {
-      history.finishRead(access!, this.#stamps(order, Buffer.concat(io.chunks)));
+      const stamps = this.#stamps(order, Buffer.concat(io.chunks));
+      history.finishRead(access!, stamps, target !== this.#cluster.newest);
       this.#keep(order, io);
     } else {
       this.#cluster.acknowledgedTo(target);

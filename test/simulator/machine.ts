@@ -180,6 +180,11 @@ export class ReplicaMachine {
 
   #serve(process: SimulatedProcess, store: Store): void {
     const { promisedEpoch, record } = store.state();
+    const kept = this.durableRecord;
+    if (kept !== null && (record === null || isLaterRecord(kept, record))) {
+      const what = `kept record ${nameOf(kept)} and knows of ${nameOf(record)} after a start`;
+      this.#world.fail(new Violation('I2', `${this.host} ${what}`));
+    }
     this.durableRecord = record;
     if (promisedEpoch < this.promisedEpoch) {
       const what = `promised ${this.promisedEpoch} and knows of ${promisedEpoch} after a start`;
@@ -235,6 +240,12 @@ export class ReplicaMachine {
     return logger as unknown as Logger;
   }
 }
+
+export const isLaterRecord = (a: MembershipRecord, b: MembershipRecord | null): boolean =>
+  b === null || a.epoch > b.epoch || (a.epoch === b.epoch && a.configSeq > b.configSeq);
+
+const nameOf = (record: MembershipRecord | null): string =>
+  record === null ? 'none' : `(${record.epoch}, ${record.configSeq})`;
 
 export const describe = (fields: object): string =>
   Object.entries(fields)

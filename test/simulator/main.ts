@@ -1,11 +1,5 @@
-/**
- * Runs seeds of the simulator until told otherwise, or one of them again:
- *
- *     npm run simulate -- --seeds 1000 [--first 1] [--jobs 2] [--profile network]
- *     npm run simulate -- --seed 4711 [--profile network] [--trace] [--shrink]
- */
 import { fork } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { readOptions, refuse } from '../support/options.ts';
 import type { Plan, Profile } from './plan.ts';
 import { planOf, PROFILES } from './plan.ts';
 import type { RunResult } from './run.ts';
@@ -15,21 +9,37 @@ import { invariantOf, shrink } from './shrink.ts';
 const TELL_EVERY_MS = 10_000;
 const SHRINK_RUNS = 2_000;
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string', default: '100' },
-    first: { type: 'string' },
-    jobs: { type: 'string', default: '1' },
-    profile: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-    shrink: { type: 'boolean', default: false },
-  },
-});
+const HELP = `npm run simulate -- [options]
 
+Runs seeds of the simulator, or one of them again. A seed is a run, event by event.
+
+  --seeds N       this many seeds (default 100)
+  --first N       from this one on (default: a new number)
+  --jobs N        processes at a time (default 1)
+  --profile NAME  only runs of this kind: ${PROFILES.join(', ')}
+
+  --seed N        this one only
+  --trace         with --seed: everything that happens in it
+  --shrink        with --seed: the fewest actions that still fail, and their trace
+
+  --help          this text
+`;
+
+const OPTIONS = {
+  seed: { type: 'string' },
+  seeds: { type: 'string', default: '100' },
+  first: { type: 'string' },
+  jobs: { type: 'string', default: '1' },
+  profile: { type: 'string' },
+  trace: { type: 'boolean', default: false },
+  shrink: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+const values = readOptions(OPTIONS, HELP);
 const profile = PROFILES.find((name) => name === values.profile);
 if (values.profile !== undefined && profile === undefined) {
-  throw new RangeError(`--profile is one of ${PROFILES.join(', ')}`);
+  refuse(`there is no profile ${values.profile}`, HELP);
 }
 
 interface Totals {

@@ -1,53 +1,54 @@
-/**
- * Plants each bug of mutants.ts in turn and counts the seeds until the simulator finds it:
- *
- *     npm run mutants -- [--seeds 600] [--jobs 2] [--only TEXT]
- */
-import { fork } from 'node:child_process';
-import { parseArgs } from 'node:util';
-import type { Mutant } from './mutants.ts';
+import { readOptions } from '../support/options.ts';
+import { hunt } from './hunt.ts';
+import type { Mutant } from './mutant.ts';
 import { MUTANTS } from './mutants.ts';
 
-interface Found {
-  readonly seeds: number;
-  /** Null: not found. */
-  readonly message: string | null;
-}
+const HELP = `npm run mutants -- [options]
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string', default: '600' },
-    jobs: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-  },
-});
+Plants each bug in turn in a process of its own, and runs seeds of the profile that aims at it
+until the simulator finds it. Prints a line of a table for each; fails when one is not found.
 
-const HOOK = new URL('mutant-hook.ts', import.meta.url).href;
-const RUNNER = new URL('mutant-runner.ts', import.meta.url).pathname;
+  --seeds N      give up a bug after N seeds (default 300)
+  --failures N   go on until N seeds have failed, to see as what (default 3)
+  --first N      the first seed (default 1)
+  --jobs N       processes at a time (default 1)
+  --only TEXT    only bugs whose name contains the text
+  --help         this text
+`;
 
-const hunt = (mutant: Mutant): Promise<Found> =>
-  new Promise((resolve) => {
-    const child = fork(RUNNER, [values.seeds], {
-      execArgv: ['--import', HOOK],
-      env: { ...process.env, MUTANT: mutant.name },
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    });
-    let found: Found = { seeds: 0, message: 'the process ended' };
-    child.on('message', (message) => (found = message as Found));
-    child.on('exit', () => resolve(found));
-  });
+const OPTIONS = {
+  seeds: { type: 'string', default: '300' },
+  failures: { type: 'string', default: '3' },
+  first: { type: 'string', default: '1' },
+  jobs: { type: 'string', default: '1' },
+  only: { type: 'string', default: '' },
+  help: { type: 'boolean', default: false },
+} as const;
 
+const values = readOptions(OPTIONS, HELP);
 const queue = MUTANTS.filter(({ name }) => name.includes(values.only));
 const missed: string[] = [];
-const work = async (): Promise<void> => {
-  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-    const { seeds, message } = await hunt(mutant);
-    if (message === null) missed.push(mutant.name);
-    const result = message === null ? `not in ${seeds} seeds` : `${seeds} seeds`;
-    const how = message === null ? '' : (/^[A-Za-z0-9]+/.exec(message)?.[0] ?? '');
-    console.log(`| ${mutant.name} | ${mutant.invariant} | ${result} | ${how} |`);
-  }
+
+const tell = async (mutant: Mutant): Promise<void> => {
+  const { name, invariant, profile } = mutant;
+  const { seed, seeds, failures } = await hunt(mutant, {
+    first: Number(values.first),
+    seeds: Number(values.seeds),
+    failures: Number(values.failures),
+  });
+  if (seed === null) missed.push(name);
+  const kinds = Object.entries(failures)
+    .sort(([, a], [, b]) => b - a)
+    .map(([kind, count]) => (count > 1 ? `${kind} ${count}x` : kind));
+  const result = seed === null ? `not in ${seeds}` : String(seeds);
+  console.log(`| ${name} | ${invariant} | ${profile} | ${result} | ${kinds.join(', ')} |`);
 };
+
+const work = async (): Promise<void> => {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) await tell(next);
+};
+
+console.log('| bug | breaks | profile | seeds until found | as |\n| --- | --- | --- | --- | --- |');
 await Promise.all(Array.from({ length: Number(values.jobs) }, work));
 for (const name of missed) console.log(`not found: ${name}`);
 process.exit(missed.length === 0 ? 0 : 1);

@@ -1,6 +1,8 @@
 import { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
 import type { Order } from './initiator.ts';
+import type { Scenario, Script } from './scenarios.ts';
+import { SCENARIOS, SIZE_BYTES } from './scenarios.ts';
 
 /** What can go wrong. `replica` and `initiator` are counted modulo how many there are. */
 export type Fault =
@@ -37,12 +39,31 @@ export type Fault =
     }
   | { readonly kind: 'rot'; readonly replica: number; readonly sector: number }
   | { readonly kind: 'kill-target' | 'stop-target'; readonly power: boolean }
-  | { readonly kind: 'pause-target'; readonly ms: number }
+  | { readonly kind: 'pause-target' | 'pause-first-target'; readonly ms: number }
+  /**
+   * A second target starts. The first keeps this one replica, which the second lacks, and lacks the
+   * others; what those have answered already may arrive for a while.
+   */
+  | {
+      readonly kind: 'split';
+      readonly replica: number;
+      readonly lateMs: number;
+      /** What happens to the others: only they notice a cut. */
+      readonly blow: 'none' | 'restart' | 'cut';
+      readonly ms: number;
+    }
   /** A second target starts while the first still lives, perhaps cut off from its replicas. */
   | { readonly kind: 'second-target'; readonly isolated: number; readonly ms: number };
 
 export type Action = { readonly at: number } & (
-  { readonly kind: 'order'; readonly initiator: number; readonly order: Order } | Fault
+  | {
+      readonly kind: 'order';
+      readonly initiator: number;
+      readonly order: Order;
+      /** Only while the initiator is with the target that was started last, or with another one. */
+      readonly to?: 'newest' | 'older';
+    }
+  | Fault
 );
 
 /** A run, but for the chances of network and disks: those come from the seed as well. */
@@ -56,18 +77,22 @@ export interface Plan {
   readonly finalBlackout: boolean;
 }
 
-export const PROFILES = ['calm', 'crash', 'network', 'disk', 'targets', 'power', 'mixed'] as const;
-export type Profile = (typeof PROFILES)[number];
+const BY_CHANCE = ['calm', 'crash', 'network', 'disk', 'targets', 'power', 'mixed'] as const;
+type ByChance = (typeof BY_CHANCE)[number];
+export type Profile = ByChance | Scenario;
+const SCENARIO_NAMES = Object.keys(SCENARIOS) as Scenario[];
+export const PROFILES: readonly Profile[] = [...BY_CHANCE, ...SCENARIO_NAMES];
+/** One seed of so many is of a scenario. */
+const SCENARIO_EVERY = 4;
 
 const SECTOR = 512;
 const MIB = 1024 * 1024;
-const SIZE_BYTES = 6 * MIB;
 /** Few sectors, so that operations meet: over the edges of blocks, extents and regions. */
 const AREA_SECTORS = 48;
 export const AREAS = [0, MIB - 8192, 4 * MIB - 8192].map((at) => at / SECTOR);
 
 /** Chances by profile, relative to each other. */
-const FAULTS: Readonly<Record<Profile, Readonly<Partial<Record<Fault['kind'], number>>>>> = {
+const FAULTS: Readonly<Record<ByChance, Readonly<Partial<Record<Fault['kind'], number>>>>> = {
   calm: { kill: 1, cut: 1, 'kill-target': 1, 'stop-target': 1, stop: 1 },
   crash: {
     kill: 4,
@@ -111,15 +136,25 @@ const FAULTS: Readonly<Record<Profile, Readonly<Partial<Record<Fault['kind'], nu
 /** Replicas that store data, relative chances. */
 const SIZES = [1, 2, 2, 3, 3, 3, 3, 3, 4, 5];
 
+/** What a seed stands for: the profile too, where none is asked for. */
+export const planOf = (seed: number, wanted?: Profile): Plan => {
+  const random = new Random(seed);
+  const chance = random.pick(BY_CHANCE);
+  const scenario = SCENARIO_NAMES[Math.floor(seed / SCENARIO_EVERY) % SCENARIO_NAMES.length]!;
+  const profile = wanted ?? (seed % SCENARIO_EVERY === SCENARIO_EVERY - 1 ? scenario : chance);
+  const script = isScenario(profile) ? SCENARIOS[profile](random) : byChance(random, profile);
+  return { seed, profile, ...script };
+};
+
+const isScenario = (profile: Profile): profile is Scenario => profile in SCENARIOS;
+
 /**
- * What a seed stands for. Operations come in bursts, so that several are under way; faults mostly
+ * Operations come in bursts, so that several are under way; faults mostly
  * come with a burst. The length follows from the number of bursts: 4 to 12, with 20 to 2,500 ms
  * from one to the next, so that most of a run is busy and some of it is longer than a lease or a
  * stall.
  */
-export const planOf = (seed: number, wanted?: Profile): Plan => {
-  const random = new Random(seed);
-  const profile = wanted ?? random.pick(PROFILES);
+const byChance = (random: Random, profile: ByChance): Script => {
   const dataReplicas = random.pick(SIZES);
   const initiators = random.between(1, 3);
   const actions: Action[] = [];
@@ -144,8 +179,6 @@ export const planOf = (seed: number, wanted?: Profile): Plan => {
   }
   actions.sort((a, b) => a.at - b.at);
   return {
-    seed,
-    profile,
     cluster: {
       dataReplicas,
       witness: dataReplicas % 2 === 0,
@@ -176,7 +209,7 @@ const order = (random: Random): Order => {
 
 const FILES = ['000001.img', '000001.meta', 'activity', 'superblock'] as const;
 
-const fault = (random: Random, profile: Profile): Fault => {
+const fault = (random: Random, profile: ByChance): Fault => {
   const kind = pickWeighted(random, FAULTS[profile]);
   const replica = random.below(8);
   const ms = random.pick([5, 50, 300, 1_500, 6_000, 14_000]) * (0.5 + random.below(100) / 100);
@@ -210,7 +243,12 @@ const fault = (random: Random, profile: Profile): Fault => {
     case 'stop-target':
       return { kind, power: random.chance(0.3) };
     case 'pause-target':
+    case 'pause-first-target':
       return { kind, ms };
+    case 'split': {
+      const blow = random.pick(['none', 'restart', 'cut'] as const);
+      return { kind, replica, lateMs: 0, blow, ms };
+    }
     case 'second-target':
       return { kind, isolated: random.below(3), ms: Math.max(ms, 300) };
   }

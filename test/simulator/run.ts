@@ -100,7 +100,12 @@ class Run {
       this.#faults.apply(action);
       return;
     }
-    this.#initiators[action.initiator % this.#initiators.length]!.submit(action.order);
+    const initiator = this.#initiators[action.initiator % this.#initiators.length]!;
+    const { target } = initiator;
+    if (action.to !== undefined && target !== null) {
+      if ((target === this.#cluster.newest) !== (action.to === 'newest')) return;
+    }
+    initiator.submit(action.order);
   }
 
   /** Faults have stopped: I11. */

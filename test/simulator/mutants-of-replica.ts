@@ -1,0 +1,192 @@
+import type { Mutant } from './mutant.ts';
+import { edit, mutant } from './mutant.ts';
+
+const server = (file: string): string => `replica/src/server/${file}.ts`;
+const store = (file: string): string => `replica/src/store/${file}.ts`;
+
+export const SERVER_MUTANTS: readonly Mutant[] = [
+  mutant(
+    'does not end older sessions at a promise',
+    'I3',
+    'targets',
+    edit(
+      server('server'),
+      '      this.#fenceOthers(session);\n    }\n    this.#promise',
+      '    }\n    this.#promise',
+    ),
+  ),
+  mutant(
+    'acknowledges what is not applied yet',
+    'I2',
+    'alone',
+    edit(
+      server('stream'),
+      'this.#owner?.acknowledge(applied);',
+      'this.#owner?.acknowledge(this.#lastSeq);',
+    ),
+  ),
+  mutant(
+    'lives on when its superblock cannot be written',
+    'I11',
+    'superblock',
+    edit(
+      server('server'),
+      '        // No later session could promise anything either, until the store is opened anew.\n        this.#giveUp(error);\n',
+      '',
+    ),
+  ),
+  mutant(
+    'promises a lower epoch',
+    'I3',
+    'targets',
+    edit(server('session-state'), 'if (epoch < highestEpoch) {', 'if (epoch < 0) {'),
+    edit(store('durable-state'), 'if (epoch > promised.epoch) return;', 'if (epoch > 0) return;'),
+  ),
+];
+
+export const STORE_MUTANTS: readonly Mutant[] = [
+  mutant(
+    'answers a promise before it is durable',
+    'I3',
+    'power',
+    edit(
+      store('durable-state'),
+      'await this.#change({ promised: { epoch, session } });',
+      'void this.#change({ promised: { epoch, session } }).catch(() => undefined);',
+    ),
+  ),
+  mutant(
+    'answers a record before it is durable',
+    'I2',
+    'seesaw',
+    edit(
+      store('durable-state'),
+      '    await this.#change({\n      record,',
+      '    void this.#change({\n      record,',
+    ),
+  ),
+  mutant(
+    'does not know that its machine stopped',
+    'I2',
+    'uneven',
+    edit(store('durable-state'), 'intact: intact && (clean || sameBoot)', 'intact'),
+  ),
+  mutant(
+    'answers a flush without one',
+    'I1',
+    'flushed',
+    edit(store('data-store'), 'else this.#parts.commits.flush(done);', 'else done(null);'),
+  ),
+  mutant(
+    'applies what an older session has left waiting',
+    'I4',
+    'alone',
+    edit(
+      store('data-store'),
+      "    this.#queue.drop(\n      new StoreError('EPOCH_STALE',",
+      "    Object(\n      new StoreError('EPOCH_STALE',",
+    ),
+  ),
+  mutant(
+    'a curable failure hides one that is not',
+    'I11',
+    'disk',
+    edit(
+      store('data-store'),
+      'if (this.#failure !== null && (isCurable(error) || !isCurable(this.#failure))) return;',
+      'if (this.#failure !== null) return;',
+    ),
+  ),
+  mutant(
+    'lets a read pass the queued writes that it overlaps',
+    'I6',
+    'alone',
+    edit(
+      store('data-store'),
+      'if (this.#queue.overlaps(offsetBytes, lengthBytes))',
+      'if (this.#queue.overlaps(offsetBytes, 0))',
+    ),
+  ),
+  mutant(
+    'writes to a region before its mark is durable',
+    'I4',
+    'alone',
+    edit(
+      store('regions'),
+      'if (region?.durable !== true) return false;',
+      'if (region === undefined) return false;',
+    ),
+  ),
+  mutant(
+    'clears a mark although the region was written meanwhile',
+    'I4',
+    'power',
+    edit(
+      store('regions'),
+      'if (!region.touched && region.untrusted === 0) {',
+      'if (region.untrusted === 0) {',
+    ),
+  ),
+  mutant(
+    'clears marks without writing the pages',
+    'I4',
+    'power',
+    edit(
+      store('regions'),
+      'if (!region.touched) this.#options.writePages(region.index);',
+      'region.touched ||= false;',
+    ),
+  ),
+  mutant(
+    'trusts the pages of marked regions after a crash',
+    'I4',
+    'power',
+    edit(
+      store('regions'),
+      'region.untrusted = (1 << EXTENTS_PER_REGION) - 1;',
+      'region.untrusted = 0;',
+    ),
+  ),
+  mutant(
+    'gives an extent no new version with a write',
+    'I4',
+    'crash',
+    edit(store('writer'), '      this.#editor.advance(page, write.version);\n', ''),
+  ),
+  mutant(
+    'tells provisional versions as known',
+    'I4',
+    'power',
+    edit(
+      store('standing'),
+      'page.setVersion(version, !this.#member);',
+      'page.setVersion(version, false);',
+    ),
+  ),
+  mutant(
+    'returns a block that does not have its checksum',
+    'I9',
+    'disk',
+    edit(store('reader'), 'if (crc32(bytes) !== checksum) return this.#rot(at);', ''),
+  ),
+  mutant(
+    'overwrites the newer slot',
+    'I1',
+    'power',
+    edit(
+      store('two-slot-file'),
+      'const target = this.#newest === 0 ? 1 : 0;',
+      'const target = this.#newest;',
+    ),
+  ),
+  mutant(
+    'believes the older slot',
+    'I3',
+    'power',
+    edit(
+      store('two-slot-file'),
+      'first.generation >= second.generation',
+      'first.generation <= second.generation',
+    ),
+  ),
+];

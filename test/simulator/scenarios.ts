@@ -1,0 +1,263 @@
+import type { Random } from '../support/random.ts';
+import type { ClusterOptions } from './cluster.ts';
+import type { Order } from './initiator.ts';
+import type { Action, Fault } from './plan.ts';
+
+/** A plan without its seed. */
+export interface Script {
+  readonly cluster: ClusterOptions;
+  readonly initiators: number;
+  readonly actions: readonly Action[];
+  readonly finalBlackout: boolean;
+}
+
+const MIB = 1024 * 1024;
+export const SIZE_BYTES = 6 * MIB;
+/** Sectors that everybody wants: one of them is hit every few milliseconds. */
+const HOT_SECTORS = 6;
+const HOT_AREAS = [0, MIB / 512 - 4, (4 * MIB) / 512 - 4];
+/** Until faults stop. */
+const ALWAYS_MS = 600_000;
+
+/** Actions in the order of time. */
+class Scene {
+  readonly random: Random;
+  readonly actions: Action[] = [];
+  atMs = 0;
+
+  constructor(random: Random) {
+    this.random = random;
+  }
+
+  /** From one to the other, of thousandths. */
+  span(leastMs: number, mostMs: number): number {
+    return leastMs + (this.random.below(1000) / 1000) * (mostMs - leastMs);
+  }
+
+  wait(leastMs: number, mostMs = leastMs): void {
+    this.atMs += this.span(leastMs, mostMs);
+  }
+
+  fault(fault: Fault, laterMs = 0): void {
+    this.actions.push({ at: this.atMs + laterMs, ...fault });
+  }
+
+  order(initiator: number, order: Order, to?: 'newest' | 'older'): void {
+    const action = { kind: 'order', at: this.atMs, initiator, order } as const;
+    this.actions.push(to === undefined ? action : { ...action, to });
+  }
+
+  hot(operation: 'read' | 'write' | 'unmap', area = 0): Order {
+    const count = this.random.chance(0.8) ? 1 : 2;
+    const first = this.random.below(HOT_SECTORS - count + 1);
+    return { operation, sector: HOT_AREAS[area]! + first, count };
+  }
+
+  /** Whole blocks, of which several lie in each area. */
+  block(operation: 'read' | 'write' | 'unmap', area: number): Order {
+    const base = Math.floor(HOT_AREAS[area]! / 8) * 8;
+    return { operation, sector: base + this.random.below(4) * 8, count: 8 };
+  }
+
+  /** Writes of all initiators, one every few milliseconds. */
+  writes(lengthMs: number, everyMs: number): void {
+    const endMs = this.atMs + lengthMs;
+    while (this.atMs < endMs) {
+      const operation = this.random.chance(0.85) ? 'write' : 'read';
+      const area = this.random.below(3);
+      const whole = this.random.chance(0.3);
+      this.order(
+        this.random.below(2),
+        whole ? this.block(operation, area) : this.hot(operation, area),
+      );
+      this.wait(everyMs * 0.3, everyMs * 1.7);
+    }
+  }
+
+  end(cluster: Omit<ClusterOptions, 'witness' | 'sizeBytes'>, finalBlackout = false): Script {
+    this.actions.sort((a, b) => a.at - b.at);
+    const witness = cluster.dataReplicas % 2 === 0;
+    return {
+      cluster: { ...cluster, witness, sizeBytes: SIZE_BYTES },
+      initiators: 2,
+      actions: this.actions,
+      finalBlackout,
+    };
+  }
+}
+
+const FLUSH: Order = { operation: 'flush', sector: 0, count: 0 };
+
+/**
+ * An old target keeps one replica that a new target lacks, and each has initiators: whatever the
+ * old one reads there may be overwritten elsewhere.
+ */
+const split = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([2, 3, 3, 3, 5]);
+  const voters = dataReplicas + (dataReplicas % 2 === 0 ? 1 : 0);
+  const kept = random.below(dataReplicas);
+  const others = Array.from({ length: voters }, (_, index) => index).filter((i) => i !== kept);
+  scene.writes(40, 5);
+  scene.wait(10, 100);
+  // What the old target hears late, it asked for long before.
+  const lateMs = random.pick([0, 0, 5, 200]);
+  if (lateMs > 0) {
+    const leadMs = scene.span(300, 1_600);
+    for (const replica of others) {
+      scene.fault({ kind: 'partition', replica, direction: 'from-replica', ms: leadMs + lateMs });
+    }
+    scene.wait(leadMs);
+  } else if (random.chance(0.3)) {
+    // One of them has not been heard for longer than the others.
+    const replica = random.pick(others);
+    scene.fault({ kind: 'partition', replica, direction: 'both', ms: ALWAYS_MS });
+    scene.wait(500, 2_500);
+  }
+  const blow = random.pick(['none', 'none', 'restart', 'cut'] as const);
+  scene.fault({ kind: 'split', replica: kept, lateMs, blow, ms: scene.span(4_000, 6_000) });
+  const pauseMs = scene.span(500, 3_000);
+  if (random.chance(0.2)) scene.fault({ kind: 'pause', replica: kept, ms: pauseMs }, 300);
+  if (random.chance(0.2)) scene.fault({ kind: 'pause-first-target', ms: pauseMs }, 400);
+  for (const endMs = scene.atMs + 4_500; scene.atMs < endMs;) {
+    scene.order(0, random.chance(0.95) ? scene.hot('write') : FLUSH, 'newest');
+    scene.wait(2, 12);
+    scene.order(1, scene.hot('read'), 'older');
+    scene.wait(2, 12);
+  }
+  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 0, 200]) });
+};
+
+/**
+ * The copies are lost in turn, each before the loss of the one before is settled: one voter's disk
+ * is slow, so that records take their time, and who is lost last stays away longest.
+ */
+const seesaw = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([2, 2, 2, 3]);
+  const slow = random.chance(0.7) ? 2 : random.below(3);
+  scene.fault({
+    kind: 'slow-disk',
+    replica: slow,
+    slowMs: random.pick([30, 100, 400]),
+    ms: ALWAYS_MS,
+  });
+  scene.writes(60, 6);
+  for (let rounds = random.between(3, 6); rounds > 0; rounds--) {
+    const first = random.below(2);
+    const backMs = scene.span(5, 300);
+    if (random.chance(0.6)) scene.fault({ kind: 'kill', replica: first, ms: backMs });
+    else scene.fault({ kind: 'cut', replica: first, noticed: random.below(4) });
+    if (random.chance(0.4)) {
+      const laterMs = backMs + scene.span(5, 120);
+      scene.fault({ kind: 'pause', replica: first, ms: scene.span(20, 600) }, laterMs);
+    }
+    if (random.chance(0.25)) scene.fault({ kind: 'kill-target', power: false }, scene.span(1, 9));
+    scene.writes(scene.span(10, 500), 6);
+    if (random.chance(0.3)) scene.order(0, FLUSH);
+    scene.wait(0, 15);
+    const power = random.chance(0.3);
+    const second = { replica: 1 - first, ms: scene.span(1_500, 5_000) };
+    scene.fault({ kind: power ? 'lose-power' : 'kill', ...second });
+    if (random.chance(0.7)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 3));
+    scene.wait(200, 2_500);
+    scene.writes(60, 15);
+    scene.wait(50, 4_000);
+  }
+  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 0, 300]) });
+};
+
+/** A flush is answered, and the power goes everywhere; one disk is slower than the others. */
+const flushed = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([1, 2, 2, 3, 3]);
+  if (random.chance(0.8)) {
+    const replica = random.below(dataReplicas);
+    scene.fault({
+      kind: 'slow-disk',
+      replica,
+      slowMs: random.pick([10, 60, 300]),
+      ms: ALWAYS_MS,
+    });
+  }
+  for (let rounds = random.between(3, 7); rounds > 0; rounds--) {
+    scene.writes(scene.span(5, 80), 4);
+    scene.wait(0, 30);
+    scene.order(0, FLUSH);
+    if (random.chance(0.5)) scene.writes(scene.span(1, 20), 4);
+    scene.wait(1, random.pick([6, 30, 200]));
+    scene.fault({ kind: 'blackout', replicas: 31, ms: scene.span(2, 40) });
+    scene.wait(300, 2_500);
+  }
+  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([200, 2_000]) }, true);
+};
+
+/** One copy: whatever it has acknowledged, nobody else has. */
+const alone = (random: Random): Script => {
+  const scene = new Scene(random);
+  const slowMs = random.pick([0, 3, 30, 300]);
+  if (slowMs > 0) scene.fault({ kind: 'slow-disk', replica: 0, slowMs, ms: ALWAYS_MS });
+  for (let rounds = random.between(4, 9); rounds > 0; rounds--) {
+    scene.writes(scene.span(3, 60), 2);
+    const ms = scene.span(2, 60);
+    if (random.chance(0.6)) scene.fault({ kind: 'kill', replica: 0, ms });
+    else {
+      const changes = random.below(14);
+      scene.fault({ kind: 'die-writing', replica: 0, changes, power: random.chance(0.2), ms });
+    }
+    if (random.chance(0.3)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 60));
+    scene.writes(scene.span(3, 30), 3);
+    scene.wait(50, random.pick([300, 3_000]));
+  }
+  return scene.end({ dataReplicas: 1, holdMs: 30_000, graceMs: 0 }, random.chance(0.3));
+};
+
+/**
+ * One machine loses its memory, another one only its process, and what the disks of the two know
+ * for certain is of different ages.
+ */
+const uneven = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([2, 2, 3]);
+  for (let rounds = random.between(2, 4); rounds > 0; rounds--) {
+    const slow = random.below(dataReplicas);
+    const ms = scene.span(1_500, 5_000);
+    scene.fault({ kind: 'slow-disk', replica: slow, slowMs: random.pick([800, 3_000]), ms });
+    scene.writes(scene.span(200, 2_500), 25);
+    if (random.chance(0.5)) scene.order(0, FLUSH);
+    scene.writes(scene.span(10, 400), 8);
+    for (let replica = 0; replica < dataReplicas; replica++) {
+      const power = replica === slow ? random.chance(0.1) : random.chance(0.85);
+      scene.fault({ kind: power ? 'lose-power' : 'kill', replica, ms: scene.span(2, 40) });
+    }
+    if (random.chance(0.8)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 5));
+    scene.wait(500, 3_000);
+  }
+  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([200, 2_000]) });
+};
+
+/** Superblocks that cannot be written or made durable, just when something has to be promised. */
+const superblock = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([1, 2, 3]);
+  const file = 'superblock';
+  for (let rounds = random.between(2, 5); rounds > 0; rounds--) {
+    scene.writes(scene.span(5, 60), 5);
+    for (let replica = 0; replica < dataReplicas; replica++) {
+      const operation = random.pick(['write', 'sync', 'sync'] as const);
+      if (random.chance(0.5)) scene.fault({ kind: 'io-error', replica, file, operation });
+    }
+    if (random.chance(0.6)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 5));
+    if (random.chance(0.3)) {
+      const ms = scene.span(5, 300);
+      scene.fault({ kind: 'kill', replica: random.below(dataReplicas), ms }, scene.span(0, 50));
+    }
+    scene.writes(scene.span(5, 60), 5);
+    scene.wait(100, 3_000);
+  }
+  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 200]) });
+};
+
+/** Runs that aim at one kind of moment, where chance alone would take thousands of seeds. */
+export const SCENARIOS = { split, seesaw, flushed, alone, uneven, superblock } as const;
+export type Scenario = keyof typeof SCENARIOS;
