@@ -34,6 +34,11 @@ const SETTING_READERS: {
   replicaResources: object,
   tolerations: (value) => list(value).map(object),
   controlTokenSecret: text,
+  controlTokenFile: text,
+  replaceAfterMinutes: (value) => {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1) return value;
+    throw new TypeError('must be a number of minutes, at least 1');
+  },
 };
 
 /** Reads the command line; wrong usage ends the process with 2. */

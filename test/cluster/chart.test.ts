@@ -17,6 +17,7 @@ const OTHER: Readonly<Record<string, unknown>> = {
   'provisioner.nodeSelector': { disk: 'fast' },
   'target.resources': { limits: { memory: '1Gi' } },
   'replica.resources': { limits: { memory: '1Gi' } },
+  'replicaReplacement.afterMinutes': 5,
   tolerations: [{ operator: 'Exists' }],
   'defaultPool.path': '/srv/openebs',
   'storageClass.create': false,

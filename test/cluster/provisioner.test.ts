@@ -149,7 +149,7 @@ describe('the provisioner on a real control plane', () => {
         metadata: { namespace: NAMESPACE, name: 'by-hand' },
         spec: {
           ...{ size: '1Gi', replicas: 3, pool: 'default', topologyKey: 'kubernetes.io/hostname' },
-          ...{ monitored: false, placements: [], ...change },
+          ...{ monitored: false, members: [], ...change },
         },
       }) as KubeObject;
     const of = VOLUME_RESOURCES as unknown as Resource;

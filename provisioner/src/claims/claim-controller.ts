@@ -2,12 +2,12 @@ import type { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { KubeError, orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import { firstMembers } from '../orchestrator/kubernetes/member-plan.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import {
   VOLUME_RESOURCES,
   type VolumeResource,
 } from '../orchestrator/kubernetes/volume-resource.ts';
-import { votersOf } from '../orchestrator/kubernetes/voters.ts';
 import { decide, isOurs, type VolumeRequest } from './claim.ts';
 import {
   CLAIMS,
@@ -21,7 +21,6 @@ import {
 } from './contract.ts';
 import { Refusal } from './parameters.ts';
 import { persistentVolume } from './persistent-volume.ts';
-import { place } from './placement.ts';
 import { volumeRecord } from './volume-record.ts';
 
 /** What can't be done as it is asked for is looked at again this often. */
@@ -142,17 +141,18 @@ export class ClaimController {
     }
     // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
     const pool = await objects.pool(request.parameters.pool);
-    const voters = votersOf(request.parameters.replicas).length;
-    const placements = place(request, voters, {
-      nodes: nodes.values(),
-      records: records.values(),
-      pool,
-    });
+    const wanted = volumeRecord(request, namespace);
+    const fleet = { nodes: [...nodes.values()], records: [...records.values()], pool };
+    const first = firstMembers(wanted.spec, fleet);
+    if ('reason' in first) throw new Refusal(first.reason);
     // Live, not from the cache: a claim that went meanwhile gets no volume.
     const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
     if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return;
     // The record first: whatever follows carries its labels and is found by them.
-    const record = await this.#record(volumeRecord(request, placements, namespace));
+    const record = await this.#record({
+      ...wanted,
+      spec: { ...wanted.spec, members: first.members },
+    });
     const portalIp = await objects.ensure(record);
     try {
       await api.create(VOLUMES, persistentVolume(request, portalIp));
@@ -167,7 +167,7 @@ export class ClaimController {
     }
   }
 
-  /** An earlier attempt may have made it, with the placements that count. */
+  /** An earlier attempt may have made it, with the members that count. */
   async #record(wanted: VolumeResource): Promise<VolumeResource> {
     const { api } = this.#options;
     try {

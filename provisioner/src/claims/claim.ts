@@ -1,3 +1,4 @@
+import type { TopologyTerm } from '../orchestrator/kubernetes/volume-resource.ts';
 import { formatQuantity, parseQuantity, QuantityError, roundUp } from '../kubernetes/quantity.ts';
 import {
   classNameOf,
@@ -19,9 +20,6 @@ export interface VolumeSource {
   readonly kind: 'claim' | 'snapshot';
   readonly name: string;
 }
-
-/** A term of allowedTopologies: every label has one of its values. */
-export type TopologyTerm = readonly { readonly key: string; readonly values: readonly string[] }[];
 
 /** What a claim and its class ask for, complete and checked: everything else follows from it. */
 export interface VolumeRequest {
@@ -174,9 +172,7 @@ const accessModesOf = ({ spec }: Claim): readonly string[] => {
 };
 
 const topologiesOf = ({ allowedTopologies = [] }: StorageClass): TopologyTerm[] =>
-  allowedTopologies.map(({ matchLabelExpressions = [] }) =>
-    matchLabelExpressions.map(({ key, values }) => ({ key, values })),
-  );
+  allowedTopologies.map(({ matchLabelExpressions = [] }) => ({ matchLabelExpressions }));
 
 interface Reference {
   readonly apiGroup?: string;

@@ -5,6 +5,8 @@ import { Reflector } from '../kubernetes/reflector.ts';
 import { settle, VirtualClock } from '../kubernetes/virtual-clock.test-support.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
+import { ModelTargets } from '../orchestrator/kubernetes/model-targets.test-support.ts';
+import { RecordController, type Deployment } from '../orchestrator/kubernetes/record-controller.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
@@ -32,6 +34,8 @@ export const SETTINGS: KubernetesSettings = {
   replicaResources: {},
   tolerations: [],
   controlTokenSecret: 'openebs-control',
+  controlTokenFile: '/run/openebs/control/token',
+  replaceAfterMinutes: 30,
 };
 
 interface Told extends KubeObject {
@@ -74,10 +78,11 @@ const node = (name: string): KubeObject => ({
   metadata: { name, labels: { 'kubernetes.io/hostname': name } },
 });
 
-/** Both controllers on an API in memory, and what the rest of Kubernetes would do. */
+/** The controllers on an API in memory, and what the rest of Kubernetes would do. */
 export class Cluster {
   readonly api = new FakeKubeApi();
   readonly clock = new VirtualClock();
+  readonly targets = new ModelTargets(this.api);
   readonly failures: string[] = [];
   #stop = new AbortController();
   #ended: Promise<unknown> = Promise.resolve();
@@ -101,14 +106,16 @@ export class Cluster {
     const classes = reflect(CLASSES);
     const nodes = reflect(NODES);
     const records = reflect(VOLUME_RESOURCES);
+    const deployments = reflect<Deployment>(DEPLOYMENTS);
+    const services = reflect(SERVICES);
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
-    const [claimQueue, volumeQueue] = [queue(), queue()];
+    const [claimQueue, volumeQueue, recordQueue] = [queue(), queue(), queue()];
     const events = new EventRecorder({
       api,
       component: 'openebs',
       instance: 'test',
       clock,
-      wallClock: () => new Date('2026-01-01T00:00:00Z'),
+      wallClock: () => this.date(),
       log,
     });
     const objects = new VolumeObjects(api, SETTINGS);
@@ -120,22 +127,34 @@ export class Cluster {
     const volumeController = new VolumeController({
       ...{ api, volumes, queue: volumeQueue, objects, events, now, deleted: log },
     });
+    const recordController = new RecordController({
+      ...{ api, clock, records, deployments, services, nodes, objects, events },
+      ...{ namespace: SETTINGS.namespace, targets: this.targets, queue: recordQueue },
+      replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
+      wallClock: () => this.date(),
+    });
     const failed = (key: string, error: unknown): void => {
       this.failures.push(`${key}: ${String(error)}`);
     };
     const { signal } = this.#stop;
-    this.#queues = [claimQueue, volumeQueue];
+    this.#queues = [claimQueue, volumeQueue, recordQueue];
     this.#events = events;
-    const reflectors = [claims, volumes, classes, nodes, records];
+    const reflectors = [claims, volumes, classes, nodes, records, deployments, services];
     this.#ended = Promise.all([
       ...reflectors.map((each) => each.run(signal)),
       Promise.all(reflectors.map((each) => each.whenSynced())).then(() =>
         Promise.all([
           runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),
           runWorkers(volumeQueue, 4, (key) => volumeController.reconcile(key), failed),
+          runWorkers(recordQueue, 4, (key) => recordController.reconcile(key), failed),
         ]),
       ),
     ]);
+  }
+
+  /** As the clock goes. */
+  date(): Date {
+    return new Date(Date.parse('2026-01-01T00:00:00Z') + this.clock.now());
   }
 
   async stop(): Promise<void> {
@@ -144,13 +163,16 @@ export class Cluster {
     await this.#ended;
   }
 
-  /** What the cluster does: a new Service gets an address, a Job runs. */
+  /** What the cluster does: a new Service gets an address, a Job runs, pods are ready. */
   giveAddresses(): void {
     const { api } = this;
     const apply = api.apply.bind(api);
     let last = 0;
     api.apply = async (of, object) => {
       if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });
+      if (of.kind === 'Deployment') {
+        return apply(of, { ...object, status: { availableReplicas: 1 } });
+      }
       const spec = (object as { spec?: { clusterIP?: string } }).spec;
       if (of.kind !== 'Service' || spec?.clusterIP !== undefined) return apply(of, object);
       const known = await api.get(SERVICES, object.metadata).catch(() => null);

@@ -3,7 +3,6 @@
  * sig-storage-lib-external-provisioner and kubernetes-csi/external-provisioner use them.
  */
 import type {
-  V1Node,
   V1PersistentVolume,
   V1PersistentVolumeClaim,
   V1StorageClass,
@@ -39,7 +38,6 @@ type Object<T> = KubeObject & Plain<Omit<T, 'apiVersion' | 'kind' | 'metadata'>>
 export type Claim = Object<V1PersistentVolumeClaim>;
 export type PersistentVolume = Object<V1PersistentVolume>;
 export type StorageClass = Object<V1StorageClass>;
-export type Node = Object<V1Node>;
 
 export const CLAIMS = resource<Claim>(
   'v1',
@@ -59,7 +57,10 @@ export const CLASSES = resource<StorageClass>(
   'storageclasses',
   false,
 );
-export const NODES = resource<Node>('v1', 'Node', 'nodes', false);
+export {
+  CLUSTER_NODES as NODES,
+  type ClusterNode as Node,
+} from '../orchestrator/kubernetes/cluster-node.ts';
 
 /** The same on every attempt, so that a second one finds what the first one made. */
 export const volumeNameOf = (claim: Claim): string => `pvc-${claim.metadata.uid ?? ''}`;

@@ -8,6 +8,7 @@ import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-object
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
 import { RecordController, type Deployment } from '../orchestrator/kubernetes/record-controller.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
+import { HttpTargets } from '../orchestrator/kubernetes/targets.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
 import { ClaimController } from './claim-controller.ts';
@@ -61,6 +62,7 @@ export class Provisioner {
     const deployments = reflect<Deployment>(DEPLOYMENTS, ours);
     const services = reflect(SERVICES, ours);
     const objects = new VolumeObjects(api, settings);
+    const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
     const events = new EventRecorder({
       api,
       component: 'openebs-provisioner',
@@ -92,7 +94,8 @@ export class Provisioner {
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const recordController = new RecordController({
-      ...{ api, records, deployments, services, namespace, objects, events },
+      ...{ api, clock, records, deployments, services, nodes, namespace, objects, targets, events },
+      replaceAfterMinutes: settings.replaceAfterMinutes,
       queue: recordQueue,
       wallClock: () => new Date(),
     });

@@ -6,15 +6,10 @@ import {
   type VolumeResource,
 } from '../orchestrator/kubernetes/volume-resource.ts';
 import type { VolumeRequest } from './claim.ts';
-import type { Placement } from './placement.ts';
 
-/** The record of the volume that a claim asks for. */
-export const volumeRecord = (
-  request: VolumeRequest,
-  placements: readonly Placement[],
-  namespace: string,
-): VolumeResource => {
-  const { parameters, selectedNode } = request;
+/** The record of the volume that a claim asks for; its members are chosen from it. */
+export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeResource => {
+  const { parameters, selectedNode, allowedTopologies } = request;
   const record: VolumeResource = {
     apiVersion: VOLUME_RESOURCES.apiVersion,
     kind: VOLUME_RESOURCES.kind,
@@ -26,7 +21,8 @@ export const volumeRecord = (
       topologyKey: parameters.topologyKey,
       monitored: parameters.monitored,
       ...(selectedNode === null ? {} : { selectedNode }),
-      placements,
+      ...(allowedTopologies.length === 0 ? {} : { allowedTopologies }),
+      members: [],
       claimRef: request.claim,
     },
   };

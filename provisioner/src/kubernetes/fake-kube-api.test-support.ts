@@ -192,11 +192,15 @@ export class FakeKubeApi implements KubeApi {
     const version = ++this.#version;
     const { finalizers = [], deletionTimestamp } = given.metadata;
     const gone = deletionTimestamp !== undefined && finalizers.length === 0;
+    const metadata = { ...structuredClone(given.metadata), resourceVersion: String(version) };
     const object = {
       ...structuredClone(given),
-      metadata: { ...structuredClone(given.metadata), resourceVersion: String(version) },
+      metadata: metadata as typeof metadata & { generation?: number },
     };
     const key = keyFor(resource, object.metadata);
+    const before = this.#objects.get(key);
+    object.metadata.generation =
+      (before?.metadata.generation ?? 0) + (sameSpec(before, object) ? 0 : 1);
     if (gone) this.#objects.delete(key);
     else this.#objects.set(key, object);
     this.#history.push({ resource, object, version, type: gone ? 'DELETED' : type });
@@ -204,6 +208,12 @@ export class FakeKubeApi implements KubeApi {
     return structuredClone(object);
   }
 }
+
+/** A generation is one version of what is asked for, not of what is told. */
+const sameSpec = (before: KubeObject | undefined, after: KubeObject): boolean =>
+  before !== undefined &&
+  JSON.stringify((before as unknown as Tree)['spec']) ===
+    JSON.stringify((after as unknown as Tree)['spec']);
 
 const keyFor = (resource: Resource, { namespace, name }: Where): string =>
   `${resource.plural} ${namespace ?? ''}/${name}`;

@@ -10,6 +10,7 @@ interface ConfigMap extends KubeObject {
 export const CONFIG_MAPS = resource<ConfigMap>('v1', 'ConfigMap', 'configmaps', true);
 
 const NAMESPACE = 'default';
+const POD_BUDGETS = 'poddisruptionbudgets';
 
 const configMap = (name: string, data: Record<string, string>, labels = {}): ConfigMap => ({
   apiVersion: 'v1',
@@ -90,6 +91,25 @@ const describeWrites = ({ api: connected, fresh }: Subject): void => {
     const changed = await api.apply(CONFIG_MAPS, configMap(object.metadata.name, { a: '2' }));
     expect(changed.data).to.deep.equal({ a: '2' });
     expect(changed.metadata.uid).to.equal(first.metadata.uid);
+  });
+
+  it('counts versions of what is asked for, and not of labels', async () => {
+    const budgets = resource<KubeObject>('policy/v1', 'PodDisruptionBudget', POD_BUDGETS, true);
+    const budget = (minAvailable: number, labels: Record<string, string>): KubeObject =>
+      ({
+        apiVersion: 'policy/v1',
+        kind: 'PodDisruptionBudget',
+        metadata: { namespace: NAMESPACE, name, labels },
+        spec: { minAvailable, selector: { matchLabels: { app: name } } },
+      }) as KubeObject;
+    const name = fresh();
+    const first = await api.apply(budgets, budget(1, {}));
+    const labelled = await api.apply(budgets, budget(1, { a: 'b' }));
+    const changed = await api.apply(budgets, budget(2, { a: 'b' }));
+    await api.remove(budgets, where(first));
+    expect([first, labelled, changed].map(({ metadata }) => metadata.generation)).to.deep.equal([
+      1, 1, 2,
+    ]);
   });
 
   it('replaces only the version that was read', async () => {

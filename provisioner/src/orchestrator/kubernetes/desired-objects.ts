@@ -1,17 +1,18 @@
 import { resource, type KubeObject, type Resource } from '../../kubernetes/objects.ts';
 import { replicaDeployment } from './replica-manifest.ts';
+import { replicaResource } from './replica-resource.ts';
 import { controllerService, replicaDisruptionBudget, replicaService } from './service-manifests.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { targetDeployment } from './target-manifest.ts';
-import type { StoragePool, VolumeResource } from './volume-resource.ts';
-import { votersOf } from './voters.ts';
+import { runningMembers } from './members.ts';
+import { REPLICA_RESOURCES, type StoragePool, type VolumeResource } from './volume-resource.ts';
+import { CONFIG_MAPS, settingsMap } from './volume-settings.ts';
 
 export interface Service extends KubeObject {
   readonly spec?: { readonly clusterIP?: string };
 }
 
 export const SERVICES = resource<Service>('v1', 'Service', 'services', true);
-export const NODES = resource<KubeObject>('v1', 'Node', 'nodes', false);
 export const DEPLOYMENTS = resource<KubeObject>('apps/v1', 'Deployment', 'deployments', true);
 export const DISRUPTION_BUDGETS = resource<KubeObject>(
   'policy/v1',
@@ -43,10 +44,11 @@ export const desiredObjects = (
   portalIp: string,
 ): readonly Desired[] => [
   { resource: SERVICES, object: replicaService(volume, settings.namespace) },
-  ...votersOf(volume.spec.replicas).map((voter) => ({
-    resource: DEPLOYMENTS,
-    object: replicaDeployment(volume, voter, pool, settings),
-  })),
+  { resource: CONFIG_MAPS, object: settingsMap(volume, settings.namespace) },
+  ...runningMembers(volume).flatMap((member) => [
+    { resource: DEPLOYMENTS, object: replicaDeployment(volume, member, pool, settings) },
+    { resource: REPLICA_RESOURCES, object: replicaResource(volume, member, settings.namespace) },
+  ]),
   { resource: DEPLOYMENTS, object: targetDeployment(volume, portalIp, settings) },
   {
     resource: DISRUPTION_BUDGETS,

@@ -1,7 +1,15 @@
 import { expect } from 'chai';
 import { SETTINGS } from '../../claims/cluster.test-support.ts';
 import { desiredAddress, desiredObjects } from './desired-objects.ts';
-import type { StoragePool, VolumeResource } from './volume-resource.ts';
+import type { StoragePool, VolumeMember, VolumeResource } from './volume-resource.ts';
+
+const member = (index: number, change: Partial<VolumeMember> = {}): VolumeMember => ({
+  id: `5f0c1d1e-7e57-4b0a-8a54-00000000000${index}`,
+  index,
+  role: 'data',
+  node: `node${index}`,
+  ...change,
+});
 
 const volume = (change: Partial<VolumeResource['spec']> = {}): VolumeResource => ({
   apiVersion: 'openebs.io/v1alpha1',
@@ -13,7 +21,7 @@ const volume = (change: Partial<VolumeResource['spec']> = {}): VolumeResource =>
     pool: 'default',
     topologyKey: 'kubernetes.io/hostname',
     monitored: false,
-    placements: [1, 2, 3].map((index) => ({ index, node: `node${index}` })),
+    members: [1, 2, 3].map((index) => member(index)),
     claimRef: { namespace: 'shop', name: 'data', uid: '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279' },
     ...change,
   },
@@ -47,23 +55,51 @@ describe('the objects of a volume', () => {
     expect(JSON.stringify([...made()])).to.equal(JSON.stringify([...made()]));
     expect([...made().keys()]).to.deep.equal([
       'Service V-rep',
-      ...[1, 2, 3].map((index) => `Deployment V-rep-${index}`),
+      'ConfigMap V-settings',
+      ...[1, 2, 3].flatMap((index) => [
+        `Deployment V-rep-${index}`,
+        `OpenEBSReplica V-rep-${index}`,
+      ]),
       'Deployment V-ctrl',
       'PodDisruptionBudget V-rep',
     ]);
   });
 
-  it('have a witness where the number of copies is even', () => {
-    const replicas = made({ replicas: 2 });
+  it('have a witness where its record has one', () => {
+    const members = [member(1), member(2), member(3, { role: 'witness' })];
+    const replicas = made({ replicas: 2, members });
     const role = (index: number): unknown => {
       const args = at(replicas.get(`Deployment V-rep-${index}`), `${TEMPLATE}.containers.0.args`);
       const list = args as string[];
       return list[list.indexOf('--role') + 1];
     };
     expect([1, 2, 3].map(role)).to.deep.equal(['data', 'data', 'witness']);
-    expect(
-      at(made({ replicas: 2 }).get('PodDisruptionBudget V-rep'), 'spec.minAvailable'),
-    ).to.equal(2);
+    expect(at(replicas.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(2);
+  });
+
+  it('keep what leaves running, and not what has departed', () => {
+    const members = [
+      ...[1, 2, 3].map((index) => member(index)),
+      member(4, { state: 'Leaving' }),
+      member(5, { state: 'Departed' }),
+    ];
+    const objects = made({ members });
+    const replicas = [...objects.keys()].filter((name) => name.startsWith('Deployment V-rep'));
+    expect(replicas).to.deep.equal([1, 2, 3, 4].map((index) => `Deployment V-rep-${index}`));
+    expect(at(objects.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(2);
+  });
+
+  it('are changed in no pod template when the volume grows or another copy comes', () => {
+    const templates = (objects: Map<string, unknown>): unknown[] =>
+      [1, 2, 3]
+        .map((index) => `Deployment V-rep-${index}`)
+        .concat('Deployment V-ctrl')
+        .map((name) => at(objects.get(name), 'spec.template'));
+    const members = [1, 2, 3, 4].map((index) => member(index));
+    expect(templates(made({ size: '2Gi', members }))).to.deep.equal(templates(made()));
+    expect(at(made({ size: '2Gi' }).get('ConfigMap V-settings'), 'data.size')).to.equal(
+      '2147483648',
+    );
   });
 
   it('carry the claim as a label by its uid, and as an annotation by its name', () => {
@@ -80,18 +116,18 @@ describe('the objects of a volume', () => {
   it('let the target find its replicas by names that stay', () => {
     const args = at(made().get('Deployment V-ctrl'), `${TEMPLATE}.containers.0.args`) as string[];
     const { name } = volume().metadata;
-    expect(args.filter((_arg, index) => args[index - 1] === '--replica')).to.deep.equal(
-      [1, 2, 3].map((index) => `rep-${index}.${name}-rep.openebs.svc:9503`),
+    expect(at(made().get('ConfigMap V-settings'), 'data.replica')).to.equal(
+      [1, 2, 3].map((index) => `rep-${index}.${name}-rep.openebs.svc:9503`).join(),
     );
     expect(args[args.indexOf('--portal') + 1]).to.equal('10.96.0.7:3260');
-    expect(args[args.indexOf('--size') + 1]).to.equal('1073741824');
+    expect(at(made().get('ConfigMap V-settings'), 'data.size')).to.equal('1073741824');
     const first = made().get('Deployment V-rep-1');
     expect(at(first, `${TEMPLATE}.hostname`)).to.equal('rep-1');
     expect(at(first, `${TEMPLATE}.subdomain`)).to.equal(`${name}-rep`);
   });
 
-  it('put each replica on the node of its placement, and never two together', () => {
-    const objects = made({ placements: [{ index: 2, node: 'node3' }] });
+  it('put each replica on its node, and never two copies together', () => {
+    const objects = made({ members: [member(2, { node: 'node3' }), member(3)] });
     const affinity = `${TEMPLATE}.affinity`;
     const required = 'requiredDuringSchedulingIgnoredDuringExecution';
     expect(

@@ -5,6 +5,7 @@ export const CLAIM_UID_LABEL = 'openebs.io/persistent-volume-claim-uid';
 export const CLAIM_ANNOTATION = 'openebs.io/persistent-volume-claim';
 export const COMPONENT_LABEL = 'openebs.io/component';
 export const REPLICA_LABEL = 'openebs.io/replica';
+export const ROLE_LABEL = 'openebs.io/replica-role';
 export const MANAGED_BY = { 'app.kubernetes.io/managed-by': 'openebs' } as const;
 
 export const ISCSI_PORT = 3260;
@@ -16,6 +17,13 @@ export const controllerServiceName = (volume: string): string => `${volume}-ctrl
 export const replicaServiceName = (volume: string): string => `${volume}-rep`;
 export const targetName = (volume: string): string => `${volume}-ctrl`;
 export const replicaName = (volume: string, index: number): string => `${volume}-rep-${index}`;
+/** In the headless Service's domain: an address that stays while pods come and go. */
+export const replicaHostName = (index: number): string => `rep-${index}`;
+export const replicaDomain = (volume: string, namespace: string, index: number): string =>
+  `${replicaHostName(index)}.${replicaServiceName(volume)}.${namespace}.svc`;
+/** Where the target finds the replica. */
+export const replicaAddress = (volume: string, namespace: string, index: number): string =>
+  `${replicaDomain(volume, namespace, index)}:${REPLICA_DATA_PORT}`;
 export const iqnOf = (volume: string): string => `iqn.2016-09.com.openebs:${volume}`;
 
 /** A UUID: the part of `pvc-<uid>` behind the first hyphen. */
@@ -28,7 +36,7 @@ export const volumeIdOf = ({ metadata }: VolumeResource): string =>
  */
 export const labelsOf = (
   { metadata, spec }: VolumeResource,
-  component: 'volume' | 'target' | 'replica' | 'cleaner',
+  component: 'volume' | 'target' | 'replica' | 'cleaner' | 'settings',
 ): Record<string, string> => ({
   ...MANAGED_BY,
   'app.kubernetes.io/name': 'openebs',

@@ -1,16 +1,25 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../../kubernetes/clock.ts';
 import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
 import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject } from '../../kubernetes/objects.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
 import type { WorkQueue } from '../../kubernetes/work-queue.ts';
-import { iqnOf, ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
-import type { VolumeObjects } from './volume-objects.ts';
+import type { ClusterNode } from './cluster-node.ts';
+import { MemberController } from './member-controller.ts';
+import { runningMembers } from './members.ts';
+import { ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
+import { NodeIndex } from './node-index.ts';
+import { TargetWatch } from './target-watch.ts';
+import type { Targets } from './targets.ts';
+import { PoolMissing, StillCleaning, type VolumeObjects } from './volume-objects.ts';
 import {
+  REPLICA_RESOURCES,
   VOLUME_RESOURCES,
+  type ReplicaResource,
   type VolumeResource,
-  type VolumeResourceStatus,
 } from './volume-resource.ts';
-import { votersOf } from './voters.ts';
+import { replicaStatus, volumeStatus, type VolumeFacts } from './volume-status.ts';
 
 export interface Deployment extends KubeObject {
   readonly status?: { readonly availableReplicas?: number };
@@ -18,31 +27,60 @@ export interface Deployment extends KubeObject {
 
 export interface RecordControllerOptions {
   readonly api: KubeApi;
+  readonly clock: Clock;
   readonly wallClock: () => Date;
   readonly records: Reflector<VolumeResource>;
   readonly deployments: Reflector<Deployment>;
   readonly services: Reflector<KubeObject>;
+  readonly nodes: Reflector<ClusterNode>;
   readonly namespace: string;
+  readonly replaceAfterMinutes: number;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
+  readonly targets: Targets;
   readonly events: EventRecorder;
 }
 
+/** How soon it is looked whether data have been removed. */
+const CLEANING_POLL_MS = 1_000;
+/** A volume without a target that is not as recorded is looked at again. */
+const PROBLEM_MS = 30_000;
+/** Somebody else has changed the record meanwhile: its new version is on its way. */
+const CONFLICT_MS = 200;
+
 /**
  * Keeps the objects of each recorded volume as its record says: whoever deletes a Service, scales a
- * Deployment or edits an image finds it as it was, with an event. Tells the state of the volume in
- * its status. Keys are names of volumes.
+ * Deployment or edits an image finds it as it was, with an event. Brings about what is changed in
+ * the record while the volume serves, and tells the state of the volume in its status. Keys are
+ * names of volumes.
  */
 export class RecordController {
   readonly #options: RecordControllerOptions;
+  readonly #nodes: NodeIndex;
+  readonly #watch: TargetWatch;
+  readonly #members: MemberController;
   /** Which generation of a record was brought about. */
   readonly #applied = new Map<string, number>();
-  /** Volumes of which an object was deleted or changed by somebody. */
-  readonly #drifted = new Map<string, string>();
+  /** By name of a replica's resource, what was told in its status. */
+  readonly #told = new Map<string, object>();
+  /** By volume, the names of its Deployments and Services that are there. */
+  readonly #owned = new Map<string, Set<string>>();
 
   constructor(options: RecordControllerOptions) {
     this.#options = options;
-    const { records, deployments, services, queue } = options;
+    const { records, deployments, services, queue, api, clock, wallClock, nodes } = options;
+    this.#watch = new TargetWatch(options.targets, clock);
+    this.#nodes = new NodeIndex({
+      nodes,
+      clock,
+      wallClock,
+      changed: (host) => this.#nodeChanged(host),
+    });
+    const { namespace, objects, targets, events, replaceAfterMinutes } = options;
+    this.#members = new MemberController({
+      ...{ api, namespace, objects, targets, events, records, clock },
+      ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
+    });
     records.onChange((_before, after) => {
       if (after !== null) queue.add(after.metadata.name);
     });
@@ -50,9 +88,13 @@ export class RecordController {
       const object = after ?? before;
       const volume = object?.metadata.labels?.[VOLUME_LABEL];
       if (object === null || volume === undefined) return;
-      const gone = before !== null && after === null;
-      const changed = before !== null && before.metadata.generation !== after?.metadata.generation;
-      if (gone || changed) this.#drifted.set(volume, `${object.kind} ${object.metadata.name}`);
+      const { kind, metadata } = object;
+      const owned = this.#owned.get(volume) ?? new Set();
+      if (after === null) owned.delete(`${kind} ${metadata.name}`);
+      else owned.add(`${kind} ${metadata.name}`);
+      if (owned.size === 0) this.#owned.delete(volume);
+      else this.#owned.set(volume, owned);
+      this.#watch.stir(volume);
       queue.add(volume);
     };
     deployments.onChange(own);
@@ -60,102 +102,146 @@ export class RecordController {
   }
 
   async reconcile(name: string): Promise<void> {
-    const { records, namespace, objects, events } = this.#options;
+    const { records, namespace, queue } = this.#options;
     const record = records.get(`${namespace}/${name}`);
-    if (record === undefined || record.metadata.deletionTimestamp !== undefined) {
-      this.#applied.delete(name);
-      this.#drifted.delete(name);
+    if (record === undefined) {
+      this.#forget(name);
       return;
     }
-    const { generation = 0 } = record.metadata;
-    const drifted = this.#drifted.get(name);
-    let portal = record.status?.portal;
-    if (drifted !== undefined || this.#applied.get(name) !== generation || portal === undefined) {
-      this.#drifted.delete(name);
-      if (drifted !== undefined && this.#applied.get(name) === generation) {
-        const words = `${drifted} was changed or removed by somebody; it is made again as recorded.`;
-        events.event(record, 'Warning', 'DriftRepaired', words);
-      }
-      // The address that its PersistentVolume names does not change any more.
-      const known = portal === undefined ? null : portal.slice(0, portal.lastIndexOf(':'));
-      const address = await objects.ensureRecorded(name, known);
-      if (address === null) return;
-      portal = `${address}:${ISCSI_PORT}`;
-      this.#applied.set(name, generation);
+    if (record.metadata.deletionTimestamp !== undefined) {
+      await this.#remove(record);
+      return;
     }
-    await this.#tell(record, portal);
+    const serving = this.#isAvailable(targetName(name));
+    const target = serving ? await this.#watch.look(name, addressOf(record)) : null;
+    const plan = await this.#members.plan(record, target);
+    if (plan === 'changed') {
+      queue.addAfter(name, CONFLICT_MS);
+      return;
+    }
+    if (record.spec.members.length === 0) return;
+    const portal = await this.#ensure(record);
+    if (portal === null) return;
+    const { ordered, refused } = await this.#members.converge(record, target);
+    if (ordered) this.#watch.ordered(name);
+    await this.#tell({
+      ...{ record, namespace, portal, target, targetAvailable: serving },
+      available: (deployment) => this.#isAvailable(deployment),
+      problem: plan.problem ?? refused,
+      now: this.#options.wallClock().toISOString(),
+    });
+    const departingMs = await this.#members.depart(record);
+    if (departingMs !== null) queue.addAfter(name, departingMs);
+    const settled = plan.problem === null && refused === null && target?.state === 'healthy';
+    if (serving) queue.addAfter(name, this.#watch.nextMs(name, settled));
+    else if (plan.problem !== null) queue.addAfter(name, PROBLEM_MS);
   }
 
-  async #tell(record: VolumeResource, portal: string): Promise<void> {
-    const { api, wallClock } = this.#options;
-    const { name, generation } = record.metadata;
-    const available = (deployment: string): boolean =>
-      (this.#deployment(deployment)?.status?.availableReplicas ?? 0) > 0;
-    const voters = votersOf(record.spec.replicas);
-    const missing = voters.filter(({ index }) => !available(replicaName(name, index)));
-    const serving = available(targetName(name));
-    const before = record.status;
-    const phase = !serving
-      ? before?.phase === undefined || before.phase === 'Pending'
-        ? 'Pending'
-        : 'Unavailable'
-      : missing.length === 0
-        ? 'Healthy'
-        : 'Degraded';
-    const message = serving
-      ? missing.length === 0
-        ? 'all replicas run'
-        : `replica ${missing.map(({ index }) => index).join(', ')} does not run`
-      : 'the target does not serve yet: see its pod';
-    const ready = serving ? ('True' as const) : ('False' as const);
-    const old = before?.conditions?.[0];
-    const status: VolumeResourceStatus = {
-      phase,
-      portal,
-      iqn: iqnOf(name),
-      ...(generation === undefined ? {} : { observedGeneration: generation }),
-      conditions: [
-        {
-          type: 'Ready',
-          status: ready,
-          reason: phase,
-          message,
-          lastTransitionTime:
-            old?.status === ready ? old.lastTransitionTime : wallClock().toISOString(),
-        },
-      ],
-    };
-    if (JSON.stringify(status) === JSON.stringify(ordered(before))) return;
-    const { apiVersion, kind, metadata } = record;
-    const named = { namespace: metadata.namespace ?? 'default', name };
-    const object = { apiVersion, kind, metadata: named, status } as unknown as VolumeResource;
+  /** Volumes with a member there: it may have to be replaced, or cleaned at last. */
+  #nodeChanged(host: string): void {
+    const { records, queue } = this.#options;
+    for (const record of records.values()) {
+      const { metadata, spec } = record;
+      if (spec.members.length === 0 || spec.members.some(({ node }) => node === host)) {
+        this.#members.nodeChanged(record, host);
+        queue.add(metadata.name);
+      }
+    }
+  }
+
+  #forget(name: string): void {
+    this.#applied.delete(name);
+    this.#watch.forget(name);
+    for (const replica of this.#told.keys()) {
+      if (replica.startsWith(`${name}-rep-`)) this.#told.delete(replica);
+    }
+  }
+
+  /** One that was made for a claim goes with that claim's PersistentVolume. */
+  async #remove(record: VolumeResource): Promise<void> {
+    const { objects, events, queue } = this.#options;
+    const { name } = record.metadata;
+    if (record.spec.claimRef !== undefined) return;
     try {
-      await api.apply(VOLUME_RESOURCES, object, 'status');
+      await objects.remove(name, (node) => {
+        const words = `Node ${node} is gone, and the copy that was on it with it; if it comes back, remove the volume's directory there.`;
+        events.event(record, 'Warning', 'NodeGone', words);
+      });
+    } catch (error) {
+      if (!(error instanceof StillCleaning)) throw error;
+      queue.addAfter(name, CLEANING_POLL_MS);
+    }
+  }
+
+  /** Returns the portal; null: the record is gone, or going. */
+  async #ensure(record: VolumeResource): Promise<string | null> {
+    const { objects, events } = this.#options;
+    const { name, generation = 0 } = record.metadata;
+    const portal = record.status?.portal;
+    const isApplied = this.#applied.get(name) === generation;
+    const drifted = isApplied ? this.#drift(name) : null;
+    if (isApplied && drifted === null && portal !== undefined) return portal;
+    if (drifted !== null) {
+      const words = `${drifted} was changed or removed by somebody; it is made again as recorded.`;
+      events.event(record, 'Warning', 'DriftRepaired', words);
+    }
+    let address: string | null;
+    try {
+      // The address that its PersistentVolume names does not change any more.
+      address = await objects.ensureRecorded(name, portal === undefined ? null : hostOf(portal));
+    } catch (error) {
+      if (error instanceof PoolMissing) {
+        events.event(record, 'Warning', 'PoolMissing', error.message);
+      }
+      throw error;
+    }
+    if (address === null) return null;
+    this.#applied.set(name, generation);
+    return `${address}:${ISCSI_PORT}`;
+  }
+
+  #drift(name: string): string | null {
+    const { deployments, services, namespace, objects } = this.#options;
+    const present = [...(this.#owned.get(name) ?? [])].flatMap((owned) => {
+      const [kind, own] = owned.split(' ') as [string, string];
+      const cache: Reflector<KubeObject> = kind === 'Service' ? services : deployments;
+      return cache.get(`${namespace}/${own}`) ?? [];
+    });
+    return objects.drift(name, present, ['Deployment', 'Service']);
+  }
+
+  async #tell(facts: VolumeFacts): Promise<void> {
+    const { api } = this.#options;
+    const { record, namespace } = facts;
+    const { name } = record.metadata;
+    const status = volumeStatus(facts);
+    try {
+      if (!isDeepStrictEqual(status, record.status)) {
+        const { apiVersion, kind } = record;
+        const told = { apiVersion, kind, metadata: { namespace, name }, status };
+        await api.apply(VOLUME_RESOURCES, told as unknown as VolumeResource, 'status');
+      }
+      for (const member of runningMembers(record)) {
+        const own = replicaName(name, member.index);
+        const ownStatus = replicaStatus(facts, member);
+        if (isDeepStrictEqual(ownStatus, this.#told.get(own))) continue;
+        const { apiVersion, kind } = REPLICA_RESOURCES;
+        const told = { apiVersion, kind, metadata: { namespace, name: own }, status: ownStatus };
+        await api.apply(REPLICA_RESOURCES, told as unknown as ReplicaResource, 'status');
+        this.#told.set(own, ownStatus);
+      }
     } catch (error) {
       if (!(error instanceof KubeError && error.isNotFound)) throw error;
     }
   }
 
-  #deployment(name: string): Deployment | undefined {
-    return this.#options.deployments.get(`${this.#options.namespace}/${name}`);
+  #isAvailable(deployment: string): boolean {
+    const { deployments, namespace } = this.#options;
+    return (deployments.get(`${namespace}/${deployment}`)?.status?.availableReplicas ?? 0) > 0;
   }
 }
 
-/** The fields in the order in which they are made here. */
-const ordered = (status: VolumeResourceStatus | undefined): object | null => {
-  if (status === undefined) return null;
-  const { phase, portal, iqn, observedGeneration, conditions = [] } = status;
-  return {
-    phase,
-    portal,
-    iqn,
-    ...(observedGeneration === undefined ? {} : { observedGeneration }),
-    conditions: conditions.map((condition) => ({
-      type: condition.type,
-      status: condition.status,
-      reason: condition.reason,
-      message: condition.message,
-      lastTransitionTime: condition.lastTransitionTime,
-    })),
-  };
-};
+const hostOf = (portal: string): string => portal.slice(0, portal.lastIndexOf(':'));
+
+const addressOf = ({ status }: VolumeResource): string | null =>
+  status?.portal === undefined ? null : hostOf(status.portal);

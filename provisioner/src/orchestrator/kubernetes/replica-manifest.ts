@@ -1,5 +1,4 @@
 import type { KubeObject } from '../../kubernetes/objects.ts';
-import { parseQuantity } from '../../kubernetes/quantity.ts';
 import {
   annotationsOf,
   COMPONENT_LABEL,
@@ -7,31 +6,35 @@ import {
   REPLICA_CONTROL_PORT,
   REPLICA_DATA_PORT,
   REPLICA_LABEL,
+  replicaHostName,
   replicaName,
   replicaServiceName,
+  ROLE_LABEL,
   selectorOf,
   VOLUME_LABEL,
   volumeIdOf,
 } from './names.ts';
 import { commonPodSpec, containerSecurity, probes, scrapeAnnotations } from './pods.ts';
 import type { KubernetesSettings } from './settings.ts';
-import type { StoragePool, VolumeResource } from './volume-resource.ts';
-import type { Voter } from './voters.ts';
+import type { StoragePool, VolumeMember, VolumeResource } from './volume-resource.ts';
+import { settingVariable } from './volume-settings.ts';
 
 const DATA_MOUNT = '/var/lib/openebs';
-
-/** In the headless Service's domain: an address that stays while pods come and go. */
-export const replicaHostName = (index: number): string => `rep-${index}`;
 
 /** One copy, on the node where its directory is. */
 export const replicaDeployment = (
   volume: VolumeResource,
-  { index, role }: Voter,
+  member: VolumeMember,
   pool: StoragePool,
   settings: KubernetesSettings,
 ): KubeObject => {
+  const { index, role, node } = member;
   const { name } = volume.metadata;
-  const labels = { ...labelsOf(volume, 'replica'), [REPLICA_LABEL]: String(index) };
+  const labels = {
+    ...labelsOf(volume, 'replica'),
+    [REPLICA_LABEL]: String(index),
+    [ROLE_LABEL]: role,
+  };
   const directory = `${pool.spec.path}/${name}/replica-${index}`;
   return {
     apiVersion: 'apps/v1',
@@ -72,32 +75,10 @@ export const replicaDeployment = (
               effect: 'NoExecute',
             })),
             ...settings.tolerations,
+            ...(volume.spec.tolerations ?? []),
           ],
-          affinity: affinity(volume, index),
-          containers: [
-            {
-              name: 'replica',
-              image: settings.replicaImage,
-              imagePullPolicy: settings.imagePullPolicy,
-              command: ['node', '/openebs/replica/src/main.ts'],
-              args: [
-                ...['--dir', `${DATA_MOUNT}/data`],
-                ...['--volume-id', volumeIdOf(volume)],
-                ...['--size', String(parseQuantity(volume.spec.size))],
-                ...['--role', role],
-                ...['--listen', `0.0.0.0:${REPLICA_DATA_PORT}`],
-                ...['--control', `0.0.0.0:${REPLICA_CONTROL_PORT}`],
-              ],
-              ports: [
-                { name: 'control', containerPort: REPLICA_CONTROL_PORT },
-                { name: 'data', containerPort: REPLICA_DATA_PORT },
-              ],
-              ...probes(REPLICA_CONTROL_PORT),
-              resources: settings.replicaResources,
-              securityContext: containerSecurity,
-              volumeMounts: [{ name: 'data', mountPath: DATA_MOUNT }],
-            },
-          ],
+          affinity: affinity(volume, role, node),
+          containers: [replicaContainer(volume, member, settings)],
           volumes: [{ name: 'data', hostPath: { path: directory, type: 'DirectoryOrCreate' } }],
         },
       },
@@ -105,27 +86,62 @@ export const replicaDeployment = (
   } as KubeObject;
 };
 
-/** On its node. The rule against its like holds also where somebody edits the placements. */
-const affinity = ({ metadata, spec }: VolumeResource, index: number): object => {
-  const node = spec.placements.find((placement) => placement.index === index)?.node;
-  const host = { key: 'kubernetes.io/hostname', operator: 'In', values: [node] };
+const replicaContainer = (
+  volume: VolumeResource,
+  { id, role }: VolumeMember,
+  settings: KubernetesSettings,
+): object => ({
+  name: 'replica',
+  image: settings.replicaImage,
+  imagePullPolicy: settings.imagePullPolicy,
+  command: ['node', '/openebs/replica/src/main.ts'],
+  args: [
+    ...['--dir', `${DATA_MOUNT}/data`],
+    ...['--volume-id', volumeIdOf(volume)],
+    ...['--replica-id', id],
+    ...['--role', role],
+    ...['--listen', `0.0.0.0:${REPLICA_DATA_PORT}`],
+    ...['--control', `0.0.0.0:${REPLICA_CONTROL_PORT}`],
+  ],
+  // A volume that grows does not restart its replicas.
+  env: [settingVariable(volume, 'size')],
+  ports: [
+    { name: 'control', containerPort: REPLICA_CONTROL_PORT },
+    { name: 'data', containerPort: REPLICA_DATA_PORT },
+  ],
+  ...probes(REPLICA_CONTROL_PORT),
+  resources: volume.spec.resources?.replica ?? settings.replicaResources,
+  securityContext: containerSecurity,
+  volumeMounts: [{ name: 'data', mountPath: DATA_MOUNT }],
+});
+
+/**
+ * On its node. The rule against its like holds also where somebody edits the members; a witness may
+ * be beside a copy for the moment in which one of the two leaves.
+ */
+const affinity = (
+  { metadata, spec }: VolumeResource,
+  role: VolumeMember['role'],
+  node: string,
+): object => {
   const labelSelector = {
-    matchLabels: { [VOLUME_LABEL]: metadata.name, [COMPONENT_LABEL]: 'replica' },
+    matchLabels: {
+      [VOLUME_LABEL]: metadata.name,
+      [COMPONENT_LABEL]: 'replica',
+      [ROLE_LABEL]: role,
+    },
   };
+  const host = { key: 'kubernetes.io/hostname', operator: 'In', values: [node] };
   return {
     podAntiAffinity: {
       requiredDuringSchedulingIgnoredDuringExecution: [
         { topologyKey: spec.topologyKey, labelSelector },
       ],
     },
-    ...(node === undefined
-      ? {}
-      : {
-          nodeAffinity: {
-            requiredDuringSchedulingIgnoredDuringExecution: {
-              nodeSelectorTerms: [{ matchExpressions: [host] }],
-            },
-          },
-        }),
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [{ matchExpressions: [host] }],
+      },
+    },
   };
 };

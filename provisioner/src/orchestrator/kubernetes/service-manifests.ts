@@ -9,8 +9,8 @@ import {
   selectorOf,
   TARGET_CONTROL_PORT,
 } from './names.ts';
+import { majorityOf, wantedMembers } from './members.ts';
 import type { VolumeResource } from './volume-resource.ts';
-import { votersOf } from './voters.ts';
 
 /**
  * The address of the volume. `clusterIp`: the one that its PersistentVolume names already, if the
@@ -68,9 +68,8 @@ export const replicaService = (volume: VolumeResource, namespace: string): KubeO
   }) as KubeObject;
 
 /** A drain takes replicas only while a majority stays. The target has none: it may move. */
-export const replicaDisruptionBudget = (volume: VolumeResource, namespace: string): KubeObject => {
-  const voters = votersOf(volume.spec.replicas).length;
-  return {
+export const replicaDisruptionBudget = (volume: VolumeResource, namespace: string): KubeObject =>
+  ({
     apiVersion: 'policy/v1',
     kind: 'PodDisruptionBudget',
     metadata: {
@@ -80,8 +79,7 @@ export const replicaDisruptionBudget = (volume: VolumeResource, namespace: strin
       annotations: annotationsOf(volume),
     },
     spec: {
-      minAvailable: Math.floor(voters / 2) + 1,
+      minAvailable: majorityOf(wantedMembers(volume).length),
       selector: { matchLabels: selectorOf(volume, 'replica') },
     },
-  } as KubeObject;
-};
+  }) as KubeObject;

@@ -13,6 +13,10 @@ export interface KubernetesSettings {
   readonly tolerations: readonly object[];
   /** A Secret with the key `token`, for orders to targets. */
   readonly controlTokenSecret: string;
+  /** Where this process finds that token: the Secret, mounted. */
+  readonly controlTokenFile: string;
+  /** A copy on a node that is lost this long is made anew on another one. */
+  readonly replaceAfterMinutes: number;
 }
 
 export interface ResourceRequirements {

@@ -1,12 +1,9 @@
 import type { KubeObject } from '../../kubernetes/objects.ts';
-import { parseQuantity } from '../../kubernetes/quantity.ts';
 import {
   annotationsOf,
   ISCSI_PORT,
   iqnOf,
   labelsOf,
-  REPLICA_DATA_PORT,
-  replicaServiceName,
   selectorOf,
   TARGET_CONTROL_PORT,
   targetName,
@@ -19,10 +16,9 @@ import {
   scrapeAnnotations,
   TARGET_TOLERATION_SECONDS,
 } from './pods.ts';
-import { replicaHostName } from './replica-manifest.ts';
 import type { KubernetesSettings } from './settings.ts';
-import { votersOf } from './voters.ts';
 import type { VolumeResource } from './volume-resource.ts';
+import { settingVariable } from './volume-settings.ts';
 
 const TARGET_USER = 65532;
 
@@ -74,27 +70,10 @@ export const targetDeployment = (
               tolerationSeconds: TARGET_TOLERATION_SECONDS,
             })),
             ...settings.tolerations,
+            ...(volume.spec.tolerations ?? []),
           ],
           ...affinity(volume),
-          containers: [
-            {
-              name: 'target',
-              image: settings.targetImage,
-              imagePullPolicy: settings.imagePullPolicy,
-              command: ['node', '/openebs/target/src/main.ts'],
-              args: targetArguments(volume, portalIp, settings),
-              ports: [
-                { name: 'iscsi', containerPort: ISCSI_PORT },
-                { name: 'control', containerPort: TARGET_CONTROL_PORT },
-              ],
-              ...probes(TARGET_CONTROL_PORT),
-              resources: settings.targetResources,
-              securityContext: containerSecurity,
-              volumeMounts: [
-                { name: 'control-token', mountPath: '/run/openebs/control', readOnly: true },
-              ],
-            },
-          ],
+          containers: [targetContainer(volume, portalIp, settings)],
           volumes: [
             {
               name: 'control-token',
@@ -107,27 +86,39 @@ export const targetDeployment = (
   } as KubeObject;
 };
 
-const targetArguments = (
+const targetContainer = (
   volume: VolumeResource,
   portalIp: string,
   settings: KubernetesSettings,
-): string[] => {
+): object => ({
+  name: 'target',
+  image: settings.targetImage,
+  imagePullPolicy: settings.imagePullPolicy,
+  command: ['node', '/openebs/target/src/main.ts'],
+  args: targetArguments(volume, portalIp),
+  // What changes while the volume serves is told to the target, not by a restart.
+  env: [settingVariable(volume, 'size'), settingVariable(volume, 'replica')],
+  ports: [
+    { name: 'iscsi', containerPort: ISCSI_PORT },
+    { name: 'control', containerPort: TARGET_CONTROL_PORT },
+  ],
+  ...probes(TARGET_CONTROL_PORT),
+  resources: volume.spec.resources?.target ?? settings.targetResources,
+  securityContext: containerSecurity,
+  volumeMounts: [{ name: 'control-token', mountPath: '/run/openebs/control', readOnly: true }],
+});
+
+const targetArguments = (volume: VolumeResource, portalIp: string): string[] => {
   const { name } = volume.metadata;
-  const service = `${replicaServiceName(name)}.${settings.namespace}.svc`;
   return [
     ...['--volume', name],
     ...['--volume-id', volumeIdOf(volume)],
-    ...['--size', String(parseQuantity(volume.spec.size))],
     ...['--iqn', iqnOf(name)],
     ...['--listen', `0.0.0.0:${ISCSI_PORT}`],
     // SendTargets has to name exactly the address that the initiator has dialled.
     ...['--portal', `${portalIp}:${ISCSI_PORT}`],
     ...['--control', `0.0.0.0:${TARGET_CONTROL_PORT}`],
     ...['--control-token-file', '/run/openebs/control/token'],
-    ...votersOf(volume.spec.replicas).flatMap(({ index }) => [
-      '--replica',
-      `${replicaHostName(index)}.${service}:${REPLICA_DATA_PORT}`,
-    ]),
   ];
 };
 

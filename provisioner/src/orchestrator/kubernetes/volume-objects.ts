@@ -6,18 +6,21 @@ import {
   desiredAddress,
   desiredObjects,
   DISRUPTION_BUDGETS,
-  NODES,
   SERVICES,
   type Service,
 } from './desired-objects.ts';
-import { cleaningJob, JOBS, type Job } from './cleaning-job.ts';
-import { controllerServiceName, targetName, VOLUME_LABEL } from './names.ts';
+import { cleaningJob, cleaningJobName, JOBS, type Job } from './cleaning-job.ts';
+import { CLUSTER_NODES } from './cluster-node.ts';
+import { controllerServiceName, replicaName, targetName, VOLUME_LABEL } from './names.ts';
+import { CONFIG_MAPS, settingsMapName } from './volume-settings.ts';
 import type { KubernetesSettings } from './settings.ts';
 import {
   RECORD_FINALIZER,
+  REPLICA_RESOURCES,
   STORAGE_POOLS,
   VOLUME_RESOURCES,
   type StoragePool,
+  type VolumeMember,
   type VolumeResource,
 } from './volume-resource.ts';
 
@@ -41,6 +44,8 @@ export class VolumeObjects {
   readonly #settings: KubernetesSettings;
   /** Volumes that are worked on: making and removing one must not overtake each other. */
   readonly #busy = new Map<string, Promise<unknown>>();
+  /** By volume, the generation in which we left each object: any other is somebody else's work. */
+  readonly #made = new Map<string, Map<string, number | undefined>>();
 
   constructor(api: KubeApi, settings: KubernetesSettings) {
     this.#api = api;
@@ -72,13 +77,38 @@ export class VolumeObjects {
     const pool = await this.pool(volume.spec.pool);
     const address = desiredAddress(volume, this.#settings, knownIp);
     const service: Service = await this.#api.apply(address.resource, address.object);
+    this.#note(volume, service);
     const portalIp = service.spec?.clusterIP;
     if (portalIp === undefined || portalIp === 'None') {
       throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
     }
     const desired = desiredObjects(volume, pool, this.#settings, portalIp);
-    await Promise.all(desired.map(({ resource, object }) => this.#api.apply(resource, object)));
+    const made = await Promise.all(
+      desired.map(({ resource, object }) => this.#api.apply(resource, object)),
+    );
+    for (const object of made) this.#note(volume, object);
     return portalIp;
+  }
+
+  #note({ metadata }: VolumeResource, made: KubeObject): void {
+    const known = this.#made.get(metadata.name) ?? new Map<string, number | undefined>();
+    known.set(`${made.kind} ${made.metadata.name}`, made.metadata.generation);
+    this.#made.set(metadata.name, known);
+  }
+
+  /**
+   * Which of our objects somebody has changed or removed, in words; null: none. `present`: what the
+   * cluster has of these kinds.
+   */
+  drift(volume: string, present: readonly KubeObject[], kinds: readonly string[]): string | null {
+    for (const [key, generation] of this.#made.get(volume) ?? []) {
+      if (!kinds.some((kind) => key.startsWith(`${kind} `))) continue;
+      const found = present.find(({ kind, metadata }) => key === `${kind} ${metadata.name}`);
+      // What the watch has not told yet is older than what we have made.
+      const { generation: now = 0 } = found?.metadata ?? {};
+      if (found === undefined || now > (generation ?? 0)) return key;
+    }
+    return null;
   }
 
   /** Throws PoolMissing. */
@@ -124,6 +154,7 @@ export class VolumeObjects {
   async #remove(volume: string, skipped: (node: string) => void): Promise<void> {
     const { namespace } = this.#settings;
     const where = { namespace, name: volume };
+    this.#made.delete(volume);
     // From here on nobody makes its objects again; its finalizer keeps it until all is done.
     await this.#api.remove(VOLUME_RESOURCES, where);
     const record = await this.#api.get(VOLUME_RESOURCES, where).catch(orNull);
@@ -143,8 +174,29 @@ export class VolumeObjects {
     await removeAll(JOBS);
     await removeAll(DISRUPTION_BUDGETS);
     await removeAll(SERVICES);
+    await this.#api.remove(CONFIG_MAPS, { namespace, name: settingsMapName(volume) });
     if (record === null) return;
     await setFinalizer(this.#api, VOLUME_RESOURCES, record, RECORD_FINALIZER, false);
+  }
+
+  /**
+   * Ends the process of a member that has departed and removes its directory. `node-gone`: that can
+   * only be done when its node is there again.
+   */
+  depart(record: VolumeResource, member: VolumeMember): Promise<'done' | 'running' | 'node-gone'> {
+    return this.#alone(record.metadata.name, async () => {
+      const { namespace } = this.#settings;
+      const name = replicaName(record.metadata.name, member.index);
+      this.#made.get(record.metadata.name)?.delete(`${DEPLOYMENTS.kind} ${name}`);
+      await this.#api.remove(DEPLOYMENTS, { namespace, name });
+      await this.#api.remove(REPLICA_RESOURCES, { namespace, name });
+      const state = await this.#cleanOne(record, member);
+      if (state === 'done') {
+        const job = cleaningJobName(record.metadata.name, member.index);
+        await this.#api.remove(JOBS, { namespace, name: job });
+      }
+      return state;
+    });
   }
 
   async #alone<T>(volume: string, work: () => Promise<T>): Promise<T> {
@@ -159,18 +211,24 @@ export class VolumeObjects {
   }
 
   async #clean(record: VolumeResource, skipped: (node: string) => void): Promise<void> {
-    const pool = await this.pool(record.spec.pool);
     const waiting: string[] = [];
-    for (const placement of record.spec.placements) {
-      const { node } = placement;
-      if ((await this.#api.get(NODES, { name: node }).catch(orNull)) === null) {
-        skipped(node);
-        continue;
-      }
-      const job = cleaningJob(record, placement, pool, this.#settings);
-      const found: Job = await this.#api.apply(JOBS, job);
-      if ((found.status?.succeeded ?? 0) === 0) waiting.push(node);
+    for (const member of record.spec.members) {
+      const state = await this.#cleanOne(record, member);
+      if (state === 'node-gone') skipped(member.node);
+      if (state === 'running') waiting.push(member.node);
     }
     if (waiting.length > 0) throw new StillCleaning(waiting);
+  }
+
+  async #cleanOne(
+    record: VolumeResource,
+    member: VolumeMember,
+  ): Promise<'done' | 'running' | 'node-gone'> {
+    const node = await this.#api.get(CLUSTER_NODES, { name: member.node }).catch(orNull);
+    if (node === null) return 'node-gone';
+    const pool = await this.pool(record.spec.pool);
+    const job = cleaningJob(record, member, pool, this.#settings);
+    const found: Job = await this.#api.apply(JOBS, job);
+    return (found.status?.succeeded ?? 0) === 0 ? 'running' : 'done';
   }
 }

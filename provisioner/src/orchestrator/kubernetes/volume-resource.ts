@@ -1,9 +1,34 @@
 import { resource, type KubeObject } from '../../kubernetes/objects.ts';
+import type { ResourceRequirements } from './settings.ts';
 
 /** On a record: keeps it until everything of its volume is gone, data included. */
 export const RECORD_FINALIZER = 'openebs.io/volume';
 
 export const GROUP = 'openebs.io/v1alpha1';
+
+/** One copy, or the witness. */
+export interface VolumeMember {
+  /** A UUID; its directory keeps it too. */
+  readonly id: string;
+  /** In the names of its Deployment, its host and its directory; no other member has it. */
+  readonly index: number;
+  readonly role: 'data' | 'witness';
+  /** Where its directory is, so it stays. */
+  readonly node: string;
+  /**
+   * Leaving: it shall be a member no more, and votes until the target does without it. Departed:
+   * only its directory is left, and that goes too. Else it is a member.
+   */
+  readonly state?: 'Leaving' | 'Departed';
+}
+
+/** A term of allowed topologies, as in a StorageClass: every label has one of its values. */
+export interface TopologyTerm {
+  readonly matchLabelExpressions: readonly {
+    readonly key: string;
+    readonly values: readonly string[];
+  }[];
+}
 
 /** The record of a volume: what was asked for. Everything else is made from it. */
 export interface VolumeResourceSpec {
@@ -13,10 +38,20 @@ export interface VolumeResourceSpec {
   readonly pool: string;
   readonly topologyKey: string;
   readonly monitored: boolean;
-  /** Where the first consumer runs; null: nobody has said. */
+  /** Where the first consumer runs; missing: nobody has said. */
   readonly selectedNode?: string;
-  /** Where each copy is: its data are there, so it stays. */
-  readonly placements: readonly { readonly index: number; readonly node: string }[];
+  /** Nodes that fit one of these; missing: all of the pool. */
+  readonly allowedTopologies?: readonly TopologyTerm[];
+  /** Who keeps the volume; written by the provisioner. */
+  readonly members: readonly VolumeMember[];
+  /** A copy on a node that is lost this long is made anew elsewhere. Missing: the settings'. */
+  readonly replaceAfterMinutes?: number;
+  readonly resources?: {
+    readonly target?: ResourceRequirements;
+    readonly replica?: ResourceRequirements;
+  };
+  /** Besides those of the settings. */
+  readonly tolerations?: readonly object[];
   /** Whose volume this is; a volume without a claim of this uid and without a PV is collected. */
   readonly claimRef?: {
     readonly namespace: string;
@@ -26,17 +61,25 @@ export interface VolumeResourceSpec {
 }
 
 export interface VolumeCondition {
-  readonly type: 'Ready';
+  readonly type: 'Ready' | 'InSync' | 'AsRecorded';
   readonly status: 'True' | 'False' | 'Unknown';
   readonly reason: string;
   readonly message: string;
   readonly lastTransitionTime: string;
 }
 
+export type VolumePhase = 'Pending' | 'Healthy' | 'Degraded' | 'Unavailable' | 'Deleting';
+
 export interface VolumeResourceStatus {
-  readonly phase: 'Pending' | 'Healthy' | 'Degraded' | 'Unavailable' | 'Deleting';
+  readonly phase: VolumePhase;
   readonly portal?: string;
   readonly iqn?: string;
+  /** What initiators see, a quantity; missing: the target has not said. */
+  readonly size?: string;
+  /** Copies that hold everything, as far as the target has said. */
+  readonly inSync?: number;
+  /** Initiators that are logged in. */
+  readonly sessions?: number;
   readonly observedGeneration?: number;
   readonly conditions?: readonly VolumeCondition[];
 }
@@ -50,6 +93,34 @@ export const VOLUME_RESOURCES = resource<VolumeResource>(
   GROUP,
   'OpenEBSVolume',
   'openebsvolumes',
+  true,
+);
+
+export type ReplicaMode = 'InSync' | 'Syncing' | 'Offline' | 'Unknown';
+
+/** What is told of one member; made from the volume's record, and gone with it. */
+export interface ReplicaResource extends KubeObject {
+  readonly spec: {
+    readonly volume: string;
+    readonly index: number;
+    readonly role: 'data' | 'witness';
+    readonly node: string;
+  };
+  readonly status?: ReplicaResourceStatus;
+}
+
+export interface ReplicaResourceStatus {
+  readonly mode: ReplicaMode;
+  readonly address: string;
+  /** Of a copy that is filled: `40%`. */
+  readonly progress?: string;
+  readonly message?: string;
+}
+
+export const REPLICA_RESOURCES = resource<ReplicaResource>(
+  GROUP,
+  'OpenEBSReplica',
+  'openebsreplicas',
   true,
 );
 

@@ -1,21 +1,22 @@
 import { request } from 'node:http';
 import { CONTROL_TIMEOUT_MS, MAX_CONTROL_BYTES } from '../../limits.ts';
 
+/** Where a daemon's control API is: the path of a unix socket, or an address with its token. */
+export type ControlPlace =
+  string | { readonly host: string; readonly port: number; readonly token: string | null };
+
 export interface ControlAnswer {
   readonly status: number;
   readonly body: string;
 }
 
-/**
- * One GET of a daemon's control API over its unix socket. Rejects when it cannot be reached in
- * time.
- */
+/** One GET of a daemon's control API. Rejects when it cannot be reached in time. */
 export function controlGet(
-  socketPath: string,
+  place: ControlPlace,
   path: string,
   timeoutMs = CONTROL_TIMEOUT_MS,
 ): Promise<ControlAnswer> {
-  return exchange({ socketPath, path, method: 'GET', body: undefined, timeoutMs });
+  return exchange({ place, path, method: 'GET', body: undefined, timeoutMs });
 }
 
 /**
@@ -23,30 +24,35 @@ export function controlGet(
  * the order may have been carried out or not.
  */
 export function controlSend(
-  socketPath: string,
+  place: ControlPlace,
   method: 'POST' | 'PUT' | 'DELETE',
   path: string,
   options: { readonly body?: unknown; readonly timeoutMs?: number } = {},
 ): Promise<ControlAnswer> {
   const { body, timeoutMs = CONTROL_TIMEOUT_MS } = options;
-  return exchange({ socketPath, path, method, body, timeoutMs });
+  return exchange({ place, path, method, body, timeoutMs });
 }
 
 interface Exchange {
-  readonly socketPath: string;
+  readonly place: ControlPlace;
   readonly path: string;
   readonly method: string;
   readonly body: unknown;
   readonly timeoutMs: number;
 }
 
-function exchange({ socketPath, path, method, body, timeoutMs }: Exchange): Promise<ControlAnswer> {
+function exchange({ place, path, method, body, timeoutMs }: Exchange): Promise<ControlAnswer> {
   const content = body === undefined ? undefined : JSON.stringify(body);
-  const headers =
-    content === undefined
+  const token = typeof place === 'string' ? null : place.token;
+  const where =
+    typeof place === 'string' ? { socketPath: place } : { host: place.host, port: place.port };
+  const headers = {
+    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+    ...(content === undefined
       ? {}
-      : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) };
-  const options = { socketPath, path, method, headers, timeout: timeoutMs, agent: false };
+      : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) }),
+  };
+  const options = { ...where, path, method, headers, timeout: timeoutMs, agent: false };
   return new Promise((resolve, reject) => {
     const call = request(options, (response) => {
       const chunks: Buffer[] = [];

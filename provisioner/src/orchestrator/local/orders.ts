@@ -12,7 +12,7 @@ export interface Orders {
 
 /** From what is and what shall be, every time anew: nothing is remembered in between. */
 export const ordersFor = (
-  record: VolumeRecord,
+  record: Pick<VolumeRecord, 'members' | 'sizeBytes'>,
   status: TargetStatus,
   addressOf: (member: MemberRecord) => string,
 ): Orders => {
