@@ -87,6 +87,15 @@ export class LayerSet {
     return this.#options.durable.superblock.identity.sizeBytes;
   }
 
+  /**
+   * Bytes that one of the tree's layers holds itself. A head that has just been named, and is not
+   * open yet, holds none.
+   */
+  allocatedBytes(id: number): number {
+    if (id === this.stack.headId) return this.stack.data.allocatedBytes();
+    return this.#frozen.get(id)?.allocatedBytes() ?? 0;
+  }
+
   /** Throws LAYERS where there is none of this id, or it is the head. */
   frozen(id: number): FrozenLayer {
     const layer = this.#frozen.get(id);

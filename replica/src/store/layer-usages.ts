@@ -29,18 +29,16 @@ export class LayerUsages {
   }
 
   get allocatedBytes(): number {
-    let bytes = this.#layers.stack.data.allocatedBytes();
-    for (const { id } of this.#layers.tree.layers)
-      if (id !== this.#layers.stack.headId) bytes += this.#layers.frozen(id).allocatedBytes();
-    return bytes;
+    return this.#layers.tree.layers.reduce(
+      (bytes, { id }) => bytes + this.#layers.allocatedBytes(id),
+      0,
+    );
   }
 
   /** As counted last; begins to count what is not known. */
   list(): LayerUsage[] {
-    const { tree, stack } = this.#layers;
-    const list = tree.layers.map((layer): LayerUsage => {
-      const holder = layer.id === stack.headId ? stack.data : this.#layers.frozen(layer.id);
-      const allocatedBytes = holder.allocatedBytes();
+    const list = this.#layers.tree.layers.map((layer): LayerUsage => {
+      const allocatedBytes = this.#layers.allocatedBytes(layer.id);
       return { id: layer.id, allocatedBytes, freedBytes: this.#freedBy(layer, allocatedBytes) };
     });
     this.#count();

@@ -187,6 +187,28 @@ describe('the layers of a store', () => {
     });
   });
 
+  it('tell what they take at every moment of a change', async () => {
+    const layered = new Layered('asked');
+    await layered.open();
+    layered.write(0, 1);
+    expect(await layered.read(0)).to.equal(1);
+    for (const change of [
+      { change: 'snapshot', head: 2, name: 'a', createdAt: AT },
+      { change: 'undo', head: 2 },
+      { change: 'snapshot', head: 3, name: 'b', createdAt: AT },
+      { change: 'revert', head: 4, to: 1, name: 'c', createdAt: AT },
+    ] as const) {
+      const state = { changing: true };
+      const changed = layered.change(change).finally(() => (state.changing = false));
+      while (state.changing) {
+        expect(layered.replica.store.counters().allocatedBytes).to.equal(BLOCK_BYTES);
+        expect(layered.replica.store.layerUsage().length).to.be.greaterThan(0);
+        await new Promise(setImmediate);
+      }
+      await changed;
+    }
+  });
+
   it('come to a replica that was away, whatever it had written meanwhile', async () => {
     const [source, away] = [new Layered('one'), new Layered('two', 2)];
     for (const each of [source, away]) {
