@@ -121,7 +121,7 @@ const requestOf = (
       uid: metadata.uid ?? '',
     },
     className: storageClass.metadata.name,
-    sizeBytes: sizeOf(claim, parameters),
+    sizeBytes: requestedBytes(claim, parameters.minimumBytes),
     accessModes: accessModesOf(claim),
     volumeMode,
     reclaimPolicy,
@@ -133,7 +133,8 @@ const requestOf = (
   };
 };
 
-const sizeOf = ({ spec }: Claim, { minimumBytes }: VolumeParameters): bigint => {
+/** What a volume for the claim has, whole blocks. Throws Refusal. */
+export const requestedBytes = ({ spec }: Claim, minimumBytes: bigint): bigint => {
   const text = spec?.resources?.requests?.['storage'];
   if (text === undefined) {
     throw new Refusal('The claim asks for no storage; write spec.resources.requests.storage.');

@@ -10,6 +10,7 @@ import { RecordController, type Deployment } from '../orchestrator/kubernetes/re
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { ExpansionController } from './expansion-controller.ts';
 import { ClaimController } from './claim-controller.ts';
 import {
   CLAIMS,
@@ -109,7 +110,12 @@ export class Cluster {
     const deployments = reflect<Deployment>(DEPLOYMENTS);
     const services = reflect(SERVICES);
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
-    const [claimQueue, volumeQueue, recordQueue] = [queue(), queue(), queue()];
+    const [claimQueue, volumeQueue, recordQueue, expansionQueue] = [
+      queue(),
+      queue(),
+      queue(),
+      queue(),
+    ];
     const events = new EventRecorder({
       api,
       component: 'openebs',
@@ -133,11 +139,15 @@ export class Cluster {
       replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
       wallClock: () => this.date(),
     });
+    const expansion = new ExpansionController({
+      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, records, events },
+      ...{ queue: expansionQueue, wallClock: () => this.date() },
+    });
     const failed = (key: string, error: unknown): void => {
       this.failures.push(`${key}: ${String(error)}`);
     };
     const { signal } = this.#stop;
-    this.#queues = [claimQueue, volumeQueue, recordQueue];
+    this.#queues = [claimQueue, volumeQueue, recordQueue, expansionQueue];
     this.#events = events;
     const reflectors = [claims, volumes, classes, nodes, records, deployments, services];
     this.#ended = Promise.all([
@@ -146,6 +156,7 @@ export class Cluster {
         Promise.all([
           runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),
           runWorkers(volumeQueue, 4, (key) => volumeController.reconcile(key), failed),
+          runWorkers(expansionQueue, 4, (key) => expansion.reconcile(key), failed),
           runWorkers(recordQueue, 4, (key) => recordController.reconcile(key), failed),
         ]),
       ),

@@ -22,6 +22,9 @@ export const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
 /** On a volume: keeps it until what is behind it is gone. */
 export const VOLUME_FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer';
 
+/** On a claim: how large its file system is, said by who has grown it. */
+export const FILE_SYSTEM_SIZE = 'openebs.io/file-system-size';
+
 export const FIELD_OF_CLASS = 'volume.beta.kubernetes.io/storage-class';
 
 /** The package's models are classes with Dates; what goes over the wire is plain, with strings. */

@@ -13,12 +13,14 @@ import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
 import { ClaimController } from './claim-controller.ts';
 import { Collector } from './collector.ts';
+import { ExpansionController } from './expansion-controller.ts';
 import { CLAIMS, CLASSES, NODES, VOLUMES } from './contract.ts';
 import type { ProvisionerMetrics } from './provisioner-metrics.ts';
 import { VolumeController } from './volume-controller.ts';
 
 const CLAIM_WORKERS = 16;
 const VOLUME_WORKERS = 8;
+const EXPANSION_WORKERS = 4;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 300_000;
 
@@ -48,19 +50,8 @@ export class Provisioner {
   async run(signal: AbortSignal): Promise<void> {
     const { api, settings, identity, metrics, log, clock = systemClock } = this.#options;
     const { namespace } = settings;
-    const reflect = <T extends KubeObject>(
-      resource: Resource<T>,
-      where: { namespace?: string; labelSelector?: string } = {},
-    ): Reflector<T> => new Reflector({ api, clock, resource, keep: slim, log, ...where });
-    const managed = Object.entries(MANAGED_BY).map(([name, value]) => `${name}=${value}`);
-    const ours = { namespace, labelSelector: `${managed.join(',')},${VOLUME_LABEL}` };
-    const claims = reflect(CLAIMS);
-    const volumes = reflect(VOLUMES);
-    const classes = reflect(CLASSES);
-    const nodes = reflect(NODES);
-    const records = reflect(VOLUME_RESOURCES, { namespace });
-    const deployments = reflect<Deployment>(DEPLOYMENTS, ours);
-    const services = reflect(SERVICES, ours);
+    const caches = this.#caches();
+    const { claims, volumes, classes, nodes, records, deployments, services } = caches;
     const objects = new VolumeObjects(api, settings);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
     const events = new EventRecorder({
@@ -72,7 +63,8 @@ export class Provisioner {
       log: (fields, text) => log('warn', fields, text),
     });
     const now = (): number => clock.now();
-    const [claimQueue, volumeQueue, recordQueue] = [this.#queue(), this.#queue(), this.#queue()];
+    const [claimQueue, volumeQueue] = [this.#queue(), this.#queue()];
+    const [recordQueue, expansionQueue] = [this.#queue(), this.#queue()];
     const claimController = new ClaimController({
       ...{
         api,
@@ -99,10 +91,12 @@ export class Provisioner {
       queue: recordQueue,
       wallClock: () => new Date(),
     });
-    const reflectors: Reflector<KubeObject>[] = [
-      ...[claims, volumes, classes, nodes],
-      ...[records, deployments, services],
-    ] as unknown as Reflector<KubeObject>[];
+    const expansion = new ExpansionController({
+      ...{ api, namespace, claims, volumes, classes, records, events },
+      queue: expansionQueue,
+      wallClock: () => new Date(),
+    });
+    const reflectors = Object.values(caches);
     const watching = reflectors.map((each) => each.run(signal));
     await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);
     const collector = new Collector({ api, clock, records, objects, log });
@@ -114,10 +108,32 @@ export class Provisioner {
       ...watching,
       runWorkers(claimQueue, CLAIM_WORKERS, (key) => claimController.reconcile(key), failed),
       runWorkers(volumeQueue, VOLUME_WORKERS, (key) => volumeController.reconcile(key), failed),
+      runWorkers(expansionQueue, EXPANSION_WORKERS, (key) => expansion.reconcile(key), failed),
       runWorkers(recordQueue, VOLUME_WORKERS, (key) => recordController.reconcile(key), failed),
       collector.run(signal),
     ]);
     await events.settled();
+  }
+
+  /** What the cluster has, kept up to date. */
+  #caches() {
+    const { api, settings, log, clock = systemClock } = this.#options;
+    const { namespace } = settings;
+    const reflect = <T extends KubeObject>(
+      resource: Resource<T>,
+      where: { namespace?: string; labelSelector?: string } = {},
+    ): Reflector<T> => new Reflector({ api, clock, resource, keep: slim, log, ...where });
+    const managed = Object.entries(MANAGED_BY).map(([name, value]) => `${name}=${value}`);
+    const ours = { namespace, labelSelector: `${managed.join(',')},${VOLUME_LABEL}` };
+    return {
+      claims: reflect(CLAIMS),
+      volumes: reflect(VOLUMES),
+      classes: reflect(CLASSES),
+      nodes: reflect(NODES),
+      records: reflect(VOLUME_RESOURCES, { namespace }),
+      deployments: reflect<Deployment>(DEPLOYMENTS, ours),
+      services: reflect(SERVICES, ours),
+    };
   }
 
   #queue(): WorkQueue {

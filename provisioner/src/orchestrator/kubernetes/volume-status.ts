@@ -134,6 +134,7 @@ const phaseOf = (facts: VolumeFacts): { phase: VolumePhase; message: string } =>
   const missing = wantedMembers(record)
     .filter(({ index }) => !available(replicaName(name, index)))
     .map(({ index }) => index);
+  const reason = named(facts, target?.reason ?? null);
   const absent = missing.length === 0 ? null : `replica ${missing.join(', ')} does not run`;
   if (!targetAvailable && target === null) {
     return {
@@ -150,14 +151,14 @@ const phaseOf = (facts: VolumeFacts): { phase: VolumePhase; message: string } =>
     case 'healthy':
       return { phase: 'Healthy', message: 'all replicas are in sync' };
     case 'degraded':
-      return { phase: 'Degraded', message: target.reason ?? absent ?? 'a replica is behind' };
+      return { phase: 'Degraded', message: reason ?? absent ?? 'a replica is behind' };
     case 'starting':
       return {
         phase: hasServed ? 'Unavailable' : 'Pending',
-        message: target.reason ?? absent ?? 'the target starts',
+        message: reason ?? absent ?? 'the target starts',
       };
     case 'unavailable':
-      return { phase: 'Unavailable', message: target.reason ?? absent ?? 'it does not serve' };
+      return { phase: 'Unavailable', message: reason ?? absent ?? 'it does not serve' };
   }
 };
 
@@ -175,3 +176,13 @@ const condition = (
 
 /** The target tells each percent; the record is not written for each. */
 const withoutPercent = (message: string): string => message.replaceAll(/ \([\d.]+ %\)/g, '');
+
+/** The target knows its replicas by address, people by number. */
+const named = ({ record, namespace }: VolumeFacts, words: string | null): string | null => {
+  let text = words;
+  for (const { index } of runningMembers(record)) {
+    const address = replicaAddress(record.metadata.name, namespace, index);
+    text = text?.replaceAll(address, `replica ${index}`) ?? null;
+  }
+  return text;
+};
