@@ -112,6 +112,12 @@ export const REPLICATOR_LIMITS = {
   followerBufferBytes: 32 * 1024 * 1024,
   /** Versions asked for at a time: their range must fit a u32. */
   versionExtents: 2048,
+  /** How many such questions wait for their answers at a time. */
+  versionRequests: 8,
+  /** Extents that are compared and copied at a time while initiators rest. */
+  rebuildWidth: 8,
+  /** A member that is filled makes durable what it has each time that so much came. Bytes. */
+  rebuildFlushBytes: 256 * 1024 * 1024,
   /** Differing blocks are copied in pieces of at most this. Bytes. */
   copyBytes: 256 * 1024,
   /** A layer is compared in ranges of this size. Bytes. */

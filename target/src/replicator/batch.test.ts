@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
+  computeSegmentChecksums,
   epoch,
   FrameDecoder,
   seq,
@@ -104,6 +105,29 @@ describe('Batch', () => {
     expect(decode(bytesOf(batch))).to.deep.equal([
       { kind: 'write', seq: 300, offset: 4096, payload: Buffer.alloc(4096, 5) },
     ]);
+  });
+
+  it('sends on what has arrived elsewhere from where it stands, in its place, and lets go of it then', () => {
+    const batch = make();
+    const slab = new SlabPool(2 ** 20).take(16 * 1024);
+    const data = slab.buffer.subarray(4096, 12 * 1024).fill(6);
+    const table = Buffer.alloc(8);
+    computeSegmentChecksums(4096, [data], table);
+    batch.unmap(seq(1), 0, 4096);
+    batch.forward(seq(2), 4096, { data, table, slab });
+    batch.unmap(seq(3), 0, 4096);
+    expect(batch.pieces().some((piece) => piece.slab === slab)).to.equal(true);
+    expect(slab.shared).to.equal(true);
+    const seen = decode(bytesOf(batch));
+    expect(seen.map(({ kind, seq: number }) => [kind, number])).to.deep.equal([
+      ['unmap', 1],
+      ['write', 2],
+      ['unmap', 3],
+    ]);
+    expect(seen[1]!.offset).to.equal(4096);
+    expect(seen[1]!.payload.equals(data)).to.equal(true);
+    batch.clear();
+    expect(slab.shared).to.equal(false);
   });
 
   it('does not write over what a socket has still to send', () => {

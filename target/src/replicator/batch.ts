@@ -19,6 +19,13 @@ export interface KeptPayload {
   payloadEnd: number;
 }
 
+/** Data in a slab, verified against the table. */
+export interface ForwardedPayload {
+  readonly data: Uint8Array;
+  readonly table: Uint8Array;
+  readonly slab: Slab;
+}
+
 /**
  * The frames of one turn, encoded once and sent to every member of the stream: they differ in
  * nothing, since epoch, session and sequence numbers are the same for all.
@@ -81,6 +88,17 @@ export class Batch {
     slab.buffer.copy(into.buffer, this.#writer.position + HEADER_BYTES, tableStart, payloadEnd);
     this.#header('write', seq, offsetBytes, lengthBytes, tableBytes, lengthBytes);
     this.#writer.advance(HEADER_BYTES + tableBytes + lengthBytes);
+  }
+
+  /** What another member has sent goes on from the memory in which it arrived. */
+  forward(seq: Seq, offsetBytes: number, { data, table, slab }: ForwardedPayload): void {
+    const lengthBytes = data.length;
+    const into = this.#writer.reserve(HEADER_BYTES + table.length);
+    into.buffer.set(table, this.#writer.position + HEADER_BYTES);
+    this.#header('write', seq, offsetBytes, lengthBytes, table.length, lengthBytes);
+    this.#writer.advance(HEADER_BYTES + table.length);
+    const start = data.byteOffset - slab.buffer.byteOffset;
+    this.#writer.insert({ slab, start, end: start + lengthBytes });
   }
 
   unmap(seq: Seq, offsetBytes: number, lengthBytes: number): void {

@@ -1,5 +1,5 @@
 import { BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
-import { blockSums, equalise, isAllocated, type BlockSums } from './equalise.ts';
+import { blockSums, caughtUp, equalise, isAllocated, type BlockSums } from './equalise.ts';
 import type { ByteRange } from './link.ts';
 import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
@@ -40,6 +40,7 @@ export const healDivergence = async (
 ): Promise<void> => {
   const ordered = [source, ...members.filter((member) => member !== source)];
   await equalise({ stream, ...range, members: ordered, sources: ordered });
+  await caughtUp(ordered);
 };
 
 const firstOf = ([first]: readonly Member[]): Member => {

@@ -4,7 +4,7 @@ import type { ByteRange } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
-import { blocksOf, GONE, readVerified, type VerifiedRead } from './verified-read.ts';
+import { blocksOf, GONE, readVerified, sendCopy, type VerifiedRead } from './verified-read.ts';
 
 /**
  * Makes a range of at most one extent the same on several members and gives it one new version on
@@ -84,18 +84,25 @@ export interface Equalisation {
    * block.
    */
   readonly sources: readonly Member[];
+  /**
+   * One that had nothing in the range when it was in the stream already. Whatever it has now came
+   * with the stream, so the first one has all of that: it gets everything that the first one has,
+   * and is not asked.
+   */
+  readonly empty?: Member | null;
 }
 
 /**
- * Returns how many bytes were copied. Rejects with MemberError when a member is lost or no source
- * has a good copy.
+ * Returns how many bytes were copied, when all is on its way: what is sent to the members from then
+ * on comes behind it. Rejects with MemberError when a member is lost or no source has a good copy.
  */
 export const equalise = async (work: Equalisation): Promise<number> => {
-  const { stream, offsetBytes, lengthBytes, members } = work;
+  const { stream, offsetBytes, lengthBytes, members, empty = null } = work;
   const check = sameStream(members);
   stream.endTurn();
-  await Promise.all(members.map((member) => member.caughtUp()));
-  const sums = await Promise.all(members.map((member) => blockSums(member, work)));
+  const asked = members.filter((member) => member !== empty);
+  await caughtUp(asked);
+  const sums = await Promise.all(members.map((member) => sumsOf(member, work)));
   check();
   const [source, ...others] = sums;
   if (source === undefined) throw new RangeError('no member to make equal');
@@ -105,17 +112,24 @@ export const equalise = async (work: Equalisation): Promise<number> => {
     Math.ceil(lengthBytes / BLOCK_BYTES),
     REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   );
+  // To the end also when one fails: nothing may be sent once the caller has let go of the range.
+  const copies = await Promise.allSettled(runs.map((run) => copyRun(work, sums, run, check)));
   let copiedBytes = 0;
-  for (const run of runs) {
-    copiedBytes += await copyRun(work, sums, run, check);
-    check();
+  for (const copy of copies) {
+    if (copy.status === 'rejected') throw copy.reason;
+    copiedBytes += copy.value;
   }
+  check();
   // Nothing was awaited since the check: whoever takes the stamp is one of those that were
   // compared, or was in sync all the time.
   stream.stamp(offsetBytes, lengthBytes);
   stream.endTurn();
-  await Promise.all(members.map((member) => member.caughtUp()));
   return copiedBytes;
+};
+
+/** Resolves when all of them have applied what was sent to them. */
+export const caughtUp = async (members: readonly Member[]): Promise<void> => {
+  await Promise.all(members.map((member) => member.caughtUp()));
 };
 
 /** Throws when one of the members has left the stream since, even if it is back. */
@@ -140,6 +154,16 @@ export const blockSums = async (
   return { sums, allocated };
 };
 
+/** Who has nothing is sent everything, so of the first one its allocation says enough. */
+const sumsOf = async (member: Member, work: Equalisation): Promise<BlockSums> => {
+  const { offsetBytes, lengthBytes, empty = null } = work;
+  if (empty === null) return blockSums(member, work);
+  const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
+  const sums = new Uint8Array(4 * blocks);
+  if (member === empty) return { sums, allocated: new Uint8Array(Math.ceil(blocks / 8)) };
+  return { sums, allocated: await member.allocation(offsetBytes, lengthBytes) };
+};
+
 const copyRun = async (
   { stream, offsetBytes, lengthBytes, members, sources }: Equalisation,
   sums: readonly BlockSums[],
@@ -149,16 +173,17 @@ const copyRun = async (
   const at = offsetBytes + run.firstBlock * BLOCK_BYTES;
   const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
   const good = await copyOf(sources, run, at, bytes);
-  check();
-  const copiedBytes =
-    good !== null && good.from !== members[0]
+  try {
+    check();
+    return good !== null && good.from !== members[0]
       ? replaceRun(stream, members, at, good)
-      : followSource(stream, members, { sums, run, at, bytes, data: good?.data ?? null });
-  await Promise.all(members.map((member) => member.caughtUp()));
-  return copiedBytes;
+      : followSource(stream, members, { sums, run, at, bytes, good });
+  } finally {
+    good?.loan?.release();
+  }
 };
 
-/** The others get what the first one has; `data` null: nothing. */
+/** The others get what the first one has; `good` null: nothing. */
 const followSource = (
   stream: Stream,
   members: readonly Member[],
@@ -167,18 +192,22 @@ const followSource = (
     readonly run: Run;
     readonly at: number;
     readonly bytes: number;
-    readonly data: Buffer | null;
+    readonly good: VerifiedRead | null;
   },
 ): number => {
-  const { sums, run, at, bytes, data } = work;
+  const { sums, run, at, bytes, good } = work;
   let copiedBytes = 0;
   members.forEach((member, index) => {
     const mine = sums[index];
     const first = sums[0];
     if (index === 0) return;
     if (mine !== undefined && first !== undefined && sameRun(first, mine, run)) return;
-    stream.sendTo(member, at, bytes, data);
-    if (data !== null) copiedBytes += bytes;
+    if (good === null) {
+      stream.unmapAt(member, at, bytes);
+    } else {
+      sendCopy(stream, member, at, good);
+      copiedBytes += bytes;
+    }
   });
   return copiedBytes;
 };
@@ -200,8 +229,12 @@ const replaceRun = (
     const isZero = data.every((byte) => byte === 0);
     for (const member of isZero ? stream.members : members) {
       if (!isZero && member === good.from) continue;
-      stream.sendTo(member, block.at, block.bytes, isZero ? null : data);
-      if (!isZero) copiedBytes += block.bytes;
+      if (isZero) {
+        stream.unmapAt(member, block.at, block.bytes);
+      } else {
+        stream.sendTo(member, block.at, data);
+        copiedBytes += block.bytes;
+      }
     }
   }
   return copiedBytes;
@@ -220,6 +253,7 @@ const copyOf = async (
 ): Promise<VerifiedRead | null> => {
   if (!allocated) {
     const probe = await readVerified(sources, at, Math.min(bytes, BLOCK_BYTES));
+    probe.loan?.release();
     if (probe.from === sources[0]) return null;
   }
   return readVerified(sources, at, bytes);

@@ -133,17 +133,23 @@ const copyExtent = async (
     const offsetBytes = range.offsetBytes + firstBlock * BLOCK_BYTES;
     const lengthBytes = Math.min(blocks * BLOCK_BYTES, copy.sizeBytes - offsetBytes);
     if (action === 'write') {
-      const data = await readFrom(copy.source, offsetBytes, lengthBytes, layer);
-      const checksums = Buffer.alloc(segmentTableBytes(offsetBytes, lengthBytes));
-      computeSegmentChecksums(offsetBytes, [data], checksums);
+      const { data, table, loan } = await readFrom(copy.source, offsetBytes, lengthBytes, layer);
+      const checksums = table ?? summed(offsetBytes, data);
       const chunks = [data];
       await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
+      loan?.release();
       await copy.copied(lengthBytes);
     } else {
       await member.fillLayer(layer, { kind: action, offsetBytes, lengthBytes });
       await copy.copied(0);
     }
   }
+};
+
+const summed = (offsetBytes: number, data: Buffer): Buffer => {
+  const table = Buffer.alloc(segmentTableBytes(offsetBytes, data.length));
+  computeSegmentChecksums(offsetBytes, [data], table);
+  return table;
 };
 
 const isEmpty = (bits: Uint8Array): boolean => bits.every((byte) => byte === 0);

@@ -33,9 +33,10 @@ export interface ReadRequest {
   readonly lengthBytes: number;
   /**
    * The checksums of `data` have been verified. `loan` is the memory behind it, the request's to
-   * release; where it is null the data belong to the request.
+   * release; where it is null the data belong to the request. `table`: the checksums, where they
+   * came along, in the same memory.
    */
-  readDone(data: Buffer, loan: Loan | null): void;
+  readDone(data: Buffer, loan: Loan | null, table: Uint8Array | null): void;
   readFailed(failure: RequestFailure): void;
 }
 

@@ -168,7 +168,7 @@ export class LocalLink implements Link {
     const into = Buffer.allocUnsafe(lengthBytes);
     const checksums = Buffer.allocUnsafe(segmentTableBytes(offsetBytes, lengthBytes));
     const done = (error: StoreError | null): void => {
-      if (error === null) request.readDone(into, null);
+      if (error === null) request.readDone(into, null, null);
       else request.readFailed(failureOf(error));
     };
     this.#opened().readLayer(layer, { offsetBytes, into, checksums, done });

@@ -50,7 +50,7 @@ export class LocalReads {
       const { buffer } = slab;
       const { lengthBytes } = request;
       const data = buffer.length === lengthBytes ? buffer : buffer.subarray(0, lengthBytes);
-      request.readDone(data, slab);
+      request.readDone(data, slab, null);
     } else {
       slab.release();
       this.#failed(request, error);

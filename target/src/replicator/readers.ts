@@ -107,7 +107,7 @@ export class Readers {
   #piece(operation: ReadOperation): void {
     const { offsetBytes, lengthBytes } = operation;
     readVerified(this.#members(), offsetBytes, lengthBytes).then(
-      ({ data }) => operation.readDone(data, null),
+      ({ data, loan }) => operation.readDone(data, loan),
       (error: unknown) => {
         if (!(error instanceof MemberError)) {
           // A programming error: end the process rather than go on in an unknown state.

@@ -3,7 +3,7 @@ import type { RequestFailure } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
-import { GONE, readVerified } from './verified-read.ts';
+import { GONE, readVerified, sendCopy, type VerifiedRead } from './verified-read.ts';
 
 /**
  * Blocks that a member has lost (rot, a read error) get a good copy again: the member scrubs the
@@ -121,9 +121,9 @@ export class Repairs {
     let piece = end - at;
     while (at < end) {
       const bytes = Math.min(piece, end - at);
-      let data: Buffer | null = null;
+      let good: VerifiedRead | null = null;
       try {
-        ({ data } = await readVerified(others, at, bytes));
+        good = await readVerified(others, at, bytes);
       } catch (error) {
         if (!(error instanceof MemberError) || error.code === 'LINK_CLOSED') throw error;
         // From here on block by block, so that one that is lost does not keep the others.
@@ -134,9 +134,11 @@ export class Repairs {
         lost++;
       }
       if (!member.inSync || member.incarnation !== incarnation) {
+        good?.loan?.release();
         throw new MemberError(GONE, member.address);
       }
-      if (data !== null) stream.sendTo(member, at, bytes, data);
+      if (good !== null) sendCopy(stream, member, at, good);
+      good?.loan?.release();
       at += bytes;
     }
     return lost;

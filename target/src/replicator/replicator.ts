@@ -19,6 +19,7 @@ import {
   type OperationHost,
 } from './operations.ts';
 import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
+import { Pace } from './pace.ts';
 import { Readers } from './readers.ts';
 import { Repairs } from './repair.ts';
 import type { ResyncContext } from './resync.ts';
@@ -38,6 +39,8 @@ export interface ReplicatorOptions {
   readonly holdMs?: number;
   /** How long an activation waits for in-sync members that are absent. */
   readonly graceMs?: number;
+  /** How fast members that come back are filled, at most. */
+  readonly rebuildBytesPerSecond?: number;
 }
 
 type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
@@ -102,6 +105,11 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       locks: this.locks,
       sizeBytes,
       statistics,
+      pace: new Pace({
+        environment,
+        statistics,
+        limitBytesPerSecond: options.rebuildBytesPerSecond ?? Infinity,
+      }),
     };
     this.#documents = new DocumentKeeper({
       epoch: () => this.assembly.epoch,

@@ -1,11 +1,15 @@
 import { EXTENT_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
-import { equalise } from './equalise.ts';
+import { caughtUp, equalise } from './equalise.ts';
+import { MemberFlushes } from './member-flushes.ts';
 import type { Member } from './member.ts';
+import type { Pace } from './pace.ts';
 import { CallerLock, type RangeLocks } from './range-lock.ts';
 import type { VolumeStatistics } from './statistics.ts';
+import type { ResyncProgress } from './resync-progress.ts';
 import type { Stream } from './stream.ts';
+import { findSuspects, suspectRanges } from './suspects.ts';
 
 /**
  * What both uses of the engine share: reconciling before the first login, and bringing back one
@@ -18,79 +22,8 @@ export interface ResyncContext {
   /** Of the volume; it grows. */
   sizeBytes: number;
   readonly statistics: VolumeStatistics;
+  readonly pace: Pace;
 }
-
-/** How far the resynchronisation of one member is. */
-export class ResyncProgress {
-  readonly startedMs: number;
-  readonly totalExtents: number;
-  doneExtents = 0;
-  copiedBytes = 0;
-
-  constructor(startedMs: number, totalExtents: number) {
-    this.startedMs = startedMs;
-    this.totalExtents = totalExtents;
-  }
-
-  get percent(): number {
-    return Math.floor((100 * this.doneExtents) / Math.max(1, this.totalExtents));
-  }
-
-  bytesPerSecond(nowMs: number): number {
-    return Math.round((1000 * this.copiedBytes) / Math.max(1, nowMs - this.startedMs));
-  }
-
-  etaSeconds(nowMs: number): number | null {
-    if (this.doneExtents === 0) return null;
-    const left = this.totalExtents - this.doneExtents;
-    return Math.ceil(((nowMs - this.startedMs) * left) / this.doneExtents / 1000);
-  }
-}
-
-const VERSION_BYTES = 16;
-
-/**
- * Which of the extents have to be compared block by block: those whose versions are not the same on
- * all members, or not known on one (all ones). Two members that tell the same known version hold
- * the same bytes.
- */
-export const suspectExtents = (versions: readonly Uint8Array[], count: number): number[] => {
-  const [first, ...others] = versions;
-  if (first === undefined || versions.some((each) => each.length < count * VERSION_BYTES)) {
-    throw new RangeError('a replica told fewer versions than it was asked for');
-  }
-  const suspects: number[] = [];
-  for (let extent = 0; extent < count; extent++) {
-    const start = extent * VERSION_BYTES;
-    const mine = first.subarray(start, start + VERSION_BYTES);
-    const known = mine.some((byte) => byte !== 0xff);
-    const same = others.every((other) => {
-      for (let at = 0; at < VERSION_BYTES; at++) if (other[start + at] !== mine[at]) return false;
-      return true;
-    });
-    if (!known || !same) suspects.push(extent);
-  }
-  return suspects;
-};
-
-/** Calls back for each range of extents with those that are suspect, in order. */
-const forEachSuspectRange = async (
-  { sizeBytes }: ResyncContext,
-  members: readonly Member[],
-  visit: (suspects: readonly number[], lastExtent: number) => Promise<void>,
-): Promise<void> => {
-  const total = Math.ceil(sizeBytes / EXTENT_BYTES);
-  for (let first = 0; first < total; first += REPLICATOR_LIMITS.versionExtents) {
-    const count = Math.min(REPLICATOR_LIMITS.versionExtents, total - first);
-    const offset = first * EXTENT_BYTES;
-    const length = Math.min(count * EXTENT_BYTES, sizeBytes - offset);
-    const versions = await Promise.all(
-      members.map((member) => member.extentVersions(offset, length)),
-    );
-    const suspects = suspectExtents(versions, count).map((extent) => first + extent);
-    await visit(suspects, first + count);
-  }
-};
 
 /**
  * Before the first login: all members get the source's data wherever they differ. No lock is
@@ -104,7 +37,7 @@ export const reconcile = async (
   if (members.length < 2) return 0;
   const { stream, sizeBytes, statistics } = context;
   let compared = 0;
-  await forEachSuspectRange(context, members, async (suspects) => {
+  for await (const { suspects } of suspectRanges(members, sizeBytes)) {
     const queue = [...suspects];
     const worker = async (): Promise<void> => {
       for (let extent = queue.shift(); extent !== undefined; extent = queue.shift()) {
@@ -112,18 +45,19 @@ export const reconcile = async (
         const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
         const work = { stream, offsetBytes, lengthBytes, members, sources };
         statistics.resyncedBytes += await equalise(work);
+        await caughtUp(members);
         compared++;
       }
     };
     await Promise.all(Array.from({ length: REPLICATOR_LIMITS.reconcileWidth }, worker));
-  });
+  }
   return compared;
 };
 
 /**
  * While I/O goes on: the member, which takes the stream already, gets whatever it missed. Each
  * extent that may differ is compared and copied under its exclusive lock, so that no write can
- * overtake the copy.
+ * overtake the copy. Several are under way at a time, as many as the pace allows.
  */
 export const bringUpToDate = async (
   context: ResyncContext,
@@ -135,25 +69,43 @@ export const bringUpToDate = async (
   sources: () => readonly Member[],
   progress: ResyncProgress,
 ): Promise<void> => {
-  const { environment, statistics } = context;
+  const { environment, statistics, pace, sizeBytes } = context;
   const first = sources()[0];
   if (first === undefined) throw new RangeError('no in-sync member to copy from');
-  await forEachSuspectRange(context, [first, member], async (suspects, lastExtent) => {
-    for (const extent of suspects) {
-      progress.doneExtents = extent;
-      const startedMs = environment.now();
-      const initiatorOperations = operationsOf(statistics);
-      const copiedBytes = await bringExtent(context, member, sources, extent);
-      progress.copiedBytes += copiedBytes;
-      statistics.resyncedBytes += copiedBytes;
-      // Initiators come first: where they had something to do in this time, they get as much again
-      // without us.
-      if (operationsOf(statistics) !== initiatorOperations) {
-        await pause(environment, Math.min(100, environment.now() - startedMs));
+  const { suspects, empty } = await findSuspects(first, member, sizeBytes, () => void sources());
+  progress.expect(suspects.size, environment.now());
+  const durability = new MemberFlushes(member);
+  const left = suspects[Symbol.iterator]();
+  const run = pace.begin();
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      await run.turn();
+      const next = left.next();
+      if (next.done === true || failed) {
+        run.finished(0);
+        return;
       }
+      let copiedBytes = 0;
+      try {
+        copiedBytes = await bringExtent(context, member, sources, next.value, empty.has(next.value));
+        await durability.copied(copiedBytes);
+      } catch (error) {
+        failed = true;
+        throw error;
+      } finally {
+        run.finished(copiedBytes);
+      }
+      statistics.resyncedBytes += copiedBytes;
+      progress.extentDone(copiedBytes, environment.now());
     }
-    progress.doneExtents = lastExtent;
-  });
+  };
+  try {
+    await Promise.all(Array.from({ length: REPLICATOR_LIMITS.rebuildWidth }, worker));
+  } finally {
+    run.end();
+  }
+  await durability.end();
 };
 
 export const bringExtent = async (
@@ -161,20 +113,27 @@ export const bringExtent = async (
   member: Member,
   sources: () => readonly Member[],
   extent: number,
+  /** See Equalisation. */
+  memberIsEmpty = false,
 ): Promise<number> => {
   const { stream, locks, sizeBytes } = context;
   const offsetBytes = extent * EXTENT_BYTES;
   const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
-  const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
-  try {
+  const send = async () => {
     const live = sources().filter((source) => source.inSync);
     const first = live[0];
     if (first === undefined) throw new RangeError('no in-sync member to copy from');
     const members = [first, member];
-    return await equalise({ stream, offsetBytes, lengthBytes, members, sources: live });
-  } finally {
-    locks.release(lock);
-  }
+    const empty = memberIsEmpty ? member : null;
+    const range = { offsetBytes, lengthBytes };
+    const copiedBytes = await equalise({ stream, ...range, members, empty, sources: live });
+    return { members, copiedBytes };
+  };
+  const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
+  // Initiators need not wait until it is applied: what they write comes behind it.
+  const { members, copiedBytes } = await send().finally(() => locks.release(lock));
+  await caughtUp(members);
+  return copiedBytes;
 };
 
 export const lockRange = (

@@ -1,11 +1,11 @@
-import { EXTENT_BYTES } from '@openebs/replica/protocol';
 import type { Growth } from './growth.ts';
 import { bringLayers } from './layer-return.ts';
 import type { LayerTree } from './layer-tree.ts';
 import type { MemberState } from './member-state.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
-import { bringUpToDate, ResyncProgress, type ResyncContext } from './resync.ts';
+import { bringUpToDate, type ResyncContext } from './resync.ts';
+import { ResyncProgress } from './resync-progress.ts';
 
 interface Return {
   readonly member: Member;
@@ -68,8 +68,8 @@ export class Returns {
   }
 
   begin(member: Member): void {
-    const { environment, sizeBytes } = this.#context;
-    const progress = new ResyncProgress(environment.now(), Math.ceil(sizeBytes / EXTENT_BYTES));
+    const { environment } = this.#context;
+    const progress = new ResyncProgress(environment.now());
     const current = { member, progress };
     this.#current = current;
     environment.log('info', { replica: member.address }, 'resynchronisation begins');
@@ -106,13 +106,7 @@ export class Returns {
     await this.#grow(member);
     const tree = this.#layers();
     if (tree !== null) {
-      const sizeBytes = (): number => this.#context.sizeBytes;
-      const copied = (bytes: number): Promise<void> => {
-        progress.copiedBytes += bytes;
-        this.#context.statistics.resyncedBytes += bytes;
-        return Promise.resolve();
-      };
-      await bringLayers({ tree, member, sources, sizeBytes, copied });
+      await this.#bringLayers(current, tree, sources);
       sources();
       requireState(member, 'promised');
       await this.#grow(member);
@@ -139,6 +133,28 @@ export class Returns {
       'resynchronisation done',
     );
     this.#changed();
+  }
+
+  async #bringLayers(
+    { member, progress }: Return,
+    tree: LayerTree,
+    sources: () => readonly Member[],
+  ): Promise<void> {
+    const { pace, environment, statistics } = this.#context;
+    const run = pace.begin();
+    const sizeBytes = (): number => this.#context.sizeBytes;
+    const copied = async (bytes: number): Promise<void> => {
+      progress.copied(bytes, environment.now());
+      statistics.resyncedBytes += bytes;
+      await run.turn();
+      run.finished(bytes);
+      sources();
+    };
+    try {
+      await bringLayers({ tree, member, sources, sizeBytes, copied });
+    } finally {
+      run.end();
+    }
   }
 
   /** Whoever takes the stream is as large as the volume is, or is about to be. */

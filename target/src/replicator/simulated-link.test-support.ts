@@ -103,7 +103,7 @@ export class SimulatedLink implements Link {
         const checksums = Buffer.alloc(4 * (Math.ceil(lengthBytes / 4096) + 1));
         const done = (error: StoreError | null): void =>
           reply(() => {
-            if (error === null) request.readDone(into, new PoisonedLoan(into));
+            if (error === null) request.readDone(into, new PoisonedLoan(into), null);
             else request.readFailed(failureOf(error));
           });
         const { store } = this.#replica;

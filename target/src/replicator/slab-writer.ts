@@ -53,6 +53,13 @@ export class SlabWriter {
     this.#position += bytes;
   }
 
+  /** What stands elsewhere follows what was appended so far. */
+  insert(piece: Piece): void {
+    if (this.#slab !== null) this.#cut(this.#slab);
+    piece.slab.hold();
+    this.#pieces.push(piece);
+  }
+
   /** Everything appended since the last clear(). The pieces are held until clear(). */
   pieces(): readonly Piece[] {
     if (this.#slab !== null) this.#cut(this.#slab);

@@ -340,7 +340,7 @@ export class SocketLink implements Link {
       // No copy: the receiver goes on elsewhere while what it has received here is needed.
       const { slab } = this.#receiver;
       slab.hold();
-      request.readDone(frame.payload, slab);
+      request.readDone(frame.payload, slab, frame.table);
       return;
     }
     request.readFailed({

@@ -8,7 +8,7 @@ import {
 } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError } from '../volume.ts';
-import { Batch } from './batch.ts';
+import { Batch, type ForwardedPayload, type KeptPayload } from './batch.ts';
 import type { RequestFailure, StreamOperation } from './link.ts';
 import type { Member } from './member.ts';
 import type { WriteOperation } from './operations.ts';
@@ -186,36 +186,38 @@ export class Stream {
     return outgoing.seq;
   }
 
-  /**
-   * To one member only: resynchronisation. `data` null: unmap. Returns what that member will
-   * acknowledge.
-   */
-  sendTo(member: Member, offsetBytes: number, lengthBytes: number, data: Uint8Array | null): Seq {
-    // Numbers must rise in each member's stream.
-    this.endTurn();
-    const number = this.#next();
-    member.sentSeq = number;
+  /** To one member only: resynchronisation. */
+  sendTo(member: Member, offsetBytes: number, data: Uint8Array): void {
+    const number = this.#nextFor(member);
     if (!member.wantsFrames) {
-      const outgoing = this.#outgoing;
-      outgoing.kind = data === null ? 'unmap' : 'write';
-      outgoing.seq = number;
-      outgoing.offsetBytes = offsetBytes;
-      outgoing.lengthBytes = lengthBytes;
-      if (data !== null) this.#sumInto(outgoing, [data]);
-      member.link.apply(outgoing);
-      member.link.endTurn();
-      return number;
+      this.#applyAt(member, 'write', number, offsetBytes, data.length, data);
+      return;
     }
-    if (data === null) {
-      this.#single.unmap(number, offsetBytes, lengthBytes);
-    } else {
-      const kept = { slab: null, tableStart: 0, payloadStart: 0, payloadEnd: 0 };
-      this.#single.write(number, offsetBytes, [data], kept);
-      (kept as { slab: { release: () => void } | null }).slab?.release();
+    const kept: KeptPayload = { slab: null, tableStart: 0, payloadStart: 0, payloadEnd: 0 };
+    this.#single.write(number, offsetBytes, [data], kept);
+    kept.slab?.release();
+    this.#sendSingle(member);
+  }
+
+  /** As sendTo, of what another member has sent: neither copied nor summed again. */
+  forwardTo(member: Member, offsetBytes: number, payload: ForwardedPayload): void {
+    if (!member.wantsFrames) {
+      this.sendTo(member, offsetBytes, payload.data);
+      return;
     }
-    member.link.send(this.#single);
-    this.#single.clear();
-    return number;
+    this.#single.forward(this.#nextFor(member), offsetBytes, payload);
+    this.#sendSingle(member);
+  }
+
+  /** To one member only: resynchronisation. */
+  unmapAt(member: Member, offsetBytes: number, lengthBytes: number): void {
+    const number = this.#nextFor(member);
+    if (!member.wantsFrames) {
+      this.#applyAt(member, 'unmap', number, offsetBytes, lengthBytes, null);
+      return;
+    }
+    this.#single.unmap(number, offsetBytes, lengthBytes);
+    this.#sendSingle(member);
   }
 
   /** What was gathered goes out: one write for each member. */
@@ -320,6 +322,36 @@ export class Stream {
       if (this.#members !== members) break;
     }
     outgoing.chunks = NO_CHUNKS;
+  }
+
+  /** Numbers must rise in each member's stream. */
+  #nextFor(member: Member): Seq {
+    this.endTurn();
+    member.sentSeq = this.#next();
+    return member.sentSeq;
+  }
+
+  #sendSingle(member: Member): void {
+    member.link.send(this.#single);
+    this.#single.clear();
+  }
+
+  #applyAt(
+    member: Member,
+    kind: 'write' | 'unmap',
+    number: Seq,
+    offsetBytes: number,
+    lengthBytes: number,
+    data: Uint8Array | null,
+  ): void {
+    const outgoing = this.#outgoing;
+    outgoing.kind = kind;
+    outgoing.seq = number;
+    outgoing.offsetBytes = offsetBytes;
+    outgoing.lengthBytes = lengthBytes;
+    if (data !== null) this.#sumInto(outgoing, [data]);
+    member.link.apply(outgoing);
+    member.link.endTurn();
   }
 
   #next(): Seq {

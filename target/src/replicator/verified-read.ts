@@ -1,11 +1,21 @@
 import { BLOCK_BYTES } from '@openebs/replica/protocol';
+import { Slab } from '@openebs/replica/runtime';
+import type { Loan } from '../volume.ts';
 import type { ReadRequest } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
+import type { Stream } from './stream.ts';
 
 /** Bytes that passed their checksums. */
-export interface VerifiedRead {
+export interface Copy {
   readonly data: Buffer;
+  /** The checksums, where they came along. */
+  readonly table: Uint8Array | null;
+  /** The memory behind both, the caller's to release; null where they belong to the caller. */
+  readonly loan: Loan | null;
+}
+
+export interface VerifiedRead extends Copy {
   /** Null: no copy was whole, so the blocks are of several. */
   readonly from: Member | null;
 }
@@ -31,8 +41,9 @@ export const readVerified = async (
   for (const { at, bytes } of blocksOf(offsetBytes, lengthBytes)) {
     const block = await readWhole(sources, at, bytes);
     data.set(block.data, at - offsetBytes);
+    block.loan?.release();
   }
-  return { data, from: null };
+  return { data, table: null, loan: null, from: null };
 };
 
 /** The range cut at multiples of the block size. */
@@ -56,7 +67,7 @@ const readWhole = async (
   let last: Error = new RangeError('no source');
   for (const from of sources) {
     try {
-      return { data: await readFrom(from, offsetBytes, lengthBytes), from };
+      return { ...(await readFrom(from, offsetBytes, lengthBytes)), from };
     } catch (error) {
       if (!(error instanceof MemberError)) throw error;
       last = error;
@@ -71,16 +82,15 @@ export const readFrom = (
   offsetBytes: number,
   lengthBytes: number,
   layer = 0,
-): Promise<Buffer> => {
+): Promise<Copy> => {
   if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
   return new Promise((resolve, reject) => {
     const request: ReadRequest = {
       offsetBytes,
       lengthBytes,
-      readDone: (data, loan) => {
+      readDone: (data, loan, table) => {
         member.readEnded();
-        resolve(loan === null ? data : Buffer.from(data));
-        loan?.release();
+        resolve({ data, table, loan });
       },
       readFailed: (failure) => {
         member.readEnded();
@@ -91,6 +101,20 @@ export const readFrom = (
     else member.readLayer(layer, request);
     if (member.streaming) member.link.endTurn();
   });
+};
+
+/** The copy stays the caller's. */
+export const sendCopy = (
+  stream: Stream,
+  member: Member,
+  offsetBytes: number,
+  { data, table, loan }: Copy,
+): void => {
+  if (table !== null && loan instanceof Slab) {
+    stream.forwardTo(member, offsetBytes, { data, table, slab: loan });
+  } else {
+    stream.sendTo(member, offsetBytes, data);
+  }
 };
 
 export const GONE = { code: 'LINK_CLOSED', message: 'the replica is offline', offsetBytes: null };
