@@ -221,13 +221,29 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edit(target('resync'), 'const members = [first, member];', 'const members = [member, first];'),
   ),
   mutant(
+    'takes every extent of a member that comes back for empty',
+    'I4',
+    'crash',
+    edit(target('resync'), 'const empty = memberIsEmpty ? member : null;', 'const empty = member;'),
+  ),
+  mutant(
+    'lets go of an extent before what was read of it is sent',
+    'I4',
+    'crash',
+    edit(
+      target('resync'),
+      'await send().finally(() => locks.release(lock));',
+      'await (locks.release(lock), send());',
+    ),
+  ),
+  mutant(
     'stamps an extent before it is copied',
     'I4',
     'crash',
     edit(
       target('equalise'),
-      '  let copiedBytes = 0;\n  for (const run of runs) {',
-      '  stream.stamp(offsetBytes, lengthBytes);\n  let copiedBytes = 0;\n  for (const run of runs.slice(0, -1)) {',
+      'const copies = await Promise.allSettled(runs.map(',
+      'stream.stamp(offsetBytes, lengthBytes);\n  const copies = await Promise.allSettled(runs.slice(0, -1).map(',
     ),
   ),
   mutant(
@@ -235,7 +251,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     'I4',
     'power',
     edit(
-      target('resync'),
+      target('suspects'),
       'if (!known || !same) suspects.push(extent);',
       'if (!same) suspects.push(extent);',
     ),

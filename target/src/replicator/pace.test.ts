@@ -53,7 +53,7 @@ class Scene {
 
   constructor(limitBytesPerSecond = Infinity) {
     const { environment } = this.time;
-    this.pace = new Pace({ environment, statistics: this.statistics, limitBytesPerSecond });
+    this.pace = new Pace(environment, this.statistics, limitBytesPerSecond);
     this.run = this.pace.begin();
     for (let worker = 0; worker < REPLICATOR_LIMITS.rebuildWidth; worker++) void this.#copy();
   }

@@ -30,22 +30,22 @@ const COMPARISON_BYTES = 32 * 1024;
 
 export type PacePhase = 'free' | 'resting' | 'sharing';
 
-export interface PaceOptions {
-  readonly environment: Environment;
-  readonly statistics: VolumeStatistics;
-  /** Infinity: as fast as it goes. */
-  readonly limitBytesPerSecond: number;
-}
-
 /** How fast members that come back are filled, now and from now on. */
 export class Pace {
-  readonly #options: PaceOptions;
+  readonly #environment: Environment;
+  readonly #statistics: VolumeStatistics;
   #limitBytesPerSecond: number;
   #run: PaceRun | null = null;
 
-  constructor(options: PaceOptions) {
-    this.#options = options;
-    this.#limitBytesPerSecond = options.limitBytesPerSecond;
+  /** The limit: Infinity where it may be as fast as it goes. */
+  constructor(
+    environment: Environment,
+    statistics: VolumeStatistics,
+    limitBytesPerSecond = Infinity,
+  ) {
+    this.#environment = environment;
+    this.#statistics = statistics;
+    this.#limitBytesPerSecond = limitBytesPerSecond;
   }
 
   get limitBytesPerSecond(): number {
@@ -65,7 +65,8 @@ export class Pace {
   /** One at a time: an earlier one that is still there has ended. */
   begin(): PaceRun {
     this.#run?.end();
-    const run = new PaceRun(this.#options, this.#limitBytesPerSecond, () => {
+    const meter = new LoadMeter(this.#statistics, this.#environment.now());
+    const run = new PaceRun(this.#environment, meter, this.#limitBytesPerSecond, () => {
       if (this.#run === run) this.#run = null;
     });
     this.#run = run;
@@ -106,7 +107,8 @@ export class PaceRun {
   #cancelTick: (() => void) | null = null;
 
   constructor(
-    { environment, statistics }: PaceOptions,
+    environment: Environment,
+    meter: LoadMeter,
     limitBytesPerSecond: number,
     ended: () => void,
   ) {
@@ -114,7 +116,7 @@ export class PaceRun {
     this.#limit = limitBytesPerSecond;
     this.#ended = ended;
     const now = environment.now();
-    this.#meter = new LoadMeter(statistics, now);
+    this.#meter = meter;
     this.#filledMs = now;
     this.#sinceMs = now;
     this.#tick();

@@ -40,7 +40,7 @@ export interface ReplicatorOptions {
   /** How long an activation waits for in-sync members that are absent. */
   readonly graceMs?: number;
   /** How fast members that come back are filled, at most. */
-  readonly rebuildBytesPerSecond?: number;
+  readonly rebuildBytesPerSecond?: number | undefined;
 }
 
 type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
@@ -105,11 +105,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       locks: this.locks,
       sizeBytes,
       statistics,
-      pace: new Pace({
-        environment,
-        statistics,
-        limitBytesPerSecond: options.rebuildBytesPerSecond ?? Infinity,
-      }),
+      pace: new Pace(environment, statistics, options.rebuildBytesPerSecond),
     };
     this.#documents = new DocumentKeeper({
       epoch: () => this.assembly.epoch,
@@ -117,11 +113,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     });
     this.#resync = resync;
     this.assembly = new Assembly(
-      {
-        volumeId,
-        addresses: options.replicas,
-        graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
-      },
+      { volumeId, addresses: options.replicas, graceMs: options.graceMs ?? DEFAULT_GRACE_MS },
       resync,
       this,
       this.#documents,

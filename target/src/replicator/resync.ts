@@ -88,7 +88,13 @@ export const bringUpToDate = async (
       }
       let copiedBytes = 0;
       try {
-        copiedBytes = await bringExtent(context, member, sources, next.value, empty.has(next.value));
+        copiedBytes = await bringExtent(
+          context,
+          member,
+          sources,
+          next.value,
+          empty.has(next.value),
+        );
         await durability.copied(copiedBytes);
       } catch (error) {
         failed = true;
