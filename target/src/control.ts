@@ -1,6 +1,6 @@
 import type { Address, ControlServer, Logger, MetricRegistry } from '@openebs/replica/runtime';
 import { startControlServer } from '@openebs/replica/runtime';
-import { targetActions } from './control-actions.ts';
+import { describePace, targetActions } from './control-actions.ts';
 import type { IscsiServer } from './iscsi/index.ts';
 import type { Member, Replicator, Scrub, VolumeStatistics } from './replicator/index.ts';
 import { describeSnapshots, snapshotActions } from './snapshot-actions.ts';
@@ -94,6 +94,7 @@ export const describeTarget = (facts: TargetFacts) => {
     record: replicator?.assembly.record ?? null,
     replicas:
       replicator?.assembly.members.map((member) => describeMember(replicator, member, nowMs)) ?? [],
+    rebuild: replicator === null ? null : describePace(replicator),
     sessions: (facts.server()?.sessions() ?? []).map((session) => ({
       ...session,
       initiator: session.initiatorName,

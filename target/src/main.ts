@@ -34,7 +34,7 @@ const openReplicator = (
   statistics: VolumeStatistics,
   pool: SlabPool,
 ): Replicator | null => {
-  const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs } = options;
+  const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs, rebuildBytesPerSecond } = options;
   if (replicas.length === 0) return null;
   const environment = nodeEnvironment({
     volumeId,
@@ -52,6 +52,7 @@ const openReplicator = (
     pool,
     holdMs,
     graceMs,
+    rebuildBytesPerSecond,
   });
 };
 

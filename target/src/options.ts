@@ -28,6 +28,8 @@ export interface TargetOptions {
   readonly graceMs: number;
   /** Of the volume, while a scrub reads it. */
   readonly scrubBytesPerSecond: number;
+  /** Copied to replicas that come back; Infinity: no limit. */
+  readonly rebuildBytesPerSecond: number;
   readonly logLevel: LogLevel;
 }
 
@@ -86,7 +88,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
   const { control, controlToken } = controlFlags(options);
   const chapFlag = chapFlags(options);
   const { hold, grace } = timeFlags(options);
-  const scrubRate = scrubFlag(options);
+  const { scrubRate, rebuildRate } = rateFlags(options);
   const logLevel = options.flag<LogLevel>({
     flags: '--log-level <level>',
     description: `Least level that is logged: ${LOG_LEVELS.join(', ')}.`,
@@ -118,6 +120,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
     scrubBytesPerSecond: scrubRate(),
+    rebuildBytesPerSecond: rebuildRate() ?? Infinity,
     logLevel: logLevel() ?? 'info',
   };
 };
@@ -173,14 +176,22 @@ const timeFlags = (options: DaemonOptions) => {
   return { hold, grace };
 };
 
-const scrubFlag = (options: DaemonOptions): (() => number) =>
-  options.requiredFlag({
+const rateFlags = (options: DaemonOptions) => {
+  const scrubRate = options.requiredFlag({
     flags: '--scrub-rate <size>',
     description:
       'How much of the volume a scrub reads in a second, at most. It runs every 7 days, and when POST /v1/scrub asks for it.',
     parse: parseRate,
     default: { value: DEFAULT_SCRUB_BYTES_PER_SECOND, text: '64MiB' },
   });
+  const rebuildRate = options.flag({
+    flags: '--rebuild-rate <size>',
+    description:
+      'How much is copied to replicas that come back in a second, at most. Without it as much as goes while no initiator does anything, and less, so that they hardly suffer, while they do.',
+    parse: parseRate,
+  });
+  return { scrubRate, rebuildRate };
+};
 
 const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSettings>) => {
   const text = (value: string): string => value;

@@ -40,7 +40,7 @@ const REBUILD: readonly (readonly [
   string,
   (progress: Progress, nowMs: number) => number | null,
 ])[] = [
-  ['progress_ratio', 'How much of the volume was compared', ({ percent }) => percent / 100],
+  ['progress_ratio', 'How much of the volume was compared', ({ ratio }) => ratio],
   ['copied_bytes', 'Bytes copied to the replica so far', ({ copiedBytes }) => copiedBytes],
   ['bytes_per_second', 'Bytes copied in a second', (progress, now) => progress.bytesPerSecond(now)],
   ['eta_seconds', 'Estimated time to the end', (progress, now) => progress.etaSeconds(now)],
