@@ -83,5 +83,7 @@ export const MERGE_EXTENTS_AT_REST = 8;
 export const MERGE_EXTENTS_IN_USE = 1;
 /** A merge that cannot go on, for want of space say, or for a clone, tries again after this. */
 export const MERGE_RETRY_MS = 10_000;
+/** A clone whose origin's layers change while it is made begins anew this often. */
+export const CLONE_ATTEMPTS = 10;
 /** Pages of layers that are filled from another replica, in memory. */
 export const MAX_FILLED_PAGES = 1024;

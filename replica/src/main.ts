@@ -15,9 +15,9 @@ import {
   onStop,
 } from './runtime/index.ts';
 import { checkCommand } from './check-command.ts';
+import { cloneCommand, parseUuid } from './clone-command.ts';
 import { startReplicaControl } from './control.ts';
 import type { ReplicaRole } from './protocol/index.ts';
-import { isUuid } from './protocol/index.ts';
 import { ReplicaMetrics, ReplicaServer } from './server/index.ts';
 import type { Store } from './store/index.ts';
 import { openStore, StoreError } from './store/index.ts';
@@ -32,7 +32,6 @@ interface ReplicaOptions {
   readonly replicaId: string | null;
   readonly sizeBytes: number;
   readonly role: ReplicaRole;
-  readonly cloneFrom: { readonly directory: string; readonly layer: number } | null;
   readonly listen: Address;
   readonly control: Address;
   readonly logLevel: LogLevel;
@@ -42,48 +41,13 @@ const { version } = JSON.parse(
   fs.readFileSync(path.join(import.meta.dirname, '..', 'package.json'), 'utf8'),
 ) as { readonly version: string };
 
-const parseUuid = (text: string): string => {
-  const uuid = text.toLowerCase();
-  if (isUuid(uuid)) return uuid;
-  throw new RangeError(
-    `"${text}" is no UUID; write it as 8-4-4-4-12 hexadecimal digits (uuidgen makes one).`,
-  );
-};
-
-const parseLayer = (text: string): number => {
-  const layer = Number(text);
-  if (Number.isSafeInteger(layer) && layer > 0) return layer;
-  throw new RangeError(`"${text}" is no id of a layer; it is a whole number from 1 on.`);
-};
-
-const cloneFlags = (options: DaemonOptions): (() => ReplicaOptions['cloneFrom']) => {
-  const from = options.flag({
-    flags: '--clone-from <directory>',
-    description:
-      'A new copy begins with the layers of this copy of another volume, on the same file system. ' +
-      'Needs --clone-layer; without meaning for a copy that exists.',
-    parse: (text) => path.resolve(text),
-  });
-  const of = options.flag({
-    flags: '--clone-layer <id>',
-    description: 'The snapshot, by the id of its layer, of which --clone-from makes a clone.',
-    parse: parseLayer,
-  });
-  return () => {
-    const directory = from();
-    const layer = of();
-    if (directory === null && layer === null) return null;
-    if (directory !== null && layer !== null) return { directory, layer };
-    return options.fail('--clone-from and --clone-layer go together: give both or neither');
-  };
-};
-
 const parseOptions = (): ReplicaOptions => {
   const options = new DaemonOptions({
     name: 'replica',
     description:
       'Keeps one copy of one volume in a directory and serves it to the target.\n\n' +
-      'replica check DIRECTORY verifies one that does not run (replica check --help).\n\n' +
+      'replica check DIRECTORY verifies one that does not run (replica check --help).\n' +
+      'replica clone makes one from a snapshot of another (replica clone --help).\n\n' +
       'Exit codes: 0 stopped in order, 1 cannot start, 2 wrong command line, 3 the store failed.',
     version,
   });
@@ -115,7 +79,6 @@ const parseOptions = (): ReplicaOptions => {
     parse: oneOf(['data', 'witness']),
     default: { value: 'data', text: 'data' },
   });
-  const cloneFrom = cloneFlags(options);
   const listen = options.requiredFlag({
     flags: '--listen <address>',
     description: 'Where targets connect: host:port, [IPv6]:port or unix:/path; port 0 is any free.',
@@ -141,7 +104,6 @@ const parseOptions = (): ReplicaOptions => {
     replicaId: replicaId(),
     sizeBytes: sizeBytes(),
     role: role() ?? 'data',
-    cloneFrom: cloneFrom(),
     listen: listen(),
     control: control(),
     logLevel: logLevel() ?? 'info',
@@ -150,11 +112,10 @@ const parseOptions = (): ReplicaOptions => {
 
 /** The store of the directory, which must be the copy that was asked for. */
 const open = async (options: ReplicaOptions, warn: (message: string) => void): Promise<Store> => {
-  const { directory, volumeId, replicaId, role, sizeBytes, cloneFrom } = options;
+  const { directory, volumeId, replicaId, role, sizeBytes } = options;
   const store = await openStore({
     directory,
     warn,
-    cloneFrom,
     create: { volumeId, replicaId: replicaId ?? crypto.randomUUID(), role, sizeBytes },
   });
   const found = store.identity.replicaId;
@@ -230,6 +191,9 @@ const run = async (options: ReplicaOptions): Promise<void> => {
 };
 
 if (process.argv[2] === 'check') process.exit(checkCommand(process.argv.slice(3)));
+if (process.argv[2] === 'clone') {
+  process.exit(await cloneCommand(process.argv.slice(3), version));
+}
 try {
   await run(parseOptions());
 } catch (error) {

@@ -28,6 +28,7 @@ export interface Volume {
   readonly reason: string | null;
   readonly replicaCount: number;
   readonly inSyncCount: number;
+  readonly source: { readonly volume: string; readonly snapshot: string } | null;
   readonly replicas: readonly {
     readonly role: string;
     readonly mode: string;

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import type {
+  CloneSpec,
   DaemonMetrics,
   IntegrityView,
   Orchestrator,
@@ -45,6 +46,7 @@ const snapshotOf = (volume: string, name: string): SnapshotView => ({
   name,
   volume,
   createdAt: '2026-01-02T00:00:00.000Z',
+  sizeBytes: null,
   freedBytes: null,
 });
 
@@ -90,6 +92,20 @@ class Shelf implements Orchestrator {
     this.views.set(spec.name, view);
     if (origin.idempotencyKey !== null) this.keys.set(origin.idempotencyKey, spec.name);
     return Promise.resolve(view);
+  }
+  readonly clones: CloneSpec[] = [];
+  async cloneVolume(
+    spec: CloneSpec,
+    origin: { idempotencyKey: string | null },
+  ): Promise<VolumeView> {
+    this.clones.push(spec);
+    const { name, source, sizeBytes, replicas } = spec;
+    const size = { sizeBytes: sizeBytes ?? 1024 ** 3, replicas: replicas ?? 3 };
+    const view = await this.createVolume({ name, ...size }, origin);
+    const snapshot = source.snapshot ?? `clone-${name}`;
+    const clone = { ...view, source: { volume: source.volume, volumeId: view.id, snapshot } };
+    this.views.set(name, clone);
+    return clone;
   }
   volume(name: string): Promise<VolumeView | null> {
     if (name === 'rotten') {
@@ -243,6 +259,33 @@ describe('API server', () => {
     expect((await call('GET', '/v1/volumes/db')).status).to.equal(404);
   });
 
+  it('makes clones, as large as their snapshot where no size is given, and says of what', async () => {
+    const outcome = async (body: object): Promise<unknown> => {
+      const begun = await call('POST', '/v1/volumes', { body });
+      expect(begun.status, JSON.stringify(begun.body)).to.equal(202);
+      await new Promise(setImmediate);
+      return (await call('GET', String(begun.headers.location))).body['message'];
+    };
+    const source = { volume: 'db', snapshot: 'monday' };
+    expect(await outcome({ name: 'one', source })).to.equal(
+      'volume one serves, a clone of db@monday',
+    );
+    expect(
+      await outcome({ name: 'two', source: { volume: 'db' }, size: '2GiB', replicas: 1 }),
+    ).to.equal('volume two serves, a clone of db@clone-two, which was taken for it');
+    expect(shelf.clones).to.deep.equal([
+      { name: 'one', source, sizeBytes: null, replicas: null },
+      {
+        name: 'two',
+        source: { volume: 'db', snapshot: null },
+        sizeBytes: 2 * 1024 ** 3,
+        replicas: 1,
+      },
+    ]);
+    const { body } = await call('GET', '/v1/volumes/one');
+    expect(body['source']).to.include({ volume: 'db', snapshot: 'monday' });
+  });
+
   it('says that a size was rounded', async () => {
     const { body } = await call('POST', '/v1/volumes', { body: { name: 'db', size: '1000001KB' } });
     await new Promise(setImmediate);
@@ -259,6 +302,13 @@ describe('API server', () => {
       [{ body: { name: '../etc', size: '1GiB' } }, 400, 'name-invalid'],
       [{ body: { name: 'a' } }, 400, 'size-invalid'],
       [{ body: { name: 'a', size: '1GiB', sizeBytes: 1024 ** 3 } }, 400, 'size-invalid'],
+      [
+        { body: { name: 'a', size: '1GiB', sizeBytes: 1, source: { volume: 'v' } } },
+        400,
+        'size-invalid',
+      ],
+      [{ body: { name: 'a', source: {} } }, 400, 'bad-request'],
+      [{ body: { name: 'a', source: { volume: 'v', snapshot: 'S' } } }, 400, 'bad-request'],
       [{ body: { name: 'a', size: 'big' } }, 400, 'size-invalid'],
       [{ body: { name: 'a', size: '1KiB' } }, 400, 'size-invalid'],
       [{ body: { name: 'a', size: '65TiB' } }, 400, 'size-invalid'],

@@ -60,7 +60,8 @@ function internal(error: unknown): Problem {
   });
 }
 
-const ONE_SIZE = 'exactly one of size ("1GiB") and sizeBytes is needed';
+const ONE_SIZE =
+  'exactly one of size ("1GiB") and sizeBytes is needed, at most one where there is a source';
 
 function validationProblem(error: FastifyError): Problem {
   const issues = error.validation ?? [];

@@ -133,6 +133,12 @@ export const volumeSchema = {
       },
     },
     integrity: integritySchema,
+    source: {
+      type: ['object', 'null'],
+      description: 'what it is a clone of; null where it is none',
+      required: ['volume', 'volumeId', 'snapshot'],
+      properties: { volume: text, volumeId: { type: 'string', format: 'uuid' }, snapshot: text },
+    },
     createdAt: date,
     generation: { ...count, description: 'counts changes of what was asked for; the ETag' },
   },
@@ -239,6 +245,10 @@ export const snapshotSchema = {
     name: text,
     volume: text,
     createdAt: date,
+    sizeBytes: {
+      type: ['integer', 'null'],
+      description: 'of the volume at that time; a clone has at least this',
+    },
     freedBytes: {
       type: ['integer', 'null'],
       description: 'what deleting it would give back on all replicas; null while not known',
@@ -270,31 +280,46 @@ export const sharedSchemas = [
   revertSchema,
 ];
 
-export const createVolumeBody = {
-  type: 'object',
-  required: ['name'],
-  additionalProperties: false,
-  oneOf: [{ required: ['size'] }, { required: ['sizeBytes'] }],
-  properties: {
-    name: {
-      type: 'string',
-      minLength: 1,
-      maxLength: MAX_NAME_CHARACTERS,
-      pattern: NAME_PATTERN,
-      description: 'a DNS label',
-    },
-    size: { type: 'string', maxLength: 32, description: '`1GiB`, `500M`; rounded up to 4 KiB' },
-    sizeBytes: { type: 'integer', minimum: 1 },
-    replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS, default: 3 },
-  },
-} as const;
-
 const dnsLabel = {
   type: 'string',
   minLength: 1,
   maxLength: MAX_NAME_CHARACTERS,
   pattern: NAME_PATTERN,
   description: 'a DNS label',
+} as const;
+
+const aSize = { anyOf: [{ required: ['size'] }, { required: ['sizeBytes'] }] } as const;
+
+export const createVolumeBody = {
+  type: 'object',
+  required: ['name'],
+  additionalProperties: false,
+  // A clone is as large as its snapshot where nothing else is asked for.
+  oneOf: [
+    { required: ['size'] },
+    { required: ['sizeBytes'] },
+    { required: ['source'], not: aSize },
+  ],
+  properties: {
+    name: dnsLabel,
+    size: { type: 'string', maxLength: 32, description: '`1GiB`, `500M`; rounded up to 4 KiB' },
+    sizeBytes: { type: 'integer', minimum: 1 },
+    replicas: {
+      type: 'integer',
+      minimum: 1,
+      maximum: MAX_REPLICAS,
+      description: '3 where nothing is said; of a clone as many as its origin has',
+    },
+    source: {
+      type: 'object',
+      description:
+        'The volume begins as a clone: it shares the blocks of this snapshot until it writes its own. ' +
+        'Without `snapshot` one is taken first.',
+      required: ['volume'],
+      additionalProperties: false,
+      properties: { volume: dnsLabel, snapshot: dnsLabel },
+    },
+  },
 } as const;
 
 export const snapshotBody = {

@@ -1,7 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { CREATE_TIMEOUT_MS, DEFAULT_PAGE_ITEMS, DEFAULT_REPLICAS } from '../limits.ts';
-import type { Orchestrator, VolumeSpec, VolumeView } from '../orchestrator/orchestrator.ts';
+import type {
+  Orchestrator,
+  SourceView,
+  VolumeSpec,
+  VolumeView,
+} from '../orchestrator/orchestrator.ts';
 import { Problem } from '../problem.ts';
 import { formatSize, parseSize, volumeSize } from '../size.ts';
 import type { ApiContext } from './app.ts';
@@ -15,6 +20,7 @@ interface CreateBody {
   readonly size?: string;
   readonly sizeBytes?: number;
   readonly replicas?: number;
+  readonly source?: { readonly volume: string; readonly snapshot?: string };
 }
 
 export function volumeRoutes(app: FastifyInstance, context: ApiContext): void {
@@ -26,7 +32,7 @@ export function volumeRoutes(app: FastifyInstance, context: ApiContext): void {
     {
       schema: {
         operationId: 'createVolume',
-        summary: 'Create a volume',
+        summary: 'Create a volume, empty or as a clone',
         tags: ['volumes'],
         body: createVolumeBody,
         response: { 202: accepted, ...problems },
@@ -149,34 +155,58 @@ async function beginCreate(
   key: string | null,
 ): Promise<Operation> {
   const { orchestrator, operations } = context;
-  const { spec, note } = specOf(body);
+  const { name } = body;
+  const size = sizeOf(body);
   // The key is in the volume's record, so that a retry finds it also after a restart of the server.
   const earlier = key === null ? null : orchestrator.volumeByIdempotencyKey(key);
-  if (earlier !== null && earlier.name !== spec.name) {
+  if (earlier !== null && earlier.name !== name) {
     throw new Problem('idempotency-conflict', `the key belongs to volume ${earlier.name}`);
   }
-  if (earlier === null) await orchestrator.createVolume(spec, { idempotencyKey: key });
-  return operations.begin('volume-create', spec.name, async (progress) => {
-    await untilServing(orchestrator, spec.name, progress);
-    return `volume ${spec.name} serves${note}`;
+  const origin = { idempotencyKey: key };
+  const { source } = earlier ?? (await create(orchestrator, body, size.bytes, origin));
+  return operations.begin('volume-create', name, async (progress) => {
+    await untilServing(orchestrator, name, progress);
+    return `volume ${name} serves${source === null ? '' : sourceText(body, source)}${size.note}`;
   });
 }
 
-function specOf(body: CreateBody): { spec: VolumeSpec; note: string } {
-  const requested = body.sizeBytes ?? parseSize(body.size ?? '');
+function create(
+  orchestrator: Orchestrator,
+  { name, replicas, source }: CreateBody,
+  sizeBytes: number | null,
+  origin: { idempotencyKey: string | null },
+): Promise<VolumeView> {
+  if (source !== undefined) {
+    const { volume, snapshot = null } = source;
+    const spec = { name, source: { volume, snapshot }, sizeBytes, replicas: replicas ?? null };
+    return orchestrator.cloneVolume(spec, origin);
+  }
+  if (sizeBytes === null) throw new Problem('size-invalid', 'a volume needs a size');
+  const spec: VolumeSpec = { name, sizeBytes, replicas: replicas ?? DEFAULT_REPLICAS };
+  return orchestrator.createVolume(spec, origin);
+}
+
+/** A snapshot that was taken for this stays, and takes space: so it is told. */
+function sourceText({ source }: CreateBody, { volume, snapshot }: SourceView): string {
+  const text = `, a clone of ${volume}@${snapshot}`;
+  return source?.snapshot === undefined ? `${text}, which was taken for it` : text;
+}
+
+/** Null: as large as the snapshot that it is cloned from. */
+function sizeOf(body: CreateBody): { bytes: number | null; note: string } {
+  const { size: words, sizeBytes } = body;
+  if (words === undefined && sizeBytes === undefined) return { bytes: null, note: '' };
+  const requested = sizeBytes ?? parseSize(words ?? '');
   if (requested === null) {
-    throw new Problem('size-invalid', `"${body.size ?? ''}" is no size`, {
+    throw new Problem('size-invalid', `"${words ?? ''}" is no size`, {
       next: 'write it like 1GiB, 500MiB, 2TiB',
     });
   }
   const size = volumeSize(requested);
   if ('reason' in size) throw new Problem('size-invalid', size.reason);
-  return {
-    spec: { name: body.name, sizeBytes: size.bytes, replicas: body.replicas ?? DEFAULT_REPLICAS },
-    note: size.rounded
-      ? `; its size was rounded up to ${size.bytes} bytes (${formatSize(size.bytes)}), whole blocks`
-      : '',
-  };
+  const { bytes, rounded } = size;
+  const text = `; its size was rounded up to ${bytes} bytes (${formatSize(bytes)}), whole blocks`;
+  return { bytes, note: rounded ? text : '' };
 }
 
 /**

@@ -16,6 +16,13 @@ export interface VolumePage {
   readonly damaged: readonly DamagedVolume[];
 }
 
+export interface NewVolume {
+  readonly name: string;
+  readonly size?: string;
+  readonly replicas?: number;
+  readonly source?: { readonly volume: string; readonly snapshot?: string };
+}
+
 export interface SystemStatus {
   readonly version: string;
   readonly status: 'healthy' | 'degraded' | 'unavailable';
@@ -77,10 +84,7 @@ export class ApiClient {
     return this.#get(volumePath(name));
   }
 
-  createVolume(
-    body: { name: string; size: string; replicas: number },
-    idempotencyKey: string,
-  ): Promise<Operation> {
+  createVolume(body: NewVolume, idempotencyKey: string): Promise<Operation> {
     return this.#call('POST', '/v1/volumes', {
       body,
       headers: { 'idempotency-key': idempotencyKey },

@@ -4,12 +4,6 @@ import { parseSize } from '../size.ts';
 import { VERSION } from '../version.ts';
 import { completion, SHELLS } from './commands/completion.ts';
 import { scrubVolume } from './commands/scrub.ts';
-import {
-  createSnapshot,
-  deleteSnapshot,
-  listSnapshots,
-  revertVolume,
-} from './commands/snapshot.ts';
 import { status } from './commands/status.ts';
 import {
   connectVolume,
@@ -23,6 +17,7 @@ import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
 import { OUTPUT_FORMATS } from './output.ts';
 import { addChangeCommands, addReplicaCommands } from './replica-commands.ts';
+import { addCloneCommands, addSnapshotCommands } from './snapshot-commands.ts';
 import { watchVolume } from './commands/watch.ts';
 
 /** Runs one command and gives the exit code. */
@@ -64,7 +59,8 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
     });
   const context = (): CliContext => makeContext(program.opts<GlobalOptions>());
   addVolumeCommands(program, context, finish);
-  addSnapshotCommands(program, context, finish);
+  addSnapshotCommands(program, { context, finish });
+  addCloneCommands(program, { context, finish }, { size: sizeText, replicas: replicaCount });
   addReplicaCommands(program, { context, finish });
   program
     .command('status')
@@ -147,40 +143,6 @@ function addVolumeCommands(
     .action((name: string, options: { yes: boolean; force: boolean }) =>
       finish(deleteVolume(context(), name, options)),
     );
-}
-
-function addSnapshotCommands(
-  program: Command,
-  context: () => CliContext,
-  finish: (command: Promise<number>) => Promise<void>,
-): void {
-  const snapshot = program.command('snapshot').description('points of a volume to go back to');
-  snapshot
-    .command('create')
-    .description('take a snapshot, as after a power failure; I/O waits a second at most')
-    .argument('<volume>')
-    .argument('<name>', 'lower-case letters, digits and hyphens, at most 63')
-    .action((volume: string, name: string) => finish(createSnapshot(context(), volume, name)));
-  snapshot
-    .command('list')
-    .description('snapshots of a volume, and what deleting each would give back')
-    .argument('<volume>')
-    .action((volume: string) => finish(listSnapshots(context(), volume)));
-  snapshot
-    .command('revert')
-    .description('make the volume again what a snapshot is; what it was is kept as another one')
-    .argument('<volume>')
-    .argument('<name>')
-    .option('--force', 'also while initiators are logged in, which destroys what they mount', false)
-    .action((volume: string, name: string, options: { force: boolean }) =>
-      finish(revertVolume(context(), volume, name, options)),
-    );
-  snapshot
-    .command('delete')
-    .description('delete a snapshot')
-    .argument('<volume>')
-    .argument('<name>')
-    .action((volume: string, name: string) => finish(deleteSnapshot(context(), volume, name)));
 }
 
 function sizeText(text: string): string {

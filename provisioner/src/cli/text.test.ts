@@ -40,6 +40,7 @@ const volume: VolumeView = {
   replicas: [replica, { ...replica, index: 2 }, { ...replica, index: 3 }],
   sessions: [],
   integrity: null,
+  source: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   generation: 1,
 };
@@ -56,6 +57,15 @@ describe('what people read', () => {
         '-          demo  healthy  replicated  1GiB      -             RWO\n',
     );
     expect(volumeTable([], plain)).to.include('mayactl volume create');
+  });
+
+  it('says what a clone was made of', () => {
+    const source = { volume: 'db', volumeId: volume.id, snapshot: 'monday' };
+    const clone = { ...volume, name: 'test', source };
+    expect(volumeTable([clone], plain)).to.match(/^- +test +healthy +clone /m);
+    expect(volumeTable([clone], { wide: true, color: false })).to.include('db@monday');
+    expect(volumeText(clone, plain)).to.match(/^Clone Of +: db@monday$/m);
+    expect(volumeText(volume, plain)).not.to.include('Clone');
   });
 
   it('shows one volume within 80 columns, with its reason and its rebuild', () => {
@@ -174,6 +184,7 @@ describe('the table of snapshots', () => {
       name,
       volume: 'db',
       createdAt: '2026-01-02T03:04:05.678Z',
+      sizeBytes: 1024 ** 3,
       freedBytes,
     });
     const text = snapshotTable('db', [

@@ -12,6 +12,25 @@ export interface VolumeSpec {
   readonly replicas: number;
 }
 
+/** A volume that begins as another one was. What is left out is as it is there. */
+export interface CloneSpec {
+  readonly name: string;
+  readonly source: {
+    readonly volume: string;
+    /** Null: as it is now; a snapshot is taken first. */
+    readonly snapshot: string | null;
+  };
+  readonly sizeBytes: number | null;
+  readonly replicas: number | null;
+}
+
+/** What a clone was made of; that volume and its snapshot may be gone by now. */
+export interface SourceView {
+  readonly volume: string;
+  readonly volumeId: string;
+  readonly snapshot: string;
+}
+
 export interface ResyncView {
   readonly percent: number;
   readonly bytesPerSecond: number | null;
@@ -89,6 +108,8 @@ export interface VolumeView {
   readonly sessions: readonly SessionView[];
   /** Null while the target does not answer. */
   readonly integrity: IntegrityView | null;
+  /** Null where it is no clone. */
+  readonly source: SourceView | null;
   readonly createdAt: string;
   /** Counts changes of what was asked for; the entity tag. */
   readonly generation: number;
@@ -157,7 +178,12 @@ export interface SnapshotView {
   readonly name: string;
   readonly volume: string;
   readonly createdAt: string;
-  /** What deleting it would give back on all replicas; null while it is not known. */
+  /** Of the volume at that time, the least that a clone has; null while it is not known. */
+  readonly sizeBytes: number | null;
+  /**
+   * What deleting it would give back on all replicas, nothing while a clone shares it; null while
+   * it is not known.
+   */
   readonly freedBytes: number | null;
   /** How long I/O waited while it was made; told once. */
   readonly heldMs?: number;
@@ -176,6 +202,11 @@ export interface Orchestrator {
    * Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ...
    */
   createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView>;
+  /**
+   * As createVolume, with what a snapshot of another volume holds: all of it is there when this
+   * resolves, or nothing. Throws Problem volume-not-found, snapshot-not-found, clone-refused ...
+   */
+  cloneVolume(spec: CloneSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView>;
   /** By name; asks the target when `fresh`. Null: there is none. Throws Problem record-damaged. */
   volume(name: string, options?: { fresh: boolean }): Promise<VolumeView | null>;
   /** Sorted by name, as last observed. */

@@ -39,6 +39,11 @@ function meaning(code: string | null): { code: StoreErrorCode; advice: string } 
         code: 'NOT_A_STORE',
         advice: 'A part of the path is a file; choose a directory.',
       };
+    case 'EXDEV':
+      return {
+        code: 'NOT_A_STORE',
+        advice: 'A clone shares files with its origin: choose a directory on the same file system.',
+      };
     case 'EROFS':
       return {
         code: 'READ_ONLY_FILE_SYSTEM',

@@ -63,6 +63,12 @@ export class LayerFiller {
   #check(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): void {
     if (frozen.stored.complete)
       throw new StoreError('LAYERS', `Layer ${frozen.id} is complete and changes no more.`);
+    // Nobody clones what is doubtful, so this is another copy's only after a mistake.
+    if (frozen.data.file.links() > 1)
+      throw new StoreError(
+        'LAYERS',
+        `Layer ${frozen.id} is shared with a clone and stays as it is.`,
+      );
     const end = offsetBytes + lengthBytes;
     const { sizeBytes } = this.#layers;
     const whole = end % BLOCK_BYTES === 0 || end === sizeBytes;

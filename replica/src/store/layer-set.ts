@@ -5,7 +5,7 @@ import { Base } from './base.ts';
 import { recomputePage } from './block-checksums.ts';
 import { dataFileBytes, metaFileBytes, notAStore, openPart } from './directory.ts';
 import type { Closable } from './directory.ts';
-import type { Disk } from './disk.ts';
+import type { Disk, DiskFile } from './disk.ts';
 import type { DurableState } from './durable-state.ts';
 import { StoreError } from './errors.ts';
 import { ExtentPages } from './extent-pages.ts';
@@ -94,6 +94,12 @@ export class LayerSet {
   allocatedBytes(id: number): number {
     if (id === this.stack.headId) return this.stack.data.allocatedBytes();
     return this.#frozen.get(id)?.allocatedBytes() ?? 0;
+  }
+
+  /** The data of one of the tree's layers, to be asked before the next call; null as above. */
+  fileOf(id: number): DiskFile | null {
+    if (id === this.stack.headId) return this.stack.data;
+    return this.#frozen.get(id)?.data.file ?? null;
   }
 
   /** Throws LAYERS where there is none of this id, or it is the head. */

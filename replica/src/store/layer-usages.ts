@@ -38,8 +38,17 @@ export class LayerUsages {
   /** As counted last; begins to count what is not known. */
   list(): LayerUsage[] {
     const list = this.#layers.tree.layers.map((layer): LayerUsage => {
-      const allocatedBytes = this.#layers.allocatedBytes(layer.id);
-      return { id: layer.id, allocatedBytes, freedBytes: this.#freedBy(layer, allocatedBytes) };
+      const { id } = layer;
+      const allocatedBytes = this.#layers.allocatedBytes(id);
+      const file = this.#layers.fileOf(id);
+      const isShared = file !== null && file.links() > 1;
+      const freedBytes = isShared ? 0 : this.#freedBy(layer, allocatedBytes);
+      return {
+        id,
+        sizeBytes: file?.size() ?? this.#layers.sizeBytes,
+        allocatedBytes,
+        freedBytes,
+      };
     });
     this.#count();
     return list;

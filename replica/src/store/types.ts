@@ -129,9 +129,14 @@ export type LayerFill =
 
 export interface LayerUsage {
   readonly id: number;
+  /** Of the volume when it was frozen, at least: a copy of it has to be as large. */
+  readonly sizeBytes: number;
   /** What the file system has given to the layer's data. */
   readonly allocatedBytes: number;
-  /** What deleting the layer would give back; null while it is not known yet. */
+  /**
+   * What deleting the layer would give back; nothing while a clone shares it, null while it is not
+   * known yet.
+   */
   readonly freedBytes: number | null;
 }
 

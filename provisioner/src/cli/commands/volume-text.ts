@@ -24,19 +24,24 @@ export function volumeTable(
     'Capacity',
     'StorageClass',
     'Access Mode',
-    ...(options.wide ? ['Replicas', 'Portal', 'IQN'] : []),
+    ...(options.wide ? ['Replicas', 'Portal', 'IQN', 'Clone Of'] : []),
   ];
   const rows = volumes.map((volume) => [
     // Namespaces and storage classes are a cluster's; a host has none.
     '-',
     volume.name,
     paintStatus(volume.status, options.color),
-    'replicated',
+    volume.source === null ? 'replicated' : 'clone',
     capacityOf(volume),
     '-',
     'RWO',
     ...(options.wide
-      ? [`${volume.inSyncCount}/${volume.replicaCount}`, volume.portal, volume.iqn]
+      ? [
+          `${volume.inSyncCount}/${volume.replicaCount}`,
+          volume.portal,
+          volume.iqn,
+          sourceText(volume) ?? '-',
+        ]
       : []),
   ]);
   return table(header, rows);
@@ -58,6 +63,7 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     ['IQN', volume.iqn],
     ['Portal', volume.portal],
     ['Size', sizeText(volume)],
+    ...(volume.source === null ? [] : [['Clone Of', sourceText(volume) ?? ''] as const]),
     ['Status', paintStatus(volume.status, color)],
     ...(volume.reason === null ? [] : [['Reason', hanging(volume.reason)] as const]),
     ['Controller Status', paintStatus(volume.controller.status, color)],
@@ -98,6 +104,11 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     );
   const tail = errors.length === 0 ? '' : `\nLast errors:\n${errors.join('\n')}\n`;
   return `${head}\n${table(header, rows)}${rebuilds(volume)}${tail}`;
+}
+
+/** `V@S`; null where it is no clone. */
+export function sourceText({ source }: VolumeView): string | null {
+  return source === null ? null : `${source.volume}@${source.snapshot}`;
 }
 
 /** As everywhere else it is called. */

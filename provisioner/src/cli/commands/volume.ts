@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
+import type { Operation } from '../../api/operations.ts';
 import type { CliContext } from '../context.ts';
 import { CliFailure, EXIT } from '../failure.ts';
 import { structured } from '../output.ts';
@@ -12,9 +13,19 @@ export async function createVolume(
   name: string,
   options: { size: string; replicas: number; wait: boolean },
 ): Promise<number> {
-  const client = await context.client();
   const { size, replicas, wait } = options;
+  const client = await context.client();
   const begun = await client.createVolume({ name, size, replicas }, randomUUID());
+  return createAndTell(context, name, { begun, wait });
+}
+
+/** Follows a creation until the volume serves, and tells how to use it. */
+export async function createAndTell(
+  context: CliContext,
+  name: string,
+  { begun, wait }: { begun: Operation; wait: boolean },
+): Promise<number> {
+  const client = await context.client();
   if (!wait) {
     const text = await structured(context.options.output, begun, [name]);
     context.out(

@@ -33,6 +33,26 @@ export function replicaCommand(
   };
 }
 
+/** Ends when the copy is made: the files of a layer of the copy in `from` get a second name. */
+export function cloneCommand(
+  record: VolumeRecord,
+  member: MemberRecord,
+  where: { directory: string; from: string; layer: number },
+): CommandLine {
+  return {
+    command: process.execPath,
+    args: [
+      ...[REPLICA_MAIN, 'clone'],
+      ...['--dir', where.directory],
+      ...['--from', where.from],
+      ...['--layer', String(where.layer)],
+      ...['--volume-id', record.id],
+      ...['--replica-id', member.id],
+      ...['--size', String(record.sizeBytes)],
+    ],
+  };
+}
+
 export function targetCommand(
   record: VolumeRecord,
   where: { replicas: readonly string[]; portal: string; control: string },

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { readdir, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { MIN_FREE_BYTES } from '../../limits.ts';
@@ -7,6 +7,7 @@ import { Problem, fileProblem } from '../../problem.ts';
 import { formatSize } from '../../size.ts';
 import { counted } from '../../wrap.ts';
 import type {
+  CloneSpec,
   DaemonMetrics,
   DamagedVolume,
   NodeView,
@@ -21,20 +22,14 @@ import type {
   VolumeView,
 } from '../orchestrator.ts';
 import { syncDirectory } from './atomic-file.ts';
+import { cloneCopies, planClone } from './clone.ts';
 import { daemonEnvironment } from './daemons.ts';
 import { findFreePort } from './ports.ts';
-import {
-  DELETED_RECORD_FILE,
-  RECORD_FILE,
-  RecordError,
-  newRecord,
-  readRecord,
-  writeRecord,
-  type VolumeRecord,
-} from './record.ts';
+import { RECORD_FILE, RecordError, newRecord, readRecord, type VolumeRecord } from './record.ts';
 import { changedRecord, changeEvent, findReplica, requireCopies } from './record-changes.ts';
 import { openRuntimeDirectory } from './runtime-directory.ts';
-import { VolumeRunner, removeVolume } from './volume-runner.ts';
+import { makeVolume, removeIfUnfinished, type VolumeDirectory } from './volume-directory.ts';
+import { VolumeRunner } from './volume-runner.ts';
 import {
   createSnapshot,
   deleteSnapshot,
@@ -96,6 +91,12 @@ export class LocalOrchestrator implements Orchestrator {
 
   createVolume(spec: VolumeSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView> {
     const created = this.#creation.then(() => this.#create(spec, origin.idempotencyKey));
+    this.#creation = created.catch(() => undefined);
+    return created;
+  }
+
+  cloneVolume(spec: CloneSpec, origin: { idempotencyKey: string | null }): Promise<VolumeView> {
+    const created = this.#creation.then(() => this.#clone(spec, origin.idempotencyKey));
     this.#creation = created.catch(() => undefined);
     return created;
   }
@@ -250,7 +251,63 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async #create(spec: VolumeSpec, idempotencyKey: string | null): Promise<VolumeView> {
+    await this.#requireFree(spec.name);
+    const portalPort = await this.#choosePort();
+    const record = newRecord(spec, { portalPort, idempotencyKey, createdAt: new Date() });
+    const what = `${formatSize(record.sizeBytes)}, ${counted(spec.replicas, 'replica')}`;
+    return this.#begin(record, `created, ${what}`, () => Promise.resolve());
+  }
+
+  async #clone(spec: CloneSpec, idempotencyKey: string | null): Promise<VolumeView> {
     const { name } = spec;
+    await this.#requireFree(name);
+    const origin = await this.#require(spec.source.volume);
+    await origin.observe();
+    const { source, layer, sizeBytes, copies } = await planClone(spec, origin.cloneOrigin());
+    if (spec.source.snapshot === null) {
+      this.#tellSnapshot(source.volume, `snapshot ${source.snapshot} made for the clone ${name}`);
+    }
+    const portalPort = await this.#choosePort();
+    const record = newRecord(
+      { name, sizeBytes, replicas: copies.length },
+      { portalPort, idempotencyKey, createdAt: new Date(), source },
+    );
+    const from = `${source.volume}@${source.snapshot}`;
+    const what = `${formatSize(sizeBytes)}, ${counted(copies.length, 'replica')}`;
+    return this.#begin(record, `created as clone of ${from}, ${what}`, () =>
+      cloneCopies({
+        record,
+        layer,
+        copies,
+        directory: this.#directories(name).directory,
+        env: this.#env,
+        markDirectory: this.#options.markDirectory,
+      }),
+    );
+  }
+
+  /** A volume that begins with what `fill` makes, all of it or nothing. */
+  async #begin(
+    record: VolumeRecord,
+    message: string,
+    fill: () => Promise<void>,
+  ): Promise<VolumeView> {
+    const { name } = record;
+    try {
+      await makeVolume(this.#directories(name), record, fill);
+    } catch (error) {
+      throw fileProblem(error, this.#options.dataDirectory) ?? error;
+    }
+    const runner = this.#addRunner(record);
+    this.#emit(name, { kind: 'created', severity: 'info', message });
+    runner
+      .start(() => this.#takenPorts())
+      .catch((error: unknown) => this.#startFailed(name, error));
+    return runner.view();
+  }
+
+  /** Throws Problem where there is something of this name, or no room for it. */
+  async #requireFree(name: string): Promise<void> {
     if (this.#stopping) throw new Problem('stopping', 'the system is stopping');
     const existing = await this.volume(name);
     if (existing !== null) {
@@ -263,31 +320,11 @@ export class LocalOrchestrator implements Orchestrator {
           });
     }
     await this.#requireSpace();
-    const portalPort = await findFreePort(
-      this.#options.portalHost,
-      this.#options.firstPortalPort,
-      this.#takenPorts(),
-    );
-    const record = newRecord(spec, { portalPort, idempotencyKey, createdAt: new Date() });
-    const directory = join(this.#volumesDirectory, name);
-    try {
-      await mkdir(directory, { mode: 0o700 });
-      await writeRecord(directory, record);
-      await syncDirectory(this.#volumesDirectory);
-    } catch (error) {
-      await rm(directory, { recursive: true, force: true });
-      throw fileProblem(error, this.#options.dataDirectory) ?? error;
-    }
-    const runner = this.#addRunner(record);
-    this.#emit(name, {
-      kind: 'created',
-      severity: 'info',
-      message: `created, ${formatSize(record.sizeBytes)}, ${counted(spec.replicas, 'replica')}`,
-    });
-    runner
-      .start(() => this.#takenPorts())
-      .catch((error: unknown) => this.#startFailed(name, error));
-    return runner.view();
+  }
+
+  #choosePort(): Promise<number> {
+    const { portalHost, firstPortalPort } = this.#options;
+    return findFreePort(portalHost, firstPortalPort, this.#takenPorts());
   }
 
   #startFailed(name: string, error: unknown): void {
@@ -328,8 +365,11 @@ export class LocalOrchestrator implements Orchestrator {
     return new Set(runners.flatMap(({ record, portalPort }) => [record.portalPort, portalPort]));
   }
 
-  #logDirectory(name: string): string {
-    return join(this.#options.dataDirectory, 'logs', name);
+  #directories(name: string): VolumeDirectory {
+    return {
+      directory: join(this.#volumesDirectory, name),
+      logDirectory: join(this.#options.dataDirectory, 'logs', name),
+    };
   }
 
   #addRunner(record: VolumeRecord): VolumeRunner {
@@ -337,8 +377,7 @@ export class LocalOrchestrator implements Orchestrator {
     const runner = new VolumeRunner(
       record,
       {
-        directory: join(this.#volumesDirectory, record.name),
-        logDirectory: this.#logDirectory(record.name),
+        ...this.#directories(record.name),
         runtimeDirectory: this.#runtimeDirectory,
         markDirectory,
         portalHost,
@@ -373,21 +412,13 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async #load(name: string): Promise<void> {
-    const directory = join(this.#volumesDirectory, name);
-    const file = join(directory, RECORD_FILE);
-    if ((await readdir(directory)).includes(DELETED_RECORD_FILE)) {
-      await removeVolume({ directory, logDirectory: this.#logDirectory(name) });
-      return;
-    }
+    const where = this.#directories(name);
+    if (await removeIfUnfinished(where)) return;
+    const file = join(where.directory, RECORD_FILE);
     try {
-      this.#addRunner(await readRecord(directory, name));
+      this.#addRunner(await readRecord(where.directory, name));
     } catch (error) {
       const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-      if (isMissing && (await readdir(directory)).length === 0) {
-        // A creation or deletion that was interrupted: nothing is in there.
-        await rm(directory, { recursive: true });
-        return;
-      }
       const reason = isMissing ? 'it is missing' : describe(error);
       this.#damaged.set(name, {
         name,

@@ -7,7 +7,7 @@ import {
   MAX_VOLUME_BYTES,
   MIN_VOLUME_BYTES,
 } from '../../limits.ts';
-import type { VolumeSpec } from '../orchestrator.ts';
+import type { SourceView, VolumeSpec } from '../orchestrator.ts';
 import { replaceFile } from './atomic-file.ts';
 
 /**
@@ -16,6 +16,8 @@ import { replaceFile } from './atomic-file.ts';
  */
 export const RECORD_FORMAT = 1;
 export const RECORD_FILE = 'volume.json';
+/** The record's name until everything else of the volume is there: before that there is none. */
+export const CREATING_RECORD_FILE = 'volume.json.creating';
 /**
  * The record's name from the moment of deletion: a rename needs no space, so that a full disk can
  * be emptied.
@@ -42,6 +44,8 @@ export interface VolumeRecord {
   readonly generation: number;
   readonly createdAt: string;
   readonly idempotencyKey: string | null;
+  /** Null where it is no clone. */
+  readonly source: SourceView | null;
 }
 
 export class RecordError extends Error {
@@ -50,7 +54,12 @@ export class RecordError extends Error {
 
 export function newRecord(
   spec: VolumeSpec,
-  options: { portalPort: number; idempotencyKey: string | null; createdAt: Date },
+  options: {
+    portalPort: number;
+    idempotencyKey: string | null;
+    createdAt: Date;
+    source?: SourceView;
+  },
 ): VolumeRecord {
   const data = Array.from({ length: spec.replicas }, (_, i) => member(i + 1, 'data'));
   // An even number of voters cannot outvote the loss of half of them: a witness votes besides.
@@ -65,6 +74,7 @@ export function newRecord(
     generation: 1,
     createdAt: options.createdAt.toISOString(),
     idempotencyKey: options.idempotencyKey,
+    source: options.source ?? null,
   };
 }
 
@@ -72,8 +82,12 @@ function member(index: number, role: MemberRecord['role']): MemberRecord {
   return { id: randomUUID(), index, role };
 }
 
-export async function writeRecord(directory: string, record: VolumeRecord): Promise<void> {
-  await replaceFile(join(directory, RECORD_FILE), `${JSON.stringify(record, null, 2)}\n`);
+export async function writeRecord(
+  directory: string,
+  record: VolumeRecord,
+  file = RECORD_FILE,
+): Promise<void> {
+  await replaceFile(join(directory, file), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 /** Throws RecordError in words where the file is not a record of `name`. */
@@ -120,6 +134,17 @@ export function checkRecord(value: unknown, name: string): VolumeRecord {
     generation: integer(fields, 'generation', 1, Number.MAX_SAFE_INTEGER),
     createdAt,
     idempotencyKey: typeof key === 'string' ? key : null,
+    source: sourceOf(fields['source']),
+  };
+}
+
+function sourceOf(value: unknown): SourceView | null {
+  if (value === undefined || value === null) return null;
+  const fields = fieldsOf(value, 'its source');
+  return {
+    volume: text(fields, 'volume'),
+    volumeId: uuid(fields, 'volumeId'),
+    snapshot: text(fields, 'snapshot'),
   };
 }
 

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -17,23 +17,18 @@ import type {
   VolumeEvent,
   VolumeView,
 } from '../orchestrator.ts';
-import { syncDirectory } from './atomic-file.ts';
+import type { CloneOrigin } from './clone.ts';
 import { Convergence } from './convergence.ts';
 import { controlGet, controlSend } from './control-client.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
 import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
-import {
-  DELETED_RECORD_FILE,
-  RECORD_FILE,
-  writeRecord,
-  type MemberRecord,
-  type VolumeRecord,
-} from './record.ts';
+import { writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
 import { damageText, parseReplicaDamage, type ReplicaDamage } from './replica-damage.ts';
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
 import { withoutMember } from './record-changes.ts';
+import { markDeleted, removeVolume } from './volume-directory.ts';
 import { integrityEvents, scrubOf } from './volume-integrity.ts';
 import type { SnapshotPlaces } from './volume-snapshots.ts';
 import { memberName, viewOf } from './volume-view.ts';
@@ -54,19 +49,6 @@ interface Member {
   readonly directory: string;
   readonly dataSocket: string;
   readonly process: SupervisedProcess;
-}
-
-/** The mark of the deletion goes last: until then the next start goes on with it. */
-export async function removeVolume(
-  places: Pick<VolumePlaces, 'directory' | 'logDirectory'>,
-): Promise<void> {
-  const { directory, logDirectory } = places;
-  for (const name of await readdir(directory)) {
-    if (name !== DELETED_RECORD_FILE) await rm(join(directory, name), { recursive: true });
-  }
-  await syncDirectory(directory);
-  await rm(directory, { recursive: true });
-  await rm(logDirectory, { recursive: true, force: true });
 }
 
 export type RunnerEvent = Omit<VolumeEvent, 'volume' | 'status'>;
@@ -173,9 +155,7 @@ export class VolumeRunner {
 
   /** Durable; from here on the volume is gone for its users, also after a restart. */
   async markDeleting(): Promise<void> {
-    const { directory } = this.#places;
-    await rename(join(directory, RECORD_FILE), join(directory, DELETED_RECORD_FILE));
-    await syncDirectory(directory);
+    await markDeleted(this.#places.directory);
     this.#isDeleting = true;
   }
 
@@ -256,14 +236,22 @@ export class VolumeRunner {
 
   snapshotPlaces(): SnapshotPlaces {
     const target = this.#target?.status === 'running' ? this.#target.controlSocket : null;
+    const replicas = this.#copiesInSync().map(({ process }) => process.controlSocket);
+    return { volume: this.#record.name, target, replicas };
+  }
+
+  cloneOrigin(): CloneOrigin {
+    const copies = this.#copiesInSync()
+      .filter(({ member }) => member.leaving !== true)
+      .map(({ directory }) => directory);
+    return { record: this.#record, places: this.snapshotPlaces(), copies };
+  }
+
+  #copiesInSync(): readonly Member[] {
     const inSync = this.view().replicas.filter(({ mode }) => mode === 'in-sync');
-    return {
-      volume: this.#record.name,
-      target,
-      replicas: this.#members
-        .filter(({ member }) => member.role === 'data' && inSync.some(({ id }) => id === member.id))
-        .map(({ process }) => process.controlSocket),
-    };
+    return this.#members.filter(
+      ({ member }) => member.role === 'data' && inSync.some(({ id }) => id === member.id),
+    );
   }
 
   /** Prometheus text of every daemon that answers. */

@@ -49,12 +49,13 @@ export async function targetSnapshots(places: SnapshotPlaces): Promise<TargetSna
 }
 
 export async function listSnapshots(places: SnapshotPlaces): Promise<SnapshotView[]> {
-  const [snapshots, freed] = await Promise.all([targetSnapshots(places), freedBytes(places)]);
+  const [snapshots, usage] = await Promise.all([targetSnapshots(places), layerUsage(places)]);
   return snapshots.map(({ layer, name, createdAt }) => ({
     name,
     volume: places.volume,
     createdAt,
-    freedBytes: freed.get(layer) ?? null,
+    sizeBytes: usage.get(layer)?.sizeBytes ?? null,
+    freedBytes: usage.get(layer)?.freedBytes ?? null,
   }));
 }
 
@@ -64,6 +65,7 @@ export async function createSnapshot(places: SnapshotPlaces, name: string): Prom
     name,
     volume: places.volume,
     createdAt: String(createdAt),
+    sizeBytes: null,
     freedBytes: null,
     heldMs: Number(heldMs),
   };
@@ -126,9 +128,16 @@ function notReady({ volume }: SnapshotPlaces): Problem {
   });
 }
 
-/** By layer: what all replicas together would get back; null where one does not know it yet. */
-async function freedBytes({ replicas }: SnapshotPlaces): Promise<Map<number, number | null>> {
-  const sums = new Map<number, number | null>();
+export interface LayerUsage {
+  /** On the replica where it takes most; one that was filled there is as large as the volume. */
+  readonly sizeBytes: number;
+  /** What all replicas together would get back; null where one does not know it yet. */
+  readonly freedBytes: number | null;
+}
+
+/** By layer. */
+export async function layerUsage({ replicas }: SnapshotPlaces): Promise<Map<number, LayerUsage>> {
+  const usage = new Map<number, LayerUsage>();
   const answers = await Promise.allSettled(
     replicas.map((socket) => controlGet(socket, '/v1/status')),
   );
@@ -137,14 +146,17 @@ async function freedBytes({ replicas }: SnapshotPlaces): Promise<Map<number, num
     const { layerUsage: layers } = fieldsOf(parse(answer.value.body));
     if (!Array.isArray(layers)) continue;
     for (const each of layers) {
-      const { id, freedBytes: freed } = fieldsOf(each);
-      if (typeof id !== 'number') continue;
-      const before = sums.get(id);
-      const known = typeof freed === 'number' && before !== null;
-      sums.set(id, known ? (before ?? 0) + freed : null);
+      const { id, sizeBytes, freedBytes } = fieldsOf(each);
+      if (typeof id !== 'number' || typeof sizeBytes !== 'number') continue;
+      const before = usage.get(id) ?? { sizeBytes: 0, freedBytes: 0 };
+      const isKnown = typeof freedBytes === 'number' && before.freedBytes !== null;
+      usage.set(id, {
+        sizeBytes: Math.max(before.sizeBytes, sizeBytes),
+        freedBytes: isKnown ? before.freedBytes + freedBytes : null,
+      });
     }
   }
-  return sums;
+  return usage;
 }
 
 function parse(body: string): unknown {

@@ -71,6 +71,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     replicas,
     sessions: targetStatus?.sessions ?? [],
     integrity: integrityView(facts),
+    source: record.source,
     createdAt: record.createdAt,
     generation: record.generation,
   };
