@@ -14,7 +14,7 @@ import { systemErrorCode } from './system-error.ts';
 import { TwoSlotFile } from './two-slot-file.ts';
 import type { StoreOptions } from './types.ts';
 
-/** Documents of the origin that are the clone's too: who may log in to one may log in to the other. */
+/** Of the origin, and the clone's too: who may log in to one may log in to the other. */
 const INHERITED_DOCUMENTS = ['settings'];
 
 /**
