@@ -90,8 +90,8 @@ async function run(suite: Suite, debian: Debian, grep: string | null): Promise<S
   }
   const lacks = suite.lacks?.() ?? null;
   if (lacks !== null) {
-    write(`skipped: ${lacks}\n`);
-    return notRun(suite, []);
+    write(`${isCi ? 'failed' : 'skipped'}: ${lacks}\n`);
+    return notRun(suite, isCi ? [lacks] : []);
   }
   const missing = debian.provide(suite.needs);
   if (missing.length > 0) return withoutTools(suite, missing);

@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
-import { CHART, helm, kubectl, ProgramError, renderChart } from './chart.ts';
+import { helm, kubectl, renderChart } from './chart.ts';
+import { CHART } from './openebs-system.ts';
+import { ProgramError } from './run-program.ts';
 
 type Tree = Record<string, unknown>;
 

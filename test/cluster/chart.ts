@@ -1,37 +1,14 @@
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { CHART } from './openebs-system.ts';
 import { thePlane } from './plane.ts';
+import { runProgram } from './run-program.ts';
 
-export const CHART = join(import.meta.dirname, '..', '..', 'manifests', 'chart');
 const NAMESPACE = 'openebs';
 
-export class ProgramError extends Error {
-  override readonly name = 'ProgramError';
-}
-
-/** Against the control plane: what it printed, or ProgramError with what it complained of. */
-const runProgram = (name: string, args: readonly string[], input = ''): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const plane = thePlane();
-    const child = spawn(plane.program(name), args, {
-      env: { ...process.env, KUBECONFIG: plane.kubeconfig, HOME: plane.directory },
-    });
-    let output = '';
-    let complaints = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (complaints += chunk.toString()));
-    child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve(output);
-      else reject(new ProgramError(`${name} ${args.join(' ')}: ${complaints}${output}`));
-    });
-    child.stdin.end(input);
-  });
-
 export const kubectl = (args: readonly string[], input?: string): Promise<string> =>
-  runProgram('kubectl', args, input);
+  runProgram(thePlane(), 'kubectl', args, input);
 
-export const helm = (args: readonly string[]): Promise<string> => runProgram('helm', args);
+export const helm = (args: readonly string[]): Promise<string> =>
+  runProgram(thePlane(), 'helm', args);
 
 /** `values`: by path, as in `--set-json`. */
 export const renderChart = (values: Readonly<Record<string, unknown>> = {}): Promise<string> =>

@@ -1,37 +1,52 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../support/free-port.ts';
+import { runTool } from '../support/tool.ts';
 import { findPrograms } from './programs.ts';
+import { runDirectory } from './run-directory.ts';
 
 const START_MS = 120_000;
+const SERVICES = '10.96.0.0/16';
+/** A node that says nothing for so long is not ready. Kubernetes' default is 50 s. */
+const NODE_GRACE = '16s';
+
+export interface ControlPlaneOptions {
+  /** Where the API server listens. */
+  readonly address?: string;
+  /** Names of nodes that may join; none: no scheduler and no DNS either. */
+  readonly nodes?: readonly string[];
+}
 
 /**
- * A real control plane on loopback: etcd, API server and controller manager, without nodes. What
- * binds claims to volumes is the real thing; no packet goes to an address of the cluster.
+ * A real control plane: etcd, API server and controller manager, and with nodes a scheduler and
+ * DNS. What binds claims to volumes is the real thing.
  */
 export class ControlPlane {
   readonly directory: string;
   readonly kubeconfig: string;
   readonly #programs: string;
+  readonly #address: string;
+  readonly #nodes: readonly string[];
   readonly #processes: ChildProcess[] = [];
-  readonly #token = randomBytes(24).toString('hex');
+  readonly #tokens = new Map<string, string>();
   #port = 0;
 
-  private constructor(programs: string) {
+  private constructor(programs: string, { address, nodes }: ControlPlaneOptions) {
     this.#programs = programs;
-    this.directory = mkdtempSync(join(tmpdir(), 'openebs-cluster-'));
+    this.#address = address ?? '127.0.0.1';
+    this.#nodes = nodes ?? [];
+    this.directory = runDirectory();
     this.kubeconfig = join(this.directory, 'kubeconfig');
   }
 
-  static async start(): Promise<ControlPlane> {
+  static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const programs = findPrograms();
     if (programs === null) throw new Error('there are no programs of Kubernetes');
-    const plane = new ControlPlane(programs);
+    const plane = new ControlPlane(programs, options);
     try {
       await plane.#start();
     } catch (error) {
@@ -46,6 +61,11 @@ export class ControlPlane {
     return join(this.#programs, name);
   }
 
+  /** Of the only one who may ask kubelets for logs and the like: the API server. */
+  get kubeletClientCertificate(): string {
+    return join(this.directory, 'kubelet-client.crt');
+  }
+
   async stop(): Promise<void> {
     for (const child of this.#processes.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
@@ -54,6 +74,22 @@ export class ControlPlane {
       await ended;
     }
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** With which a user reaches the API server. */
+  writeKubeconfig(path: string, user: string): void {
+    const ca = readFileSync(join(this.directory, 'certificates', 'apiserver.crt'));
+    const server = `https://${this.#address}:${this.#port}`;
+    const cluster = { server, 'certificate-authority-data': ca.toString('base64') };
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'test', cluster }],
+      users: [{ name: user, user: { token: this.#tokens.get(user) } }],
+      contexts: [{ name: 'test', context: { cluster: 'test', user } }],
+      'current-context': 'test',
+    };
+    writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
   }
 
   async #start(): Promise<void> {
@@ -72,55 +108,63 @@ export class ControlPlane {
       `--initial-cluster=default=${peer}`,
     ]);
     this.#writeKeys();
+    await this.#startApiServer(etcd);
+    this.writeKubeconfig(this.kubeconfig, 'admin');
     const certificates = join(this.directory, 'certificates');
-    this.#run('kube-apiserver', [
-      `--etcd-servers=${etcd}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
-      `--secure-port=${api}`,
-      `--cert-dir=${certificates}`,
-      `--token-auth-file=${join(this.directory, 'tokens.csv')}`,
-      '--authorization-mode=RBAC',
-      '--service-cluster-ip-range=10.96.0.0/16',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      `--service-account-key-file=${join(this.directory, 'sa.pub')}`,
-      `--service-account-signing-key-file=${join(this.directory, 'sa.key')}`,
-      '--endpoint-reconciler-type=none',
-      '--profiling=false',
-    ]);
-    await this.#untilReady();
-    const ca = readFileSync(join(certificates, 'apiserver.crt')).toString('base64');
-    writeFileSync(
-      this.kubeconfig,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [
-          {
-            name: 'test',
-            cluster: {
-              server: `https://127.0.0.1:${api}`,
-              'certificate-authority-data': ca,
-            },
-          },
-        ],
-        users: [{ name: 'admin', user: { token: this.#token } }],
-        contexts: [{ name: 'test', context: { cluster: 'test', user: 'admin' } }],
-        'current-context': 'test',
-      }),
-      { mode: 0o600 },
-    );
+    const ports = ['--bind-address=127.0.0.1', `--cert-dir=${certificates}`];
     this.#run('kube-controller-manager', [
-      `--kubeconfig=${this.kubeconfig}`,
-      '--bind-address=127.0.0.1',
-      `--secure-port=${await freePort()}`,
-      `--cert-dir=${certificates}`,
+      ...[`--kubeconfig=${this.kubeconfig}`, ...ports, `--secure-port=${await freePort()}`],
       '--leader-elect=false',
       `--service-account-private-key-file=${join(this.directory, 'sa.key')}`,
+      `--root-ca-file=${join(certificates, 'apiserver.crt')}`,
+      ...['--node-monitor-period=2s', `--node-monitor-grace-period=${NODE_GRACE}`],
       // Its own limit of 20 calls a second would hide what is to be seen.
-      '--kube-api-qps=500',
-      '--kube-api-burst=1000',
+      ...['--kube-api-qps=500', '--kube-api-burst=1000'],
     ]);
+    if (this.#nodes.length === 0) return;
+    this.#run('kube-scheduler', [
+      ...[`--kubeconfig=${this.kubeconfig}`, ...ports, `--secure-port=${await freePort()}`],
+      '--leader-elect=false',
+    ]);
+    this.#startDns();
+  }
+
+  async #startApiServer(etcd: string): Promise<void> {
+    const own = (name: string): string => join(this.directory, name);
+    if (this.#nodes.length > 0) await this.#makeKubeletClient();
+    const forNodes = [
+      `--kubelet-client-certificate=${this.kubeletClientCertificate}`,
+      `--kubelet-client-key=${own('kubelet-client.key')}`,
+      '--kubelet-preferred-address-types=InternalIP',
+      '--enable-admission-plugins=NodeRestriction',
+      '--allow-privileged=true',
+    ];
+    this.#run('kube-apiserver', [
+      `--etcd-servers=${etcd}`,
+      `--bind-address=${this.#address}`,
+      `--advertise-address=${this.#address}`,
+      `--secure-port=${this.#port}`,
+      `--cert-dir=${own('certificates')}`,
+      `--token-auth-file=${own('tokens.csv')}`,
+      '--authorization-mode=Node,RBAC',
+      `--service-cluster-ip-range=${SERVICES}`,
+      '--service-account-issuer=https://kubernetes.default.svc',
+      `--service-account-key-file=${own('sa.pub')}`,
+      `--service-account-signing-key-file=${own('sa.key')}`,
+      `--endpoint-reconciler-type=${this.#nodes.length === 0 ? 'none' : 'lease'}`,
+      '--profiling=false',
+      ...(this.#nodes.length === 0 ? [] : forNodes),
+    ]);
+    await this.#untilReady();
+  }
+
+  /** Beside the nodes, so that no name is lost with a node. */
+  #startDns(): void {
+    const file = join(this.directory, 'Corefile');
+    const zone = `kubernetes cluster.local in-addr.arpa {\n    kubeconfig ${this.kubeconfig}\n  }`;
+    const config = `.:53 {\n  bind ${this.#address}\n  errors\n  ${zone}\n  cache 2\n}\n`;
+    writeFileSync(file, config);
+    this.#run('coredns', ['-conf', file]);
   }
 
   #writeKeys(): void {
@@ -133,17 +177,38 @@ export class ControlPlane {
       writeFileSync(join(this.directory, name), content, { mode: 0o600 });
     write('sa.pub', publicKey);
     write('sa.key', privateKey);
-    write('tokens.csv', `${this.#token},admin,admin,"system:masters"\n`);
+    const users = [
+      ['admin', 'system:masters'],
+      ['system:kube-proxy', ''],
+      ...this.#nodes.map((node) => [`system:node:${node}`, 'system:nodes']),
+    ] as const;
+    const lines = users.map(([user, groups]) => {
+      const token = randomBytes(24).toString('hex');
+      this.#tokens.set(user!, token);
+      return `${token},${user},${user},"${groups}"\n`;
+    });
+    write('tokens.csv', lines.join(''));
+  }
+
+  /** Its own authority: whoever trusts the certificate trusts nobody else. */
+  async #makeKubeletClient(): Promise<void> {
+    const key = join(this.directory, 'kubelet-client.key');
+    await runTool('openssl', [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+      ...['-subj', '/O=system:masters/CN=kube-apiserver-kubelet-client', '-days', '30'],
+      ...['-addext', 'extendedKeyUsage=clientAuth'],
+      ...['-keyout', key, '-out', this.kubeletClientCertificate],
+    ]);
   }
 
   #run(name: string, args: readonly string[]): void {
-    const child = spawn(this.program(name), args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    let tail = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      tail = (tail + chunk.toString()).slice(-4000);
-    });
+    const log = join(this.directory, `${name}.log`);
+    const output = openSync(log, 'a');
+    const child = spawn(this.program(name), args, { stdio: ['ignore', output, output] });
     child.once('exit', (code) => {
-      if (code !== null) process.stderr.write(`${name} ended with ${code}:\n${tail}\n`);
+      if (code === null) return;
+      const tail = readFileSync(log, 'utf8').slice(-4000);
+      process.stderr.write(`${name} ended with ${code}:\n${tail}\n`);
     });
     this.#processes.push(child);
   }
@@ -163,11 +228,11 @@ export class ControlPlane {
     return new Promise((resolve) => {
       const call = request(
         {
-          host: '127.0.0.1',
+          host: this.#address,
           port: this.#port,
           path: '/readyz',
           rejectUnauthorized: false,
-          headers: { authorization: `Bearer ${this.#token}` },
+          headers: { authorization: `Bearer ${this.#tokens.get('admin') ?? ''}` },
         },
         (response) => {
           response.resume();

@@ -66,6 +66,11 @@ export class CheckingLoad {
     await this.#running;
   }
 
+  /** Resolves when stop() or the end of the session has ended it; rejects as stop() does. */
+  ended(): Promise<void> {
+    return this.#running;
+  }
+
   /** All sectors hold this now, and whatever was before counts no more. */
   startOver(stamps: readonly Stamp[]): void {
     this.checker = new RegisterChecker(this.#sectors, { stamps, last: this.checker.lastStamp });

@@ -13,6 +13,8 @@ export interface SessionOptions extends Omit<LoginOptions, 'isid' | 'initiatorNa
   readonly isid?: Buffer;
   /** A command without an answer for so long ends the session. Milliseconds. */
   readonly timeoutMs?: number;
+  /** Connecting and logging in; without it as long as a command. Milliseconds. */
+  readonly loginTimeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -20,6 +22,7 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 /** Connects and logs in. */
 export function openSession(options: SessionOptions): Promise<Session> {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const loginMs = options.loginTimeoutMs ?? timeoutMs;
   const login = new Login({
     ...options,
     initiatorName: options.initiatorName ?? 'iqn.2016-09.com.openebs:test',
@@ -31,7 +34,7 @@ export function openSession(options: SessionOptions): Promise<Session> {
   return new Promise((resolve, reject) => {
     let session: Session | null = null;
     const socket = connect({ host: options.host, port: options.port, noDelay: true });
-    const timer = setTimeout(() => fail(new SessionLost('no login within the time')), timeoutMs);
+    const timer = setTimeout(() => fail(new SessionLost('no login within the time')), loginMs);
     const fail = (error: Error): void => {
       clearTimeout(timer);
       socket.destroy();

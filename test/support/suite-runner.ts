@@ -45,6 +45,8 @@ interface Heard {
 }
 
 const SUITE_PROCESS = join(import.meta.dirname, 'suite-process.ts');
+/** Before a command: it gets a network with nothing but loopback. */
+const OWN_NETWORK = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
 const KILL_AFTER_MS = 5_000;
 
 /** The groups that live now, so that an interrupt of the parent ends them too. */
@@ -148,8 +150,10 @@ async function runMocha(suite: MochaSuite, options: RunOptions): Promise<SuiteRe
     testTimeoutMs: suite.testTimeoutMs,
     grep: options.grep,
   };
-  const args = [SUITE_PROCESS, JSON.stringify(request)];
-  const child = start({ name: suite.name, file: process.execPath, args }, options, true);
+  const command = [process.execPath, SUITE_PROCESS, JSON.stringify(request)];
+  const isAlone = suite.ownNetwork === true && process.getuid?.() === 0;
+  const [file = '', ...args] = isAlone ? [...OWN_NETWORK, ...command] : command;
+  const child = start({ name: suite.name, file, args }, options, true);
   const heard: Heard = { running: null, total: null, failures: [] };
   child.on('message', (message) => hear(heard, message as SuiteEvent));
   const end = await finish(child, suite.limitSeconds * 1000, () =>

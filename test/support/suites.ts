@@ -6,6 +6,7 @@ import { existsSync, globSync } from 'node:fs';
 
 import type { Requirement } from './debian.ts';
 import { missingPrograms } from '../cluster/programs.ts';
+import { NODE_TOOLS } from '../cluster/requirements.ts';
 import type { Reporter } from './suite-process.ts';
 
 export interface Command {
@@ -22,6 +23,8 @@ interface CommonSuite {
    */
   readonly limitSeconds: number;
   readonly needs: readonly Requirement[];
+  /** Nothing of it can reach another machine: where it runs as root it has a network of its own. */
+  readonly ownNetwork?: boolean;
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
   /** What it needs that Debian does not have, in words; null: it is there. Else it is skipped. */
@@ -176,7 +179,8 @@ export const SUITES: readonly Suite[] = [
   crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
-    ...crossProcess('cluster', 'the provisioner on a real Kubernetes control plane', 480),
+    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 720, NODE_TOOLS),
+    ownNetwork: true,
     lacks: missingPrograms,
   },
   {

@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { REPOSITORY } from '../support/daemons.ts';
+import type { Cluster } from './cluster.ts';
+import { archiveOpenebs } from './openebs-image.ts';
+
+export const CHART = join(REPOSITORY, 'manifests', 'chart');
+export const SYSTEM_NAMESPACE = 'openebs';
+export const STORAGE_CLASS = 'openebs';
+
+/** The tag that the chart asks for when nobody says another. */
+const IMAGE = 'docker.io/openebs/openebs:0.1.0';
+const INSTALL_SECONDS = 120;
+
+/** Our image on every node, and the chart as a user installs it. Resolves when all is ready. */
+export const installOpenebs = async (
+  cluster: Cluster,
+  values: Readonly<Record<string, unknown>> = {},
+): Promise<void> => {
+  const archive = join(cluster.plane.directory, 'openebs.tar');
+  await archiveOpenebs(archive, IMAGE);
+  await cluster.load(archive);
+  await cluster.helm([
+    ...['install', 'openebs', CHART, '--namespace', SYSTEM_NAMESPACE, '--create-namespace'],
+    ...['--wait', '--timeout', `${INSTALL_SECONDS}s`],
+    ...Object.entries(values).flatMap(([path, value]) => [
+      ...['--set-json', `${path}=${JSON.stringify(value)}`],
+    ]),
+  ]);
+};
+
+/** A claim in the namespace `default`. */
+export const claimOf = (name: string, size = '64Mi', storageClassName = STORAGE_CLASS): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name, namespace: 'default' },
+    spec: {
+      storageClassName,
+      accessModes: ['ReadWriteOnce'],
+      resources: { requests: { storage: size } },
+    },
+  });

@@ -1,0 +1,109 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CheckingLoad } from '../crash/checking-load.ts';
+import { type Disk, openDisk } from '../initiator/disk.ts';
+
+export interface PersistentDiskOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly targetName: string;
+}
+
+/** As open-iscsi: a ping from time to time, and a connection without an answer to it is lost. */
+const PING_EVERY_MS = 2_000;
+const SILENCE_MS = 5_000;
+const AGAIN_AFTER_MS = 200;
+/** The target's control API, at the same address. */
+const CONTROL_PORT = 9501;
+
+interface TargetStatus {
+  readonly replicas: readonly { readonly mode: string }[];
+}
+
+/** As the kernel's initiator: it logs in again, as the same, until it is let in. */
+export class PersistentDisk {
+  readonly #options: PersistentDiskOptions;
+  /** Of the random format (RFC 7143 11.12.5); the same one makes the session be reinstated. */
+  readonly #isid = Buffer.from([0x80, 1, 2, 3, 4, 5]);
+  #disk: Disk | null = null;
+  #busy: Promise<void> = Promise.resolve();
+  #resting = true;
+
+  constructor(options: PersistentDiskOptions) {
+    this.#options = options;
+  }
+
+  get isOpen(): boolean {
+    return this.#disk !== null;
+  }
+
+  async open(): Promise<Disk> {
+    this.#disk ??= await openDisk({
+      ...this.#options,
+      isid: this.#isid,
+      loginTimeoutMs: SILENCE_MS,
+    });
+    return this.#disk;
+  }
+
+  /** Until rest(), over any number of sessions. */
+  keepBusy(load: CheckingLoad): void {
+    this.#resting = false;
+    this.#busy = this.#keepBusy(load);
+    // Whoever awaits rest() sees it.
+    this.#busy.catch(() => undefined);
+  }
+
+  /** Rejects with what was lost, stale or torn. */
+  async rest(load: CheckingLoad): Promise<void> {
+    this.#resting = true;
+    await load.stop();
+    await this.#busy;
+  }
+
+  close(): void {
+    this.#resting = true;
+    this.#disk?.session.destroy();
+    this.#disk = null;
+  }
+
+  async isWhole(copies: number): Promise<boolean> {
+    const url = `http://${this.#options.host}:${CONTROL_PORT}/v1/status`;
+    const signal = AbortSignal.timeout(SILENCE_MS);
+    const answer = await fetch(url, { signal }).catch(() => null);
+    if (answer === null) return false;
+    const { replicas } = (await answer.json()) as TargetStatus;
+    return replicas.filter(({ mode }) => mode === 'in-sync').length === copies;
+  }
+
+  async #keepBusy(load: CheckingLoad): Promise<void> {
+    for (;;) {
+      const disk = await this.open().catch(() => null);
+      if (this.#resting) return;
+      if (disk === null) {
+        await delay(AGAIN_AFTER_MS);
+        continue;
+      }
+      load.start(disk);
+      const watching = this.#watch(disk);
+      await load.ended();
+      await watching;
+      if (this.#resting) return;
+      this.#disk = null;
+    }
+  }
+
+  /** Until the session ends, or the load. */
+  async #watch({ session }: Disk): Promise<void> {
+    let isOver = false;
+    const over = session.ended.then(() => (isOver = true));
+    while (!this.#resting && !isOver) {
+      const answer = session.ping().then(
+        () => true,
+        () => true,
+      );
+      const silence = delay(SILENCE_MS, false, { ref: false });
+      if (!(await Promise.race([answer, silence]))) session.destroy();
+      await Promise.race([over, delay(PING_EVERY_MS, null, { ref: false })]);
+    }
+  }
+}
