@@ -14,7 +14,7 @@ const IMPORT_MS = 120_000;
 export const BRIDGE = 'nodes';
 export const PLANE_ADDRESS = '10.240.0.1';
 
-/** A machine of the cluster: namespaces with a containerd, a kubelet and a kube-proxy of their own. */
+/** A machine of the cluster: namespaces with containerd, kubelet and kube-proxy of their own. */
 export class ClusterNode {
   readonly name: string;
   readonly address: string;

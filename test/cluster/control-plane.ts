@@ -184,7 +184,7 @@ export class ControlPlane {
     ] as const;
     const lines = users.map(([user, groups]) => {
       const token = randomBytes(24).toString('hex');
-      this.#tokens.set(user!, token);
+      this.#tokens.set(user, token);
       return `${token},${user},${user},"${groups}"\n`;
     });
     write('tokens.csv', lines.join(''));

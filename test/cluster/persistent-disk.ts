@@ -75,10 +75,15 @@ export class PersistentDisk {
     return replicas.filter(({ mode }) => mode === 'in-sync').length === copies;
   }
 
+  /** Another turn may have changed it since it was last looked at. */
+  #isResting(): boolean {
+    return this.#resting;
+  }
+
   async #keepBusy(load: CheckingLoad): Promise<void> {
     for (;;) {
       const disk = await this.open().catch(() => null);
-      if (this.#resting) return;
+      if (this.#isResting()) return;
       if (disk === null) {
         await delay(AGAIN_AFTER_MS);
         continue;
@@ -87,23 +92,23 @@ export class PersistentDisk {
       const watching = this.#watch(disk);
       await load.ended();
       await watching;
-      if (this.#resting) return;
+      if (this.#isResting()) return;
       this.#disk = null;
     }
   }
 
   /** Until the session ends, or the load. */
   async #watch({ session }: Disk): Promise<void> {
-    let isOver = false;
-    const over = session.ended.then(() => (isOver = true));
-    while (!this.#resting && !isOver) {
+    const over = new AbortController();
+    void session.ended.then(() => over.abort());
+    while (!this.#isResting() && !over.signal.aborted) {
       const answer = session.ping().then(
         () => true,
         () => true,
       );
       const silence = delay(SILENCE_MS, false, { ref: false });
       if (!(await Promise.race([answer, silence]))) session.destroy();
-      await Promise.race([over, delay(PING_EVERY_MS, null, { ref: false })]);
+      await Promise.race([session.ended, delay(PING_EVERY_MS, null, { ref: false })]);
     }
   }
 }

@@ -4,8 +4,8 @@
  * acknowledged is lost; it heals when the node comes back; and it leaves nothing when it goes.
  *
  * Method: three real nodes, our image, our chart. An initiator outside of all pods reaches the
- * volume at the address that its PersistentVolume names, by way of a node, as a kubelet would; a load
- * that checks every answer goes on through all of it.
+ * volume at the address that its PersistentVolume names, by way of a node, as a kubelet would; a
+ * load that checks every answer goes on through all of it.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
