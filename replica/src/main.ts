@@ -1,5 +1,6 @@
 import type { Address, LogLevel } from './runtime/index.ts';
 import {
+  boundMemory,
   createLogger,
   crypto,
   DaemonOptions,
@@ -194,6 +195,7 @@ if (process.argv[2] === 'check') process.exit(checkCommand(process.argv.slice(3)
 if (process.argv[2] === 'clone') {
   process.exit(await cloneCommand(process.argv.slice(3), version));
 }
+boundMemory();
 try {
   await run(parseOptions());
 } catch (error) {

@@ -1,4 +1,5 @@
 import {
+  boundMemory,
   createLogger,
   formatAddress,
   fs,
@@ -204,6 +205,7 @@ const describe = (error: unknown): string | null => {
   }
 };
 
+boundMemory();
 try {
   await run(parseTargetOptions(version));
 } catch (error) {

@@ -177,6 +177,7 @@ export const SUITES: readonly Suite[] = [
   crossProcess('power-loss', 'machines that lose their power', 480, GCC),
   crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
   crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
+  crossProcess('soak', 'the memory of every daemon under changing load', 300, GCC),
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
     ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 720, NODE_TOOLS),

@@ -2,6 +2,8 @@ export { crypto, fs, http, net, path, zlib } from './builtin.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { Connection } from './connection.ts';
+export { libc, native } from './native.ts';
+export { pageAligned } from './page-aligned.ts';
 export { Slab, SlabPool } from './slab-pool.ts';
 export { widenSendBuffer } from './send-buffer.ts';
 export { RECEIVE_BUFFER_BYTES, Receiver } from './receiver.ts';
@@ -20,4 +22,4 @@ export type { ControlAction, ControlOptions, ControlServer } from './control-ser
 export { ControlProblem, startControlServer } from './control-server.ts';
 export { readSecretFile } from './secret-file.ts';
 export { onStop } from './stop-signals.ts';
-export { staySmallWhenIdle } from './resident.ts';
+export { boundMemory, staySmallWhenIdle } from './resident.ts';

@@ -1,10 +1,5 @@
 import type { Socket } from 'node:net';
-
-interface Koffi {
-  load(path: string): {
-    func(name: string, result: string, args: readonly string[]): (...args: unknown[]) => number;
-  };
-}
+import { libc } from './native.ts';
 
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
@@ -26,11 +21,13 @@ export const widenSendBuffer = (socket: Socket): void => {
   const fd = handle?.fd ?? -1;
   if (process.platform !== 'linux' || fd < 0) return;
   try {
-    setSocketOption ??= (
-      process.getBuiltinModule('node:module').createRequire(import.meta.url)('koffi') as Koffi
-    )
-      .load('libc.so.6')
-      .func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32_t']);
+    setSocketOption ??= libc().func('setsockopt', 'int', [
+      'int',
+      'int',
+      'int',
+      'void *',
+      'uint32_t',
+    ]);
     setSocketOption(fd, SOL_SOCKET, SO_SNDBUF, Int32Array.of(SEND_BUFFER_BYTES), 4);
   } catch {
     // A C library of another name.

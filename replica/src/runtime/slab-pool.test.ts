@@ -8,13 +8,13 @@ const KIB = 1024;
 describe('SlabPool', () => {
   it('gives a slab again when the last holder has released it, and not before', () => {
     const pool = new SlabPool(1024 * KIB);
-    const slab = pool.take(5000);
+    const slab = pool.take(7500);
     expect(slab.buffer.length).to.equal(8 * KIB);
     slab.hold();
     slab.release();
     expect(pool.take(8 * KIB)).not.to.equal(slab);
     slab.release();
-    expect(pool.take(6000)).to.equal(slab);
+    expect(pool.take(7200)).to.equal(slab);
     expect(pool.idleBytes).to.equal(0);
   });
 
@@ -41,13 +41,30 @@ describe('SlabPool', () => {
     expect(pool.idleBytes).to.equal(8 * KIB);
   });
 
-  it('lets go of what nobody needs', () => {
+  it('gives back, half of it at each trim, what was not needed since the one before', () => {
     const pool = new SlabPool(1024 * KIB);
-    pool.take(4 * KIB).release();
+    const takeAll = (count: number): void => {
+      for (const slab of Array.from({ length: count }, () => pool.take(4 * KIB))) slab.release();
+    };
+    takeAll(8);
     pool.trim();
-    expect(pool.idleBytes).to.equal(4 * KIB);
+    expect(pool.idleBytes, 'all were needed').to.equal(32 * KIB);
+    takeAll(2);
     pool.trim();
+    expect(pool.idleBytes, '6 were not').to.equal(20 * KIB);
+    for (let count = 0; count < 4; count++) pool.trim();
     expect(pool.idleBytes).to.equal(0);
+  });
+
+  it('gives at most a quarter more than was asked for', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 4 * KIB, max: 20 * 1024 * KIB }), (bytes) => {
+        const { length } = new SlabPool(1).take(bytes).buffer;
+        expect(length).to.be.within(bytes, bytes * 1.25 + 1);
+        expect(new SlabPool(1).take(length).buffer.length).to.equal(length);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   it('never gives out what is held, whatever is taken, held and released', () => {

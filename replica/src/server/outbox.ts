@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import { MAX_FREE_LARGE_BYTES, MAX_FREE_SLABS, SLAB_BYTES } from '../limits.ts';
 import type { Connection } from '../runtime/index.ts';
+import { pageAligned } from '../runtime/index.ts';
 
 /** A buffer of responses. It is free again when nothing in it waits to be filled or sent. */
 export class Slab {
@@ -14,7 +15,7 @@ export class Slab {
   readonly sent: () => void;
 
   constructor(bytes: number, released: (slab: Slab) => void) {
-    this.buffer = Buffer.allocUnsafeSlow(bytes);
+    this.buffer = pageAligned(bytes);
     this.sent = () => released(this);
   }
 }

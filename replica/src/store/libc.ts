@@ -1,18 +1,10 @@
+import { libc as loadLibc, native } from '../runtime/index.ts';
 import { systemError } from './system-error.ts';
 
 /**
- * What node:fs lacks, called in glibc through koffi. koffi is loaded as CommonJS, which is the
- * lightest way; it has no ssize_t, so results are int64_t. Every function throws an error like
- * those of node:fs.
+ * What node:fs lacks, called in glibc. koffi has no ssize_t, so results are int64_t. Every function
+ * throws an error like those of node:fs.
  */
-interface Koffi {
-  load(path: string): {
-    func(name: string, result: string, args: readonly string[]): (...args: unknown[]) => number;
-  };
-  address(memory: Uint8Array): bigint;
-  errno(): number;
-}
-
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const FALLOC_FL_KEEP_SIZE = 1;
@@ -24,9 +16,8 @@ const ENXIO = 6;
 const EAGAIN = 11;
 const EOPNOTSUPP = 95;
 
-const { createRequire } = process.getBuiltinModule('node:module');
-const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-const libc = koffi.load('libc.so.6');
+const koffi = native();
+const libc = loadLibc();
 const cFlock = libc.func('flock', 'int', ['int', 'int']);
 const cFallocate = libc.func('fallocate', 'int', ['int', 'int', 'int64_t', 'int64_t']);
 const cLseek = libc.func('lseek', 'int64_t', ['int', 'int64_t', 'int']);
