@@ -13,6 +13,8 @@ export interface ClusterOptions {
   readonly sizeBytes: number;
   readonly holdMs: number;
   readonly graceMs: number;
+  /** How often a store looks for marks that it can clear; 10 s in production. */
+  readonly maintenanceMs: number;
 }
 
 const VOLUME_ID = '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
@@ -54,6 +56,7 @@ export class Cluster implements LinkWatch {
           world,
           network: this.network,
           volume: { volumeId: VOLUME_ID, sizeBytes: options.sizeBytes },
+          maintenanceMs: options.maintenanceMs,
         }),
     );
   }

@@ -68,6 +68,9 @@ export class Faults {
       case 'pause-target':
         newest?.process.pause(fault.ms);
         return;
+      case 'start-target':
+        if (newest === null) this.#cluster.startTarget();
+        return;
       case 'pause-first-target':
         this.#cluster.liveTargets[0]?.process.pause(fault.ms);
         return;

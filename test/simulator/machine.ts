@@ -17,6 +17,8 @@ export interface VolumeFacts {
 
 /** After a failure the orchestrator starts a process again. */
 const RESTART_MS = { least: 100, spread: 900 };
+/** What the store asks for. */
+export const MAINTENANCE_MS = 10_000;
 /** Codes with which a directory cannot be opened, whatever happened to the machine. */
 const NEVER: ReadonlySet<string> = new Set([
   'SUPERBLOCK_DAMAGED',
@@ -53,6 +55,7 @@ export class ReplicaMachine {
   readonly #volume: VolumeFacts;
   readonly #random: Random;
   readonly #rate: number;
+  readonly #maintenanceMs: number;
   #restart: () => void = () => undefined;
 
   constructor(options: {
@@ -61,6 +64,7 @@ export class ReplicaMachine {
     readonly world: World;
     readonly network: Network;
     readonly volume: VolumeFacts;
+    readonly maintenanceMs: number;
   }) {
     const { index, role, world } = options;
     this.index = index;
@@ -68,6 +72,7 @@ export class ReplicaMachine {
     this.#world = world;
     this.#network = options.network;
     this.#volume = options.volume;
+    this.#maintenanceMs = options.maintenanceMs;
     this.address = `replica:${index}`;
     this.host = `replica-${index}`;
     this.id = `0000000${index}-0000-4000-8000-000000000000`;
@@ -147,8 +152,9 @@ export class ReplicaMachine {
     const { disk, id: replicaId, role } = this;
     const every = (intervalMs: number, tick: () => void): (() => void) => {
       let cancel = (): void => undefined;
+      const everyMs = intervalMs === MAINTENANCE_MS ? this.#maintenanceMs : intervalMs;
       const again = (): void => {
-        cancel = process.after(intervalMs, () => {
+        cancel = process.after(everyMs, () => {
           tick();
           again();
         });

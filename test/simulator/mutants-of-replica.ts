@@ -28,7 +28,7 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
   mutant(
     'lives on when its superblock cannot be written',
     'I11',
-    'superblock',
+    'failing',
     edit(
       server('server'),
       '        // No later session could promise anything either, until the store is opened anew.\n        this.#giveUp(error);\n',
@@ -48,7 +48,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'answers a promise before it is durable',
     'I3',
-    'power',
+    'failing',
     edit(
       store('durable-state'),
       'await this.#change({ promised: { epoch, session } });',
@@ -90,7 +90,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'a curable failure hides one that is not',
     'I11',
-    'disk',
+    'failing',
     edit(
       store('data-store'),
       'if (this.#failure !== null && (isCurable(error) || !isCurable(this.#failure))) return;',
@@ -130,7 +130,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'clears marks without writing the pages',
     'I4',
-    'power',
+    'alone',
     edit(
       store('regions'),
       'if (!region.touched) this.#options.writePages(region.index);',
@@ -156,7 +156,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'tells provisional versions as known',
     'I4',
-    'power',
+    'seesaw',
     edit(
       store('standing'),
       'page.setVersion(version, !this.#member);',

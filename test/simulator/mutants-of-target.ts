@@ -88,7 +88,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
   mutant(
     'acknowledges before the record that removes a member is in force',
     'I2',
-    'seesaw',
+    'overtaken',
     edit(
       target('assembly'),
       'setRequired(quorum && complete ? required : null)',
@@ -108,13 +108,13 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
   mutant(
     'takes a record for durable at the first voter',
     'I2',
-    'seesaw',
+    'overtaken',
     edit(target('records'), 'if (!decides(voters, durable, this.forgetful)) return;', ''),
   ),
   mutant(
     'serves before the record of the activation is durable',
     'I2',
-    'seesaw',
+    'overtaken',
     edit(
       target('activation'),
       '  await putRecord(host, record, members);',
@@ -136,7 +136,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
   mutant(
     'comes back after it was replaced, with its held writes',
     'I6',
-    'targets',
+    'revenant',
     edit(
       target('activation'),
       'hasServed && record !== null && !recordEpochs.has(record.epoch)',
@@ -167,7 +167,7 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
   mutant(
     'does not wait for a member that joins',
     'I2',
-    'seesaw',
+    'overtaken',
     edit(
       target('assembly'),
       "(member) => history.isRequired(member.id) || member.state.kind === 'joining',",
@@ -269,7 +269,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
   mutant(
     'copies an extent without its lock',
     'I4',
-    'crash',
+    'seesaw',
     edit(
       target('resync'),
       "const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });",

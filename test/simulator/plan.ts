@@ -1,6 +1,7 @@
 import { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
 import type { Order } from './initiator.ts';
+import { MAINTENANCE_MS } from './machine.ts';
 import type { Scenario, Script } from './scenarios.ts';
 import { SCENARIOS, SIZE_BYTES } from './scenarios.ts';
 
@@ -39,6 +40,8 @@ export type Fault =
     }
   | { readonly kind: 'rot'; readonly replica: number; readonly sector: number }
   | { readonly kind: 'kill-target' | 'stop-target'; readonly power: boolean }
+  /** At once, where the orchestrator would take its time; nothing when one lives. */
+  | { readonly kind: 'start-target' }
   | { readonly kind: 'pause-target' | 'pause-first-target'; readonly ms: number }
   /**
    * A second target starts. The first keeps this one replica, which the second lacks, and lacks the
@@ -178,18 +181,22 @@ const byChance = (random: Random, profile: ByChance): Script => {
     at += random.pick([20, 60, 200, 200, 800, 2_500]) * (0.5 + random.below(100) / 100);
   }
   actions.sort((a, b) => a.at - b.at);
-  return {
+  const script = {
     cluster: {
       dataReplicas,
       witness: dataReplicas % 2 === 0,
       sizeBytes: SIZE_BYTES,
       holdMs: random.pick([500, 5_000, 30_000]),
       graceMs: random.pick([0, 200, 2_000]),
+      maintenanceMs: MAINTENANCE_MS,
     },
     initiators,
     actions,
     finalBlackout: random.chance(profile === 'power' ? 0.6 : 0.25),
   };
+  // Drawn last, so that with it fixed the other choices of a seed stay what they were.
+  const maintenanceMs = random.pick([MAINTENANCE_MS, 500, 50, 20]);
+  return { ...script, cluster: { ...script.cluster, maintenanceMs } };
 };
 
 const order = (random: Random): Order => {
@@ -242,6 +249,8 @@ const fault = (random: Random, profile: ByChance): Fault => {
     case 'kill-target':
     case 'stop-target':
       return { kind, power: random.chance(0.3) };
+    case 'start-target':
+      return { kind };
     case 'pause-target':
     case 'pause-first-target':
       return { kind, ms };

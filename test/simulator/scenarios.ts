@@ -1,6 +1,7 @@
 import type { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
 import type { Order } from './initiator.ts';
+import { MAINTENANCE_MS } from './machine.ts';
 import type { Action, Fault } from './plan.ts';
 
 /** A plan without its seed. */
@@ -74,11 +75,12 @@ class Scene {
     }
   }
 
-  end(cluster: Omit<ClusterOptions, 'witness' | 'sizeBytes'>, finalBlackout = false): Script {
+  end(cluster: Pick<ClusterOptions, 'dataReplicas' | 'graceMs'>, finalBlackout = false): Script {
     this.actions.sort((a, b) => a.at - b.at);
+    const maintenanceMs = this.random.pick([MAINTENANCE_MS, 200, 40, 15]);
     const witness = cluster.dataReplicas % 2 === 0;
     return {
-      cluster: { ...cluster, witness, sizeBytes: SIZE_BYTES },
+      cluster: { ...cluster, witness, maintenanceMs, holdMs: 30_000, sizeBytes: SIZE_BYTES },
       initiators: 2,
       actions: this.actions,
       finalBlackout,
@@ -125,7 +127,7 @@ const split = (random: Random): Script => {
     scene.order(1, scene.hot('read'), 'older');
     scene.wait(2, 12);
   }
-  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 0, 200]) });
+  return scene.end({ dataReplicas, graceMs: random.pick([0, 0, 200]) });
 };
 
 /**
@@ -164,7 +166,7 @@ const seesaw = (random: Random): Script => {
     scene.writes(60, 15);
     scene.wait(50, 4_000);
   }
-  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 0, 300]) });
+  return scene.end({ dataReplicas, graceMs: random.pick([0, 0, 300]) });
 };
 
 /** A flush is answered, and the power goes everywhere; one disk is slower than the others. */
@@ -189,7 +191,7 @@ const flushed = (random: Random): Script => {
     scene.fault({ kind: 'blackout', replicas: 31, ms: scene.span(2, 40) });
     scene.wait(300, 2_500);
   }
-  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([200, 2_000]) }, true);
+  return scene.end({ dataReplicas, graceMs: random.pick([200, 2_000]) }, true);
 };
 
 /** One copy: whatever it has acknowledged, nobody else has. */
@@ -203,13 +205,13 @@ const alone = (random: Random): Script => {
     if (random.chance(0.6)) scene.fault({ kind: 'kill', replica: 0, ms });
     else {
       const changes = random.below(14);
-      scene.fault({ kind: 'die-writing', replica: 0, changes, power: random.chance(0.2), ms });
+      scene.fault({ kind: 'die-writing', replica: 0, changes, power: random.chance(0.4), ms });
     }
     if (random.chance(0.3)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 60));
     scene.writes(scene.span(3, 30), 3);
     scene.wait(50, random.pick([300, 3_000]));
   }
-  return scene.end({ dataReplicas: 1, holdMs: 30_000, graceMs: 0 }, random.chance(0.3));
+  return scene.end({ dataReplicas: 1, graceMs: 0 }, random.chance(0.3));
 };
 
 /**
@@ -233,16 +235,103 @@ const uneven = (random: Random): Script => {
     if (random.chance(0.8)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 5));
     scene.wait(500, 3_000);
   }
-  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([200, 2_000]) });
+  return scene.end({ dataReplicas, graceMs: random.pick([200, 2_000]) });
 };
 
-/** Superblocks that cannot be written or made durable, just when something has to be promised. */
-const superblock = (random: Random): Script => {
+/** One copy and its target end at once, and the next target starts while it is away. */
+const loseFirst = (scene: Scene): void => {
+  scene.fault({ kind: 'kill', replica: 0, ms: scene.span(2_500, 4_000) });
+  scene.fault({ kind: 'kill-target', power: false });
+  scene.fault({ kind: 'start-target' }, 1);
+};
+
+/**
+ * A record of which one copy only knows, when that copy and the target are lost: the target's frames
+ * reach the witness no more (of a removal or of an activation), or the copy that has just joined.
+ */
+const overtaken = (random: Random): Script => {
+  const scene = new Scene(random);
+  const target = random.pick(['removal', 'activation', 'return'] as const);
+  const deaf = { kind: 'partition', direction: 'to-replica', ms: ALWAYS_MS } as const;
+  scene.writes(40, 5);
+  for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
+    if (target === 'removal') {
+      scene.fault({ ...deaf, replica: 2 });
+      scene.wait(1, 5);
+      const lengthMs = scene.span(8, 80);
+      scene.fault({ kind: 'kill', replica: 1, ms: lengthMs + scene.span(5, 60) });
+      scene.writes(lengthMs, 3);
+    } else if (target === 'activation') {
+      const lengthMs = scene.span(2_200, 2_800);
+      scene.fault({ kind: 'kill', replica: 1, ms: lengthMs + scene.span(100, 200) });
+      scene.fault({ kind: 'kill-target', power: false });
+      scene.fault({ kind: 'start-target' }, 1);
+      scene.fault({ ...deaf, replica: 2 }, scene.span(10, 350));
+      scene.wait(lengthMs - 500);
+      scene.writes(500, 12);
+    } else {
+      scene.fault({ kind: 'slow-disk', replica: 0, slowMs: 100, ms: 1_500 });
+      scene.fault({ kind: 'slow-disk', replica: 2, slowMs: 2_000, ms: 1_500 });
+      scene.fault({ kind: 'kill', replica: 1, ms: scene.span(5, 50) });
+      scene.fault({ ...deaf, replica: 1 }, scene.span(150, 700));
+      scene.writes(900, 4);
+    }
+    loseFirst(scene);
+    scene.wait(5_000, 7_000);
+    scene.writes(40, 5);
+  }
+  return scene.end({ dataReplicas: 2, graceMs: 300 });
+};
+
+/**
+ * A target that is replaced while nobody reaches it, with writes that nobody has answered, and that
+ * finds its replicas again.
+ */
+const revenant = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([1, 2, 3, 3]);
+  scene.writes(60, 5);
+  for (let count = 8; count > 0; count--) scene.order(count % 2, scene.hot('write'));
+  const awayMs = scene.span(3_000, 6_000);
+  scene.fault({ kind: 'second-target', isolated: 1, ms: awayMs });
+  for (let replica = 0; replica < 5; replica++) scene.fault({ kind: 'cut', replica, noticed: 1 });
+  const endMs = scene.atMs + awayMs + 3_000;
+  while (scene.atMs < endMs) {
+    scene.order(0, scene.hot(random.chance(0.7) ? 'write' : 'read'), 'newest');
+    scene.wait(10, 60);
+  }
+  return scene.end({ dataReplicas, graceMs: random.pick([0, 200]) });
+};
+
+/** A promise is made, and the power goes before the disk has it. */
+const promised = (scene: Scene, replicas: number): void => {
+  for (let replica = 0; replica < replicas; replica++) {
+    scene.fault({ kind: 'slow-disk', replica, slowMs: 120, ms: 400 });
+    scene.fault({ kind: 'lose-power', replica, ms: 50 }, scene.span(3, 150));
+  }
+  scene.fault({ kind: 'kill-target', power: false });
+  scene.fault({ kind: 'start-target' }, 1);
+  scene.wait(300);
+};
+
+/** One failure of a disk right after another, of which a new promise cures only the first. */
+const twice = (scene: Scene, replica: number): void => {
+  scene.fault({ kind: 'full-disk', replica, ms: scene.span(5, 200) });
+  scene.writes(scene.span(5, 30), 3);
+  const file = scene.random.pick(['000001.img', '000001.img', 'activity'] as const);
+  scene.fault({ kind: 'io-error', replica, file, operation: 'sync' });
+  scene.order(0, FLUSH);
+};
+
+/** Disks that fail just when something has to be promised, and that fail twice. */
+const failing = (random: Random): Script => {
   const scene = new Scene(random);
   const dataReplicas = random.pick([1, 2, 3]);
   const file = 'superblock';
   for (let rounds = random.between(2, 5); rounds > 0; rounds--) {
     scene.writes(scene.span(5, 60), 5);
+    if (random.chance(0.3)) promised(scene, dataReplicas);
+    if (random.chance(0.4)) twice(scene, random.below(dataReplicas));
     for (let replica = 0; replica < dataReplicas; replica++) {
       const operation = random.pick(['write', 'sync', 'sync'] as const);
       if (random.chance(0.5)) scene.fault({ kind: 'io-error', replica, file, operation });
@@ -255,9 +344,18 @@ const superblock = (random: Random): Script => {
     scene.writes(scene.span(5, 60), 5);
     scene.wait(100, 3_000);
   }
-  return scene.end({ dataReplicas, holdMs: 30_000, graceMs: random.pick([0, 200]) });
+  return scene.end({ dataReplicas, graceMs: random.pick([0, 200]) });
 };
 
 /** Runs that aim at one kind of moment, where chance alone would take thousands of seeds. */
-export const SCENARIOS = { split, seesaw, flushed, alone, uneven, superblock } as const;
+export const SCENARIOS = {
+  split,
+  seesaw,
+  overtaken,
+  revenant,
+  flushed,
+  alone,
+  uneven,
+  failing,
+} as const;
 export type Scenario = keyof typeof SCENARIOS;

@@ -6,7 +6,8 @@
  * again.
  */
 import { expect } from 'chai';
-import type { Profile } from './plan.ts';
+import { MAINTENANCE_MS } from './machine.ts';
+import type { Plan, Profile } from './plan.ts';
 import { planOf } from './plan.ts';
 import type { RunResult } from './run.ts';
 import { runPlan } from './run.ts';
@@ -30,6 +31,12 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
   [2600005256, 'disk'],
   [2600000964, 'crash'],
 ];
+
+/** When they were found, stores looked after their marks as rarely as in production. */
+const asThen = (plan: Plan): Plan => ({
+  ...plan,
+  cluster: { ...plan.cluster, maintenanceMs: MAINTENANCE_MS },
+});
 
 const check = ({ plan, failure }: RunResult): void => {
   if (failure === null) return;
@@ -64,7 +71,7 @@ describe('a volume under simulation', function () {
   });
 
   it('keeps them on seeds that have found something', async () => {
-    for (const [seed, profile] of FOUND_SEEDS) check(await runPlan(planOf(seed, profile)));
+    for (const [seed, profile] of FOUND_SEEDS) check(await runPlan(asThen(planOf(seed, profile))));
   });
 
   it('keeps them on seeds that nobody has run before', async () => {
