@@ -1,6 +1,7 @@
 import type { MembershipRecord } from '../../replica/src/protocol/index.ts';
 import type { Access } from './history.ts';
 import { History } from './history.ts';
+import { Orchestrator } from './orchestrator.ts';
 import { isLaterRecord, ReplicaMachine } from './machine.ts';
 import { Network } from './network.ts';
 import type { LinkWatch } from './target.ts';
@@ -30,10 +31,17 @@ interface Unsettled {
 export class Cluster implements LinkWatch {
   readonly world: World;
   readonly network: Network;
-  readonly machines: readonly ReplicaMachine[];
+  readonly orchestrator: Orchestrator;
+  /** Who is a member, or was and still runs. */
+  machines: ReplicaMachine[] = [];
   readonly targets: SimulatedTarget[] = [];
   readonly history = new History();
   readonly options: ClusterOptions;
+  /** Of the volume, as the orchestrator has recorded it: first. */
+  sizeBytes: number;
+  /** While it is reverted nobody may submit. */
+  frozen = false;
+  readonly #every = new Map<string, ReplicaMachine>();
   /** What was injected and can make a read fail with MEDIUM_ERROR. Block numbers. */
   readonly rotten = new Set<number>();
   /** Writes without a good answer that their target's frames may still bring about. */
@@ -46,19 +54,25 @@ export class Cluster implements LinkWatch {
     this.world = world;
     this.options = options;
     this.network = new Network(world);
-    const count = options.dataReplicas + (options.witness ? 1 : 0);
-    this.machines = Array.from(
-      { length: count },
-      (_, index) =>
-        new ReplicaMachine({
-          index,
-          role: index < options.dataReplicas ? 'data' : 'witness',
-          world,
-          network: this.network,
-          volume: { volumeId: VOLUME_ID, sizeBytes: options.sizeBytes },
-          maintenanceMs: options.maintenanceMs,
-        }),
-    );
+    this.sizeBytes = options.sizeBytes;
+    for (let index = 0; index < options.dataReplicas; index++) this.addMachine('data');
+    if (options.witness) this.addMachine('witness');
+    this.orchestrator = new Orchestrator(this);
+  }
+
+  /** One that does not run yet. */
+  addMachine(role: 'data' | 'witness'): ReplicaMachine {
+    const machine = new ReplicaMachine({
+      index: this.#every.size,
+      role,
+      world: this.world,
+      network: this.network,
+      volume: () => ({ volumeId: VOLUME_ID, sizeBytes: this.sizeBytes }),
+      maintenanceMs: this.options.maintenanceMs,
+    });
+    this.#every.set(machine.address, machine);
+    this.machines.push(machine);
+    return machine;
   }
 
   get dataMachines(): readonly ReplicaMachine[] {
@@ -85,19 +99,22 @@ export class Cluster implements LinkWatch {
   }
 
   startTarget(): SimulatedTarget {
-    const { holdMs, graceMs, sizeBytes } = this.options;
+    const { holdMs, graceMs } = this.options;
+    const { sizeBytes } = this;
     const target = new SimulatedTarget({
       number: ++this.#targets,
       world: this.world,
       network: this.network,
       volume: { volumeId: VOLUME_ID, sizeBytes },
       machines: this.machines,
+      at: (address) => this.#every.get(address)!,
       watch: this,
       holdMs,
       graceMs,
     });
     this.targets.push(target);
     target.replicator.onChange((change) => {
+      if (change === 'ready') this.orchestrator.converge();
       if (change === 'ready') for (const listener of this.#readyListeners) listener(target);
     });
     target.onExit(() => {

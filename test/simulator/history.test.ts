@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { History } from './history.ts';
+import { EMPTY } from '../crash/register-checker.ts';
+import { checkPoint, History } from './history.ts';
 import { Violation } from './world.ts';
 
 /** One write of the sector, answered. Returns what it wrote. */
@@ -73,5 +74,69 @@ describe('a history', () => {
 
   it('knows a value that was never written', () => {
     expect(() => read(new History(), 7)).to.throw(Violation, 'not written there');
+  });
+
+  it('takes a snapshot only for what the sectors held at one moment', () => {
+    const history = new History();
+    const [a, b] = [history.startWrite(0, 1), history.startWrite(1, 1)];
+    history.finishWrite(a);
+    history.finishWrite(b);
+    const start = history.moment();
+    const c = history.startWrite(0, 1);
+    history.finishWrite(c);
+    const d = history.startWrite(1, 1);
+    history.finishWrite(d);
+    const point = history.capture(start);
+    const holds = (zero: number, one: number): void =>
+      checkPoint(
+        'it',
+        point,
+        new Map([
+          [0, zero],
+          [1, one],
+        ]),
+      );
+    holds(a.stamp, b.stamp);
+    holds(c.stamp, b.stamp);
+    holds(c.stamp, d.stamp);
+    // d began when c was done, so no moment has d and not c.
+    expect(() => holds(a.stamp, d.stamp)).to.throw(Violation, 'no moment');
+    expect(() => holds(EMPTY, b.stamp)).to.throw(Violation, 'no moment');
+    expect(() => holds(99, b.stamp)).to.throw(Violation, 'no time before');
+  });
+
+  it('knows what a volume holds that was reverted, or perhaps was', () => {
+    const history = new History();
+    const first = write(history);
+    const point = history.capture(history.moment());
+    const second = write(history);
+    history.perhapsRevert(point);
+    read(history, second);
+    expect(() => read(history, first)).to.throw(Violation);
+    const third = write(history);
+    history.revert(point);
+    read(history, first);
+    expect(() => read(history, third)).to.throw(Violation);
+  });
+
+  it('tells what a flush promised from what an answer promised, and both from a wrong order', () => {
+    const lost = (blow: boolean, flushed: boolean): string => {
+      const history = new History();
+      const old = write(history);
+      write(history);
+      if (flushed) flush(history);
+      if (blow) history.blow();
+      try {
+        read(history, old);
+      } catch (error) {
+        return (error as Violation).invariant;
+      }
+      return 'none';
+    };
+    expect([lost(false, false), lost(true, false), lost(true, true)]).to.deep.equal([
+      'I6',
+      'I2',
+      'I1',
+    ]);
   });
 });

@@ -16,6 +16,8 @@ export interface Access {
 
 interface Value {
   readonly stamp: Stamp;
+  /** When its write began. */
+  readonly began: Moment;
   /** The write that made it, while it has no answer. */
   writing: Access | null;
   /** Latest start and earliest end of the write and of all reads of this value. */
@@ -31,6 +33,54 @@ interface Value {
 
 /** `a` must have been there before `b`. */
 const precedes = (a: Value, b: Value): boolean => a.minFinish < b.maxStart;
+
+/** Some moment between two, and what was known of the sectors at the later one. */
+export interface Point {
+  readonly start: Moment;
+  readonly finish: Moment;
+  readonly sectors: ReadonlyMap<number, readonly Value[]>;
+}
+
+/** Those that no other one is known to have replaced before the moment. */
+const candidates = (values: readonly Value[], moment: Moment): readonly Value[] =>
+  values.filter((value) =>
+    values.every(
+      (other) =>
+        other === value || other.uncertain || other.minFinish >= moment || !precedes(value, other),
+    ),
+  );
+
+const heldAt = ({ sectors, start }: Point, sector: number): readonly Value[] =>
+  candidates(sectors.get(sector) ?? [newValue(EMPTY, 0, null, 0)], start);
+
+/**
+ * I7: whether these contents, by sector, are what the volume held at one moment of the point: after
+ * everything that is in them began, before anything that replaces a part of them was done.
+ */
+export const checkPoint = (
+  name: string,
+  point: Point,
+  contents: ReadonlyMap<number, Stamp>,
+): void => {
+  let after = { moment: point.start, why: 'it was asked for' };
+  let before = { moment: point.finish, why: 'it was answered' };
+  for (const [sector, stamp] of contents) {
+    const values = point.sectors.get(sector) ?? [newValue(EMPTY, 0, null, 0)];
+    const value = values.find((each) => each.stamp === stamp);
+    if (value === undefined) {
+      throw new Violation('I7', `sector ${sector} of ${name} holds ${stamp}, of no time before it`);
+    }
+    const why = `${stamp} was written to ${sector}`;
+    if (value.began > after.moment) after = { moment: value.began, why };
+    for (const other of values) {
+      if (other === value || other.uncertain || !precedes(value, other)) continue;
+      if (other.minFinish >= before.moment) continue;
+      before = { moment: other.minFinish, why: `${other.stamp} was in ${sector}` };
+    }
+  }
+  if (after.moment < before.moment) return;
+  throw new Violation('I7', `${name} is of no moment: after ${after.why}, before ${before.why}`);
+};
 
 /**
  * Every sector is a linearizable register (I6), and what survives which blow follows from the same
@@ -143,6 +193,10 @@ export class History {
     }
   }
 
+  moment(): Moment {
+    return this.#now++;
+  }
+
   startFlush(): Moment {
     return this.#now++;
   }
@@ -178,6 +232,54 @@ export class History {
       }
       this.#sectors.set(sector, possible);
     }
+  }
+
+  /** What is known now of a point that lies between `start` and this moment: of a snapshot. */
+  capture(start: Moment): Point {
+    const sectors = new Map<number, readonly Value[]>();
+    for (const [sector, values] of this.#sectors) {
+      sectors.set(
+        sector,
+        values.map((value) => ({ ...value })),
+      );
+    }
+    return { start, finish: this.#now++, sectors };
+  }
+
+  /** The whole volume is again what it was at that point. Nothing is under way. */
+  revert(point: Point): void {
+    const start = this.#now++;
+    const finish = this.#now++;
+    for (const sector of this.#usedSince(point)) {
+      const values = heldAt(point, sector);
+      this.#sectors.set(
+        sector,
+        values.map(({ stamp }) => {
+          const value = newValue(stamp, start, null, finish);
+          return { ...value, flushed: true, acknowledged: true };
+        }),
+      );
+    }
+  }
+
+  /** It is, or it never will be. */
+  perhapsRevert(point: Point): void {
+    const start = this.#now++;
+    const finish = this.#now++;
+    for (const sector of this.#usedSince(point)) {
+      const present = this.#of(sector);
+      const current = candidates(present, start);
+      for (const { stamp } of heldAt(point, sector)) {
+        if (current.some((value) => value.stamp === stamp)) continue;
+        const others = this.#of(sector).filter((value) => value.stamp !== stamp);
+        const value = { ...newValue(stamp, start, null, finish), uncertain: true };
+        this.#sectors.set(sector, [...others, { ...value, flushed: false, acknowledged: false }]);
+      }
+    }
+  }
+
+  #usedSince({ sectors }: Point): Set<number> {
+    return new Set([...sectors.keys(), ...this.#sectors.keys()]);
   }
 
   describe(sector: number): string {
@@ -257,6 +359,7 @@ export class History {
 
 const newValue = (stamp: Stamp, start: Moment, writing: Access | null, finish: Moment): Value => ({
   stamp,
+  began: start,
   writing,
   maxStart: start,
   minFinish: finish,

@@ -57,7 +57,9 @@ export class Initiator {
   /** False when there is no target, or enough is under way. */
   submit(order: Order, done?: Done): boolean {
     const target = this.#connected();
-    if (target === null || this.#underWay.size >= MAX_IN_FLIGHT) return false;
+    if (target === null || this.#underWay.size >= MAX_IN_FLIGHT || this.#cluster.frozen)
+      return false;
+    if ((order.sector + order.count) * SECTOR > target.replicator.sizeBytes) return false;
     const { history, world } = this.#cluster;
     let { operation } = order;
     let access: Access | null = null;
@@ -226,6 +228,29 @@ export class Initiator {
     return stamps.join(' ');
   }
 }
+
+/** Past all initiators and their history. */
+export const readSectors = (
+  { process, replicator }: SimulatedTarget,
+  sector: number,
+  count: number,
+  done: (stamps: readonly number[]) => void,
+): void => {
+  const io: VolumeIo = {
+    kind: 'read',
+    offsetBytes: sector * SECTOR,
+    lengthBytes: count * SECTOR,
+    chunks: [],
+    loan: null,
+    lock: null,
+    done: (error) => {
+      if (error !== null) throw new Violation('I7', `sector ${sector}: ${error.message}`);
+      done(readStamps(Buffer.concat(io.chunks), sector));
+      io.loan?.release();
+    },
+  };
+  process.run(() => replicator.submit(io));
+};
 
 const describeOrder = ({ order, access }: Pick<UnderWay, 'order' | 'access'>): string => {
   const { operation, sector, count } = order;

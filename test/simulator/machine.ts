@@ -36,7 +36,7 @@ export class ReplicaMachine {
   readonly host: string;
   readonly id: string;
   readonly role: 'data' | 'witness';
-  readonly disk: SimulatedDisk;
+  disk: SimulatedDisk;
   process: SimulatedProcess | null = null;
   server: ReplicaServer | null = null;
   store: Store | null = null;
@@ -48,11 +48,13 @@ export class ReplicaMachine {
   whole = true;
   /** Milliseconds that the disk takes besides the usual. */
   slowMs = 0;
+  /** It will never be there again. */
+  gone = false;
   /** No restarts by the orchestrator until told otherwise. */
   away = false;
   readonly #world: World;
   readonly #network: Network;
-  readonly #volume: VolumeFacts;
+  readonly #volume: () => VolumeFacts;
   readonly #random: Random;
   readonly #rate: number;
   readonly #maintenanceMs: number;
@@ -63,7 +65,7 @@ export class ReplicaMachine {
     readonly role: 'data' | 'witness';
     readonly world: World;
     readonly network: Network;
-    readonly volume: VolumeFacts;
+    readonly volume: () => VolumeFacts;
     readonly maintenanceMs: number;
   }) {
     const { index, role, world } = options;
@@ -75,14 +77,35 @@ export class ReplicaMachine {
     this.#maintenanceMs = options.maintenanceMs;
     this.address = `replica:${index}`;
     this.host = `replica-${index}`;
-    this.id = `0000000${index}-0000-4000-8000-000000000000`;
+    this.id = `${String(index).padStart(8, '0')}-0000-4000-8000-000000000000`;
     this.#random = world.random(this.host);
     this.#rate = 1 + (this.#random.below(41) - 20) / 1000;
-    const chance = world.random(`disk ${index}`);
-    this.disk = new SimulatedDisk(
+    this.disk = this.#newDisk(world.random(`disk ${index}`));
+  }
+
+  #newDisk(chance: Random): SimulatedDisk {
+    return new SimulatedDisk(
       () => chance.bits() / 2 ** 32,
       (callback) => this.process?.after(this.#diskMs(), callback),
     );
+  }
+
+  /** Somebody removes the directory, and the process starts again on an empty one. */
+  empty(): void {
+    this.kill();
+    this.#world.note(this.host, 'is emptied');
+    this.disk = this.#newDisk(this.#random);
+    this.promisedEpoch = 0;
+    this.durableRecord = null;
+    this.whole = false;
+    this.startLater(1);
+  }
+
+  /** For good. */
+  retire(): void {
+    this.gone = true;
+    this.whole = false;
+    this.kill();
   }
 
   get alive(): boolean {
@@ -94,7 +117,7 @@ export class ReplicaMachine {
   }
 
   start(): void {
-    if (this.process !== null) return;
+    if (this.process !== null || this.gone) return;
     this.#restart();
     this.away = false;
     const process = new SimulatedProcess(this.host, this.host, this.#world, this.#rate);
@@ -166,7 +189,7 @@ export class ReplicaMachine {
       { disk, every, later: (callback) => process.after(0.01, callback) },
       {
         directory: disk.directory,
-        create: { ...this.#volume, replicaId, role },
+        create: { ...this.#volume(), replicaId, role },
         warn: (message) => this.#world.note(this.host, message),
       },
     ).then(

@@ -190,3 +190,46 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     ),
   ),
 ];
+
+export const LAYER_MUTANTS: readonly Mutant[] = [
+  mutant(
+    'merges a hole as zeroes',
+    'I7',
+    'layers',
+    edit(
+      store('frozen-merge'),
+      'for (const [from, to] of runs((block) => below.isAllocated(block) && lacks(block))) {',
+      'for (const [from, to] of runs((block) => below.isAllocated(block))) {',
+    ),
+  ),
+  mutant(
+    'forgets in a merge what the lower layer hides',
+    'I10',
+    'layers',
+    edit(
+      store('head-merge'),
+      'for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))',
+      'for (const [from, to] of runs((block) => below.hides(block) && !lacks(block)))',
+    ),
+  ),
+  mutant(
+    'merges an older block over a newer one',
+    'I6',
+    'layers',
+    edit(
+      store('head-merge'),
+      'for (const [from, to] of runs((block) => below.isAllocated(block) && lacks(block))) {',
+      'for (const [from, to] of runs((block) => below.isAllocated(block))) {',
+    ),
+  ),
+  mutant(
+    'shows what is older where a block was unmapped',
+    'I10',
+    'layers',
+    edit(
+      store('range-writer'),
+      '        if (at >= first && at < last) page.deallocate(block);\n',
+      '',
+    ),
+  ),
+];

@@ -287,3 +287,100 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     ),
   ),
 ];
+
+/** Snapshots, growth and members that come and go. */
+export const MANAGEMENT_MUTANTS: readonly Mutant[] = [
+  mutant(
+    'makes a snapshot while writes are under way',
+    'I7',
+    'layers',
+    edit(
+      target('layers'),
+      '    const lock = await this.#holdIo();\n    try {\n      if',
+      "    const lock = await this.#holdIo();\n    locks.release(lock);\n    locks.acquire(Object.assign(lock, { lockState: 'none', offsetBytes: MAX_VOLUME_BYTES, lengthBytes: 1 }));\n    try {\n      if",
+    ),
+  ),
+  mutant(
+    'takes a snapshot for made when one member has it',
+    'I7',
+    'layers',
+    edit(
+      target('layers'),
+      "results?.findIndex(({ status }) => status === 'rejected') ?? -1;",
+      "results?.every(({ status }) => status === 'rejected') === true ? 0 : -1;",
+    ),
+    edit(target('layers'), 'failed >= 0 || !this.#isSame(members, epoch)', 'failed >= 0'),
+  ),
+  mutant(
+    'lets one that was away keep the layers that it has',
+    'I7',
+    'layers',
+    edit(
+      target('returns'),
+      '      await bringLayers({ tree, member, sources, sizeBytes, copied });\n',
+      '      Object({ bringLayers, tree, member, sources, sizeBytes, copied });\n',
+    ),
+  ),
+  mutant(
+    'does not make certain at an activation what was decided about the layers',
+    'I7',
+    'layers',
+    edit(target('layer-activation'), '  await makeCertain(activation, tree);\n', ''),
+    edit(
+      target('layer-activation'),
+      'await Promise.all(members.map((member) => follow(member, tree)));',
+      '',
+    ),
+  ),
+  mutant(
+    'copies no frozen layer to one that was away',
+    'I7',
+    'layers',
+    edit(target('layer-copy'), "if (action === 'write') {", "if (action !== 'write') {"),
+  ),
+  mutant(
+    'makes a stranger a voter before it holds everything',
+    'I2',
+    'members',
+    edit(
+      target('electorate'),
+      "(member.identity?.role === 'witness' || serving.includes(member)) &&",
+      '',
+    ),
+    edit(
+      target('record-history'),
+      'presence.serving.filter((id) => voters.includes(id))',
+      '[...presence.serving, ...presence.joining].filter((id) => voters.includes(id))',
+    ),
+  ),
+  mutant(
+    'changes voters by two at a time',
+    'I8',
+    'members',
+    edit(
+      target('record-history'),
+      'if (!latest.voters.includes(id) && decidable(more)) return more;',
+      'if (!latest.voters.includes(id)) return [...new Set([...latest.voters, ...joining])];',
+    ),
+  ),
+  mutant(
+    'believes the promise of a voter that has forgotten its own',
+    'I3',
+    'members',
+    edit(
+      target('membership'),
+      'isMajority(voters, new Set([...ids].filter((id) => !forgetful.has(id)))) ||',
+      'isMajority(voters, ids) || forgetful.size < 0 ||',
+    ),
+  ),
+  mutant(
+    'tells initiators of room before all members have it',
+    'I11',
+    'members',
+    edit(
+      target('growth'),
+      '      if (small.length === 0) break;\n',
+      '      if (small.length >= 0) break;\n',
+    ),
+  ),
+];

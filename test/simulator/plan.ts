@@ -1,6 +1,7 @@
 import { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
 import type { Order } from './initiator.ts';
+import type { Task } from './management.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Scenario, Script } from './scenarios.ts';
 import { SCENARIOS, SIZE_BYTES } from './scenarios.ts';
@@ -66,6 +67,7 @@ export type Action = { readonly at: number } & (
       /** Only while the initiator is with the target that was started last, or with another one. */
       readonly to?: 'newest' | 'older';
     }
+  | { readonly kind: 'task'; readonly task: Task }
   | Fault
 );
 
@@ -93,6 +95,8 @@ const MIB = 1024 * 1024;
 /** Few sectors, so that operations meet: over the edges of blocks, extents and regions. */
 const AREA_SECTORS = 48;
 export const AREAS = [0, MIB - 8192, 4 * MIB - 8192].map((at) => at / SECTOR);
+/** Over the first end of the volume: there when it has grown. */
+export const GROWN_AREA = (6 * MIB - 8192) / SECTOR;
 
 /** Chances by profile, relative to each other. */
 const FAULTS: Readonly<Record<ByChance, Readonly<Partial<Record<Fault['kind'], number>>>>> = {
@@ -145,7 +149,9 @@ export const planOf = (seed: number, wanted?: Profile): Plan => {
   const chance = random.pick(BY_CHANCE);
   const scenario = SCENARIO_NAMES[Math.floor(seed / SCENARIO_EVERY) % SCENARIO_NAMES.length]!;
   const profile = wanted ?? (seed % SCENARIO_EVERY === SCENARIO_EVERY - 1 ? scenario : chance);
-  const script = isScenario(profile) ? SCENARIOS[profile](random) : byChance(random, profile);
+  const script = isScenario(profile)
+    ? SCENARIOS[profile](random, fault)
+    : byChance(random, profile);
   return { seed, profile, ...script };
 };
 
@@ -199,11 +205,11 @@ const byChance = (random: Random, profile: ByChance): Script => {
   return { ...script, cluster: { ...script.cluster, maintenanceMs } };
 };
 
-const order = (random: Random): Order => {
+export const order = (random: Random, areas: readonly number[] = AREAS): Order => {
   const chance = random.below(100);
   if (chance < 6) return { operation: 'flush', sector: 0, count: 0 };
   const operation = chance < 42 ? 'read' : chance < 50 ? 'unmap' : 'write';
-  const area = random.pick(AREAS);
+  const area = random.pick(areas);
   if (random.chance(0.4)) {
     // Whole blocks.
     const blocks = random.between(1, 3);

@@ -43,7 +43,7 @@ const contentOf = (
   machine: ReplicaMachine,
 ): Map<number, Buffer> => {
   const store = machine.store!;
-  const { sizeBytes } = cluster.options;
+  const { sizeBytes } = cluster;
   const content = new Map<number, Buffer>();
   store.allocation(0, sizeBytes).forEach((bits, byte) => {
     for (let bit = 0; bits >>> bit !== 0; bit++) {

@@ -1,10 +1,13 @@
 import { Cluster } from './cluster.ts';
 import { Faults } from './faults.ts';
 import type { Order } from './initiator.ts';
-import { Initiator } from './initiator.ts';
+import { Initiator, readSectors } from './initiator.ts';
 import type { Action, Plan } from './plan.ts';
-import { AREAS } from './plan.ts';
+import { Management } from './management.ts';
+import { AREAS, GROWN_AREA } from './plan.ts';
 import { compareReplicas } from './replicas.ts';
+import { SIZE_BYTES } from './scenarios.ts';
+import type { SimulatedTarget } from './target.ts';
 import { simulated, Violation, World } from './world.ts';
 
 export interface RunResult {
@@ -32,7 +35,8 @@ export const runPlan = (plan: Plan, traced = false): Promise<RunResult> => {
   const run = new Run(world, plan);
   const uncaught = (thrown: unknown): void => {
     const error = thrown as Error;
-    world.fail(new Violation('crash', `${error.message}\n${error.stack ?? ''}`));
+    const crash = new Violation('crash', `${error.message}\n${error.stack ?? ''}`);
+    world.fail(error instanceof Violation ? error : crash);
   };
   return simulated(uncaught, () => {
     let failure: Error | null = null;
@@ -51,6 +55,7 @@ class Run {
   readonly #cluster: Cluster;
   readonly #faults: Faults;
   readonly #initiators: readonly Initiator[];
+  readonly #management: Management;
 
   constructor(world: World, plan: Plan) {
     this.#world = world;
@@ -61,6 +66,7 @@ class Run {
       { length: plan.initiators },
       (_, index) => new Initiator(index, this.#cluster),
     );
+    this.#management = new Management(this.#cluster, () => this.#isIdle());
   }
 
   result(failure: Error | null): RunResult {
@@ -93,9 +99,14 @@ class Run {
     this.#settle();
     this.#verify();
     if (finalBlackout) this.#blackout();
+    this.#verifySnapshots();
   }
 
   #act(action: Action): void {
+    if (action.kind === 'task') {
+      this.#management.perform(action.task);
+      return;
+    }
     if (action.kind !== 'order') {
       this.#faults.apply(action);
       return;
@@ -128,7 +139,7 @@ class Run {
     ask();
     this.#expect('I11', () => resumed, RESUME_MS, 'I/O');
     this.#rewriteRotten();
-    this.#expect('I11', () => cluster.newest?.healthy === true, REBUILT_MS, 'all replicas in sync');
+    this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'all replicas in sync');
     this.#idle();
   }
 
@@ -146,7 +157,7 @@ class Run {
 
   /** Every sector is read, and the replicas in sync hold the same. */
   #verify(): void {
-    for (const area of AREAS) {
+    for (const area of this.#areas()) {
       this.#ask({ operation: 'read', sector: area, count: AREA_SECTORS });
     }
     this.#ask({ operation: 'flush', sector: 0, count: 0 });
@@ -154,9 +165,44 @@ class Run {
     this.#until(() => false, 300);
     const cluster = this.#cluster;
     const settled = (): boolean =>
-      cluster.newest?.healthy === true && cluster.machines.every(({ serving }) => serving);
+      this.#isWhole() && cluster.machines.every(({ serving }) => serving);
     this.#expect('I11', settled, REBUILT_MS, 'all replicas in sync');
     compareReplicas(this.#world, cluster, cluster.newest!);
+    this.#management.checkNames();
+  }
+
+  #areas(): readonly number[] {
+    return this.#cluster.sizeBytes > SIZE_BYTES ? [...AREAS, GROWN_AREA] : AREAS;
+  }
+
+  /** Each snapshot in turn is the volume again, and read; what comes after that is checked no more. */
+  #verifySnapshots(): void {
+    for (const snapshot of this.#management.kept) {
+      let done = false;
+      const ask = (): void =>
+        this.#management.revertTo(snapshot, (reverted) => {
+          done = reverted;
+          if (!done) this.#world.after(50, ask);
+        });
+      ask();
+      this.#expect('I11', () => done, RESUME_MS, `the volume is ${snapshot.name}`);
+      this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'all replicas in sync');
+      const { newest } = this.#cluster;
+      compareReplicas(this.#world, this.#cluster, newest!);
+      this.#management.checkContent(snapshot, this.#contents(newest!));
+    }
+  }
+
+  #contents(target: SimulatedTarget): ReadonlyMap<number, number> {
+    const contents = new Map<number, number>();
+    for (const area of this.#areas()) {
+      let read: readonly number[] | null = null;
+      readSectors(target, area, AREA_SECTORS, (stamps) => (read = stamps));
+      this.#expect('I11', () => read !== null, RESUME_MS, 'a read of a snapshot');
+      const stamps = read as unknown as readonly number[];
+      stamps.forEach((stamp, index) => contents.set(area + index, stamp));
+    }
+    return contents;
   }
 
   /** What is flushed survives the loss of all machines at once. */
@@ -166,12 +212,7 @@ class Run {
     this.#cluster.newest?.losePower();
     this.#cluster.losePower(machines);
     for (const machine of machines) machine.startLater(10);
-    this.#expect(
-      'I11',
-      () => this.#cluster.newest?.healthy === true,
-      REBUILT_MS,
-      'after a blackout',
-    );
+    this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'after a blackout');
     this.#connect();
     this.#verify();
   }
@@ -202,8 +243,16 @@ class Run {
   }
 
   #idle(): void {
-    const idle = (): boolean => this.#initiators.every(({ inFlight }) => inFlight === 0);
-    this.#expect('I11', idle, RESUME_MS, 'an answer to every operation');
+    this.#expect('I11', () => this.#isIdle(), RESUME_MS, 'an answer to every operation');
+  }
+
+  #isWhole(): boolean {
+    const { newest, orchestrator } = this.#cluster;
+    return newest?.healthy === true && orchestrator.converged && !this.#management.busy;
+  }
+
+  #isIdle(): boolean {
+    return this.#initiators.every(({ inFlight }) => inFlight === 0);
   }
 
   #expect(invariant: string, condition: () => boolean, withinMs: number, what: string): void {

@@ -26,7 +26,9 @@ export interface TargetOptions {
   readonly world: World;
   readonly network: Network;
   readonly volume: VolumeFacts;
+  /** Who are its members, or shall be. */
   readonly machines: readonly ReplicaMachine[];
+  readonly at: (address: string) => ReplicaMachine;
   readonly watch: LinkWatch;
   readonly holdMs: number;
   readonly graceMs: number;
@@ -120,7 +122,7 @@ export class SimulatedTarget {
   }
 
   #environment(options: TargetOptions): Environment {
-    const { world, network, volume, machines, watch } = options;
+    const { world, network, volume, watch } = options;
     const random = world.random(`chance of ${this.name}`);
     const pool = new SlabPool(POOL_BYTES);
     return {
@@ -129,7 +131,7 @@ export class SimulatedTarget {
       defer: (callback) => process.nextTick(callback),
       random: () => random.bits() / 2 ** 32,
       dial: (address, events) => {
-        const machine = machines.find((each) => each.address === address)!;
+        const machine = options.at(address);
         const link = new WatchedLink(this, machine, watch);
         return link.open(
           (watched) =>
