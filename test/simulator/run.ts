@@ -175,7 +175,7 @@ class Run {
     return this.#cluster.sizeBytes > SIZE_BYTES ? [...AREAS, GROWN_AREA] : AREAS;
   }
 
-  /** Each snapshot in turn is the volume again, and read; what comes after that is checked no more. */
+  /** Each snapshot in turn is the volume again, and read. Nothing else is checked after that. */
   #verifySnapshots(): void {
     for (const snapshot of this.#management.kept) {
       let done = false;

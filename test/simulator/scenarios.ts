@@ -248,8 +248,9 @@ const loseFirst = (scene: Scene): void => {
 };
 
 /**
- * A record of which one copy only knows, when that copy and the target are lost: the target's frames
- * reach the witness no more (of a removal or of an activation), or the copy that has just joined.
+ * A record of which one copy only knows, when that copy and the target are lost: the frames of the
+ * target do not reach the witness (of a removal or of an activation), or the copy that has just
+ * joined.
  */
 const overtaken = (random: Random): Script => {
   const scene = new Scene(random);
