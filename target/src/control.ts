@@ -1,62 +1,13 @@
 import type { Address, ControlServer, Logger, MetricRegistry } from '@openebs/replica/runtime';
 import { startControlServer } from '@openebs/replica/runtime';
+import type { ConditionLog } from './condition-log.ts';
 import { describePace, targetActions } from './control-actions.ts';
-import type { IscsiServer } from './iscsi/index.ts';
-import type { Member, Replicator, Scrub, VolumeStatistics } from './replicator/index.ts';
+import type { TargetFacts } from './facts.ts';
+import type { Member, Replicator } from './replicator/index.ts';
 import { describeSnapshots, snapshotActions } from './snapshot-actions.ts';
 
-export type VolumeState = 'healthy' | 'degraded' | 'unavailable' | 'starting';
-
-export interface TargetFacts {
-  readonly volume: string;
-  readonly volumeId: string;
-  readonly iqn: string;
-  readonly sizeBytes: () => number;
-  readonly version: string;
-  readonly statistics: VolumeStatistics;
-  /** Null: the null store of benchmarks. */
-  readonly replicator: Replicator | null;
-  readonly scrub: Scrub | null;
-  /** What is there so far: the portals open when the volume can be used. */
-  readonly portals: () => readonly string[];
-  readonly server: () => IscsiServer | null;
-  readonly stopping: () => boolean;
-}
-
-export const volumeState = ({ replicator, server }: TargetFacts): VolumeState => {
-  if (server() === null) return 'starting';
-  if (replicator === null) return 'healthy';
-  const { assembly } = replicator;
-  if (!assembly.hasServed) return 'starting';
-  if (!replicator.isOpen || !replicator.ready || replicator.isFull) return 'unavailable';
-  return assembly.members.every((member) => assembly.modeOf(member) === 'in-sync')
-    ? 'healthy'
-    : 'degraded';
-};
-
-/** Why the volume is not healthy and what happens next, in words; null when it is. */
-const reason = (facts: TargetFacts): string | null => {
-  const { replicator } = facts;
-  if (facts.stopping()) return 'the target stops';
-  if (replicator === null) return null;
-  const { assembly } = replicator;
-  if (assembly.phase === 'fenced') return 'another target serves the volume';
-  if (replicator.isFull) {
-    return 'the last in-sync replica has no space: reads go on, writes fail; free space on its file system';
-  }
-  if (!replicator.isOpen) return `waiting for ${assembly.waitingFor}`;
-  const missing = assembly.members.filter((member) => assembly.modeOf(member) !== 'in-sync');
-  if (missing.length === 0) return null;
-  return missing
-    .map((member) => {
-      const resync = assembly.resyncOf(member);
-      if (resync !== null) return `${member.address} is resynchronised (${resync.percent} %)`;
-      return `${member.address} is ${assembly.modeOf(member)}: ${member.lastError ?? 'not connected yet'}`;
-    })
-    .join('; ');
-};
-
-const describeMember = ({ assembly }: Replicator, member: Member, nowMs: number) => {
+const describeMember = ({ assembly }: Replicator, member: Member, log: ConditionLog) => {
+  const nowMs = performance.now();
   const resync = assembly.resyncOf(member);
   const mode = assembly.modeOf(member);
   return {
@@ -64,6 +15,7 @@ const describeMember = ({ assembly }: Replicator, member: Member, nowMs: number)
     address: member.address,
     role: member.identity?.role ?? 'data',
     mode,
+    since: log.memberSince(member),
     lastError: mode === 'in-sync' ? null : member.lastError,
     ackedSeq: member.ackedSeq,
     resync:
@@ -78,32 +30,34 @@ const describeMember = ({ assembly }: Replicator, member: Member, nowMs: number)
   };
 };
 
-export const describeTarget = (facts: TargetFacts) => {
+export const describeTarget = (facts: TargetFacts, log: ConditionLog) => {
   const { replicator, statistics } = facts;
   const { read, write, unmap, flush } = statistics;
-  const nowMs = performance.now();
   return {
     volume: facts.volume,
     volumeId: facts.volumeId,
     iqn: facts.iqn,
     portals: facts.portals(),
     sizeBytes: facts.sizeBytes(),
-    state: volumeState(facts),
-    reason: reason(facts),
+    ...log.now(),
     epoch: replicator?.assembly.epoch ?? 0,
     record: replicator?.assembly.record ?? null,
     replicas:
-      replicator?.assembly.members.map((member) => describeMember(replicator, member, nowMs)) ?? [],
+      replicator?.assembly.members.map((member) => describeMember(replicator, member, log)) ?? [],
     rebuild: replicator === null ? null : describePace(replicator),
     sessions: (facts.server()?.sessions() ?? []).map((session) => ({
       ...session,
       initiator: session.initiatorName,
     })),
     io: {
+      // Counters begin with the process; rates are differences over its own time.
+      uptimeSeconds: process.uptime(),
       reads: read.operations,
       readBytes: read.bytes,
+      readSeconds: read.seconds.sum,
       writes: write.operations,
       writeBytes: write.bytes,
+      writeSeconds: write.seconds.sum,
       unmaps: unmap.operations,
       flushes: flush.operations,
       errors: read.errors + write.errors + unmap.errors + flush.errors,
@@ -130,21 +84,21 @@ export const startTargetControl = (options: {
   readonly logger: Logger;
   readonly metrics: MetricRegistry;
   readonly facts: TargetFacts;
+  readonly log: ConditionLog;
 }): Promise<ControlServer> => {
-  const { address, token, logger, metrics, facts } = options;
+  const { address, token, logger, metrics, facts, log } = options;
   return startControlServer({
     address,
     token,
     logger,
     metrics,
     notReady: () => {
-      const state = volumeState(facts);
       if (facts.stopping()) return 'the target stops';
-      if (state === 'healthy' || state === 'degraded') return null;
-      return reason(facts) ?? state;
+      const { state, reason } = log.now();
+      return state === 'healthy' || state === 'degraded' ? null : (reason ?? state);
     },
     routes: {
-      '/v1/status': () => describeTarget(facts),
+      '/v1/status': () => describeTarget(facts, log),
       '/v1/snapshots': () => describeSnapshots(facts),
     },
     actions: {

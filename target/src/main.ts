@@ -10,7 +10,9 @@ import {
   StartError,
 } from '@openebs/replica/runtime';
 import type { ControlServer, Logger } from '@openebs/replica/runtime';
-import { startTargetControl, type TargetFacts } from './control.ts';
+import { ConditionLog } from './condition-log.ts';
+import { startTargetControl } from './control.ts';
+import type { TargetFacts } from './facts.ts';
 import type { IscsiServer, ListenPortal } from './iscsi/index.ts';
 import { createIscsiServer } from './iscsi/index.ts';
 import { LIMITS } from './limits.ts';
@@ -124,13 +126,16 @@ const run = async (options: TargetOptions): Promise<void> => {
     server: () => server,
     stopping: () => stopping,
   };
-  observeTarget(registry, facts);
+  const log = new ConditionLog(facts, Date.now);
+  replicator?.onCondition(() => log.note());
+  observeTarget(registry, facts, log);
   const control = await startTargetControl({
     address: options.control,
     token: options.controlToken,
     logger,
     metrics: registry,
     facts,
+    log,
   });
   const stop = async (reason: string): Promise<void> => {
     stopping = true;
@@ -162,6 +167,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     await replicator?.close();
     throw error;
   }
+  log.note();
   sayReady(logger, facts, control);
 };
 

@@ -1,11 +1,14 @@
 import { MetricRegistry } from '@openebs/replica/runtime';
-import { volumeState, type TargetFacts } from './control.ts';
+import type { ConditionLog } from './condition-log.ts';
+import { volumeAccess, volumeState } from './condition.ts';
+import type { TargetFacts } from './facts.ts';
 import type { IscsiCounters } from './iscsi/index.ts';
 import type { Replicator, VolumeStatistics } from './replicator/index.ts';
 import { observeMembers } from './replica-metrics.ts';
 import { createStatistics } from './replicator/index.ts';
 
 const STATES = ['healthy', 'degraded', 'unavailable', 'starting'] as const;
+const ACCESSES = ['read-write', 'read-only', 'waiting', 'none'] as const;
 
 /** The registry of one target, and the statistics that its volume fills. */
 export const createTargetMetrics = (
@@ -22,7 +25,11 @@ export const createTargetMetrics = (
   return { registry, statistics };
 };
 
-export const observeTarget = (registry: MetricRegistry, facts: TargetFacts): void => {
+export const observeTarget = (
+  registry: MetricRegistry,
+  facts: TargetFacts,
+  log: ConditionLog,
+): void => {
   const { statistics, replicator } = facts;
   registry.observed({
     name: 'openebs_volume_size_bytes',
@@ -30,15 +37,7 @@ export const observeTarget = (registry: MetricRegistry, facts: TargetFacts): voi
     type: 'gauge',
     read: () => facts.sizeBytes(),
   });
-  for (const state of STATES) {
-    registry.observed({
-      name: 'openebs_volume_state',
-      help: '1 for the state that the volume is in.',
-      labels: { state },
-      type: 'gauge',
-      read: () => (volumeState(facts) === state ? 1 : 0),
-    });
-  }
+  observeCondition(registry, facts, log);
   for (const op of ['read', 'write', 'unmap'] as const) {
     registry.observed({
       name: 'openebs_volume_io_bytes_total',
@@ -59,6 +58,40 @@ export const observeTarget = (registry: MetricRegistry, facts: TargetFacts): voi
   }
   if (replicator !== null) observeReplicas(registry, replicator, facts);
   observeIscsi(registry, () => facts.server()?.counters ?? null);
+};
+
+const observeCondition = (
+  registry: MetricRegistry,
+  facts: TargetFacts,
+  log: ConditionLog,
+): void => {
+  for (const state of STATES) {
+    registry.observed({
+      name: 'openebs_volume_state',
+      help: '1 for the state that the volume is in.',
+      labels: { state },
+      type: 'gauge',
+      read: () => (volumeState(facts) === state ? 1 : 0),
+    });
+  }
+  for (const access of ACCESSES) {
+    registry.observed({
+      name: 'openebs_volume_access',
+      help: '1 for what initiators get: everything, reads only, an answer later, or nothing.',
+      labels: { access },
+      type: 'gauge',
+      read: () => (volumeAccess(facts) === access ? 1 : 0),
+    });
+  }
+  registry.observed({
+    name: 'openebs_volume_state_since_timestamp_seconds',
+    help: 'When state and access became what they are.',
+    type: 'gauge',
+    read: () => {
+      log.note();
+      return log.sinceMs / 1000;
+    },
+  });
 };
 
 const observeReplicas = (

@@ -1,5 +1,5 @@
 import { ControlProblem, type ControlAction } from '@openebs/replica/runtime';
-import type { TargetFacts } from './control.ts';
+import type { TargetFacts } from './facts.ts';
 import { LayerError, snapshotsOf, type LayerErrorCode } from './replicator/index.ts';
 
 type Actions = Readonly<Record<string, ControlAction>>;

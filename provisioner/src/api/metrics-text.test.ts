@@ -35,6 +35,15 @@ describe('merged metrics', () => {
     expect(changes).to.deep.equal(['openebs_volume_size_bytes', 'openebs_volume_io_seconds']);
   });
 
+  it('give one value to a series that two sources tell differently: the first one', () => {
+    const label = { volume: 'a' };
+    const text = mergeMetrics([
+      { labels: {}, text: 'up{volume="a",state="b"} 1\n' },
+      { labels: label, text: 'up{state="b"} 0\nup{state="c"} 0\n' },
+    ]);
+    expect(text).to.equal('up{volume="a",state="b"} 1\nup{volume="a",state="c"} 0\n');
+  });
+
   it('keep labels of the source, whatever their values hold', () => {
     const own = 'x{path="we\\"ird}, {name",b="c"} 1\ny{op="r"} 2 1700000000000\n';
     expect(mergeMetrics([{ labels: { volume: 'a' }, text: own }])).to.equal(

@@ -12,14 +12,18 @@ export interface MetricSource {
 interface Family {
   help: string | null;
   type: string | null;
-  readonly samples: string[];
+  /** By name and labels: two values for one series would spoil the whole scrape. */
+  readonly samples: Map<string, string>;
 }
 
 /** `name{labels} value`; the labels may hold escaped quotes and braces inside quotes. */
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[^"{}]|"(?:[^"\\]|\\.)*")*)\})?\s+(\S+(?:\s+-?\d+)?)$/;
 const LABEL = /([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"/g;
 
-/** One text of all sources: each sample gets its source's labels, each family one HELP and TYPE. */
+/**
+ * One text of all sources: each sample gets its source's labels, each family one HELP and TYPE. Of
+ * a series that several sources tell, the first one's value counts.
+ */
 export function mergeMetrics(sources: readonly MetricSource[]): string {
   const families = new Map<string, Family>();
   for (const source of sources) {
@@ -42,7 +46,8 @@ export function mergeMetrics(sources: readonly MetricSource[]): string {
       const isSuffixed =
         current !== null && new RegExp(`^${currentName}_(bucket|sum|count|total)$`).test(name);
       const family = isSuffixed && current !== null ? current : familyOf(families, name);
-      family.samples.push(`${name}${labelsOf(own, source)} ${value}`);
+      const series = `${name}${labelsOf(own, source)}`;
+      if (!family.samples.has(series)) family.samples.set(series, value);
     }
   }
   return [...families].map(([name, family]) => familyText(name, family)).join('');
@@ -51,17 +56,18 @@ export function mergeMetrics(sources: readonly MetricSource[]): string {
 function familyOf(families: Map<string, Family>, name: string): Family {
   let family = families.get(name);
   if (family === undefined) {
-    family = { help: null, type: null, samples: [] };
+    family = { help: null, type: null, samples: new Map() };
     families.set(name, family);
   }
   return family;
 }
 
 function familyText(name: string, family: Family): string {
-  if (family.samples.length === 0) return '';
+  if (family.samples.size === 0) return '';
   const help = family.help === null ? '' : `# HELP ${name} ${family.help}\n`;
   const type = family.type === null ? '' : `# TYPE ${name} ${family.type}\n`;
-  return `${help}${type}${[...new Set(family.samples)].join('\n')}\n`;
+  const lines = [...family.samples].map(([series, value]) => `${series} ${value}`);
+  return `${help}${type}${lines.join('\n')}\n`;
 }
 
 function labelsOf(own: string, { labels, names = {} }: MetricSource): string {

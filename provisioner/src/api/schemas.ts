@@ -53,6 +53,7 @@ export const replicaSchema = {
       enum: ['in-sync', 'syncing', 'offline'],
       description: 'Whether it holds every acknowledged write.',
     },
+    since: { ...nullableText, description: 'when the mode became what it is' },
     status: { ...processStatus, description: 'What its process does.' },
     node: text,
     address: text,
@@ -115,7 +116,17 @@ export const volumeSchema = {
       type: 'string',
       enum: ['healthy', 'degraded', 'unavailable', 'starting', 'deleting'],
     },
+    access: {
+      type: 'string',
+      enum: ['read-write', 'read-only', 'waiting', 'none'],
+      description: 'what initiators get: everything, reads only, an answer later, or nothing',
+    },
+    since: { ...date, description: 'when status and access became what they are' },
     reason: { ...nullableText, description: 'why it is not healthy' },
+    next: {
+      ...nullableText,
+      description: 'what happens next by itself, or what somebody has to do',
+    },
     controller: {
       type: 'object',
       required: ['status', 'node'],
@@ -141,6 +152,37 @@ export const volumeSchema = {
     },
     createdAt: date,
     generation: { ...count, description: 'counts changes of what was asked for; the ETag' },
+  },
+} as const;
+
+export const statsSchema = {
+  $id: 'VolumeStats',
+  type: 'object',
+  description:
+    'Counted since the target was started; a rate is the difference of two answers over that of uptimeSeconds.',
+  required: ['volume', 'at', 'uptimeSeconds', 'reads', 'writes', 'size'],
+  properties: {
+    volume: text,
+    at: date,
+    uptimeSeconds: { type: 'number', description: 'smaller than before: it counts from zero' },
+    reads: count,
+    readBytes: count,
+    readSeconds: { type: 'number', description: 'sum of the times to the answers' },
+    writes: count,
+    writeBytes: count,
+    writeSeconds: { type: 'number' },
+    unmaps: count,
+    flushes: count,
+    errors: count,
+    size: { ...count, description: 'bytes of the volume' },
+    logicalBytes: {
+      type: ['integer', 'null'],
+      description: 'bytes with data as initiators see it, at most; null while no replica tells',
+    },
+    usedBytes: {
+      type: ['integer', 'null'],
+      description: 'what one replica takes for data and snapshots',
+    },
   },
 } as const;
 
@@ -272,6 +314,7 @@ export const sharedSchemas = [
   problemSchema,
   replicaSchema,
   volumeSchema,
+  statsSchema,
   damagedSchema,
   operationSchema,
   eventSchema,

@@ -5,9 +5,10 @@ import type {
   Orchestrator,
   RevertView,
   ScrubView,
-  VolumeChange,
   SnapshotView,
+  VolumeChange,
   VolumeSpec,
+  VolumeStats,
   VolumeView,
 } from '../orchestrator/orchestrator.ts';
 import { newRecord } from '../orchestrator/local/record.ts';
@@ -44,6 +45,24 @@ const snapshotOf = (volume: string, name: string): SnapshotView => ({
   freedBytes: null,
 });
 
+const STATS: VolumeStats = {
+  volume: '',
+  at: '2026-01-02T00:00:00.000Z',
+  uptimeSeconds: 100,
+  reads: 10,
+  readBytes: 40_960,
+  readSeconds: 0.5,
+  writes: 20,
+  writeBytes: 81_920,
+  writeSeconds: 1.5,
+  unmaps: 1,
+  flushes: 2,
+  errors: 0,
+  size: 0,
+  logicalBytes: 81_920,
+  usedBytes: 102_400,
+};
+
 /** Volumes without processes: every one serves at once. The real orchestrator is in test/local. */
 export class Shelf implements Orchestrator {
   readonly kind = 'local';
@@ -60,14 +79,20 @@ export class Shelf implements Orchestrator {
       isDeleting: false,
       node: 'host',
       portal: '127.0.0.1:1',
+      logDirectory: '/logs',
+      sinceOf: () => '2026-01-01T00:00:00.000Z',
       target: process_,
       targetStatus: {
         state: 'healthy',
+        access: 'read-write',
+        since: null,
         reason: null,
+        next: null,
         replicas: record.members.map(({ id }) => ({
           id,
           address: null,
           mode: 'in-sync',
+          since: null,
           lastError: null,
           resync: null,
         })),
@@ -112,6 +137,13 @@ export class Shelf implements Orchestrator {
   }
   damaged(): readonly [] {
     return [];
+  }
+  volumeStats(name: string): Promise<VolumeStats> {
+    const view = this.views.get(name);
+    if (view === undefined) {
+      return Promise.reject(new Problem('volume-not-found', `there is no volume ${name}`));
+    }
+    return Promise.resolve({ ...STATS, volume: name, size: view.size });
   }
   volumeByIdempotencyKey(key: string): VolumeView | null {
     return this.views.get(this.keys.get(key) ?? '') ?? null;

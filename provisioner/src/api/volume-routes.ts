@@ -102,6 +102,20 @@ function oneVolumeRoutes(app: FastifyInstance, { orchestrator, operations }: Api
     },
   );
 
+  app.get<{ Params: { name: string } }>(
+    '/v1/volumes/:name/stats',
+    {
+      schema: {
+        operationId: 'getVolumeStats',
+        summary: 'What initiators asked of one volume, and the space that it takes',
+        tags: ['volumes'],
+        params: nameParams,
+        response: { 200: { $ref: 'VolumeStats#' }, ...problems },
+      },
+    },
+    ({ params }) => orchestrator.volumeStats(params.name),
+  );
+
   app.delete<{
     Params: { name: string };
     Querystring: { force?: boolean };

@@ -1,10 +1,12 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LoggedEvent } from '../api/event-log.ts';
 import type { Operation } from '../api/operations.ts';
 import type {
   DamagedVolume,
   RevertView,
   SnapshotView,
+  VolumeStats,
   VolumeView,
 } from '../orchestrator/orchestrator.ts';
 import { exitCodeOf, type ProblemDocument } from '../problem.ts';
@@ -82,6 +84,18 @@ export class ApiClient {
 
   volume(name: string): Promise<VolumeView> {
     return this.#get(volumePath(name));
+  }
+
+  volumeStats(name: string): Promise<VolumeStats> {
+    return this.#get(`${volumePath(name)}/stats`);
+  }
+
+  /** Newest first. */
+  async events(name: string): Promise<readonly LoggedEvent[]> {
+    const { items } = await this.#get<{ items: readonly LoggedEvent[] }>(
+      `${volumePath(name)}/events`,
+    );
+    return items;
   }
 
   createVolume(body: NewVolume, idempotencyKey: string): Promise<Operation> {

@@ -5,20 +5,14 @@ import { VERSION } from '../version.ts';
 import { completion, SHELLS } from './commands/completion.ts';
 import { scrubVolume } from './commands/scrub.ts';
 import { status } from './commands/status.ts';
-import {
-  connectVolume,
-  createVolume,
-  deleteVolume,
-  listVolumes,
-  volumeInfo,
-} from './commands/volume.ts';
+import { connectVolume, createVolume, deleteVolume, listVolumes } from './commands/volume.ts';
 import { commandName, makeContext, type CliContext, type GlobalOptions } from './context.ts';
 import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
+import { addLookCommands } from './look-commands.ts';
 import { OUTPUT_FORMATS } from './output.ts';
 import { addChangeCommands, addReplicaCommands } from './replica-commands.ts';
 import { addCloneCommands, addSnapshotCommands } from './snapshot-commands.ts';
-import { watchVolume } from './commands/watch.ts';
 
 /** Runs one command and gives the exit code. */
 async function run(argv: readonly string[]): Promise<number> {
@@ -112,14 +106,7 @@ function addVolumeCommands(
     .command('list')
     .description('all volumes')
     .action(() => finish(listVolumes(context())));
-  volume
-    .command('info')
-    .description('one volume and its replicas')
-    .argument('<name>')
-    .option('--watch', 'go on telling, until Ctrl-C', false)
-    .action((name: string, options: { watch: boolean }) =>
-      finish(options.watch ? watchVolume(context(), name) : volumeInfo(context(), name)),
-    );
+  addLookCommands(volume, { context, finish });
   addChangeCommands(volume, { context, finish }, { size: sizeText, replicas: replicaCount });
   volume
     .command('connect')

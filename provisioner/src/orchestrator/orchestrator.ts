@@ -5,6 +5,11 @@
  */
 export type VolumeStatus = 'healthy' | 'degraded' | 'unavailable' | 'starting' | 'deleting';
 
+/**
+ * What initiators get: everything; reads, while writes are refused; an answer later; or nothing.
+ */
+export type VolumeAccess = 'read-write' | 'read-only' | 'waiting' | 'none';
+
 export interface VolumeSpec {
   readonly name: string;
   readonly sizeBytes: number;
@@ -46,6 +51,8 @@ export interface ReplicaView {
   readonly leaving: boolean;
   /** What the target says: whether it holds every acknowledged write. */
   readonly mode: 'in-sync' | 'syncing' | 'offline';
+  /** When the mode became what it is; null while the target does not answer. */
+  readonly since: string | null;
   /** What the process does. */
   readonly status: 'running' | 'starting' | 'restarting' | 'stopped';
   readonly node: string;
@@ -99,8 +106,13 @@ export interface VolumeView {
   /** What initiators see, in bytes, while it differs from the size; else null. */
   readonly servedSize: number | null;
   readonly status: VolumeStatus;
+  readonly access: VolumeAccess;
+  /** When status and access became what they are. */
+  readonly since: string;
   /** Why it is not healthy, in words. */
   readonly reason: string | null;
+  /** What happens next by itself, or what somebody has to do. */
+  readonly next: string | null;
   readonly controller: { readonly status: ReplicaView['status']; readonly node: string };
   readonly replicaCount: number;
   readonly inSyncCount: number;
@@ -113,6 +125,36 @@ export interface VolumeView {
   readonly createdAt: string;
   /** Counts changes of what was asked for; the entity tag. */
   readonly generation: number;
+}
+
+/**
+ * What initiators asked for, counted since the target's process began: two samples give a rate,
+ * over the difference of their `uptimeSeconds`.
+ */
+export interface VolumeStats {
+  readonly volume: string;
+  readonly at: string;
+  /** Of the target's process; smaller than before: it was started anew, and counts from zero. */
+  readonly uptimeSeconds: number;
+  readonly reads: number;
+  readonly readBytes: number;
+  /** Sum of the times from a read to its answer. */
+  readonly readSeconds: number;
+  readonly writes: number;
+  readonly writeBytes: number;
+  readonly writeSeconds: number;
+  readonly unmaps: number;
+  readonly flushes: number;
+  readonly errors: number;
+  /** Bytes of the volume. */
+  readonly size: number;
+  /**
+   * Of them, those that hold data as initiators see it, without what only snapshots keep: at most
+   * that much. Null while no replica tells.
+   */
+  readonly logicalBytes: number | null;
+  /** Space that one replica takes for data and snapshots; the largest, where they differ. */
+  readonly usedBytes: number | null;
 }
 
 export interface NodeView {
@@ -212,6 +254,8 @@ export interface Orchestrator {
   /** Sorted by name, as last observed. */
   volumes(): readonly VolumeView[];
   damaged(): readonly DamagedVolume[];
+  /** Throws Problem volume-not-found, record-damaged, volume-not-ready. */
+  volumeStats(name: string): Promise<VolumeStats>;
   /** The volume that was created with this key, also before a restart. */
   volumeByIdempotencyKey(key: string): VolumeView | null;
   /**

@@ -22,26 +22,10 @@ import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Pace } from './pace.ts';
 import { Readers } from './readers.ts';
 import { Repairs } from './repair.ts';
+import type { ReplicatorOptions } from './replicator-options.ts';
 import type { ResyncContext } from './resync.ts';
-import type { SlabPool } from '@openebs/replica/runtime';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
-
-export interface ReplicatorOptions {
-  readonly volumeId: string;
-  readonly sizeBytes: number;
-  /** host:port, unix:/path or dir:/path of each replica. */
-  readonly replicas: readonly string[];
-  readonly environment: Environment;
-  readonly statistics: VolumeStatistics;
-  readonly pool: SlabPool;
-  /** How long I/O is held while no majority of the voters is there. */
-  readonly holdMs?: number;
-  /** How long an activation waits for in-sync members that are absent. */
-  readonly graceMs?: number;
-  /** How fast members that come back are filled, at most. */
-  readonly rebuildBytesPerSecond?: number | undefined;
-}
 
 type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
 
@@ -67,6 +51,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   readonly #readers: Readers;
   readonly #holdMs: number;
   readonly #listeners: ((change: Change) => void)[] = [];
+  #conditionChanged: () => void = () => undefined;
   /** I/O flows. */
   #open = false;
   /** Why I/O is answered with an error at once; null while it is held instead. */
@@ -152,6 +137,11 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     return this.#full !== null;
   }
 
+  /** How long I/O is held while the volume is not open. */
+  get holdMs(): number {
+    return this.#holdMs;
+  }
+
   get operationsInFlight(): number {
     return this.#operationsInFlight;
   }
@@ -221,6 +211,11 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
 
   onChange(listener: (change: Change) => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** Told when what can be said of the volume and its members may have changed. */
+  onCondition(listener: () => void): void {
+    this.#conditionChanged = listener;
   }
 
   /**
@@ -307,6 +302,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       else this.#hold(operation, this.#held);
     }
     for (const call of this.#calls.splice(0)) call(null);
+    this.#conditionChanged();
   }
 
   suspended(reason: string): void {
@@ -319,6 +315,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       this.#fail(notReady(reason));
       this.#notify('not-ready');
     });
+    this.#conditionChanged();
   }
 
   grown(): void {
@@ -332,6 +329,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   requiredChanged(): void {
     this.#lease.renew();
     this.#flushes.requiredChanged();
+    this.#conditionChanged();
   }
 
   epochEnded(left: readonly WriteOperation[]): void {
@@ -356,6 +354,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     const error = new VolumeError('NO_SPACE', message);
     this.#full = error;
     this.stream.forEachPending((operation) => operation.finish(error));
+    this.#conditionChanged();
   }
 
   fenced(by: number): void {
@@ -411,6 +410,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.stream.forEachPending((operation) => operation.finish(error));
     for (const flush of this.#flushes.takeAll()) flush.finish(error);
     for (const call of this.#calls.splice(0)) call(error);
+    this.#conditionChanged();
   }
 
   #isOpen(): boolean {

@@ -1,9 +1,12 @@
+import type { VolumeView } from '../../orchestrator/orchestrator.ts';
 import { formatSize } from '../../size.ts';
+import { durationText, wrap } from '../../wrap.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT } from '../failure.ts';
 import { fields, paintStatus, structured } from '../output.ts';
 import { damagedText, volumeTable } from './volume-text.ts';
 
+const WIDTH = 80;
 /** Volumes that fit on one screen below the summary. */
 const SHOWN = 12;
 
@@ -50,9 +53,19 @@ export async function status(context: CliContext): Promise<number> {
   const shown = [...items].sort((a, b) => order[a.status] - order[b.status]).slice(0, SHOWN);
   context.out(`\n${volumeTable(shown, { wide: false, color: context.color })}`);
   if (items.length > SHOWN) context.out(`and ${items.length - SHOWN} more: mayactl volume list\n`);
-  for (const { name, reason, status: state } of shown) {
-    if (state !== 'healthy' && reason !== null) context.out(`\n${name}: ${reason}\n`);
-  }
+  for (const volume of shown) context.out(troubleText(volume));
   context.note(damagedText(system.damaged));
   return exitCode;
+}
+
+/** Why it is not healthy, for how long, and what is next. */
+function troubleText({ name, status: state, since, reason, next }: VolumeView): string {
+  if (state === 'healthy' || reason === null) return '';
+  const age = durationText(Math.max(0, (Date.now() - Date.parse(since)) / 1000));
+  const words = [
+    `${name}, ${state} for ${age}: ${reason}`,
+    ...(next === null ? [] : [`next: ${next}`]),
+  ];
+  const lines = words.map((each) => wrap(each, { width: WIDTH, indent: '  ' }).slice(2));
+  return `\n${lines.join('\n  ')}\n`;
 }

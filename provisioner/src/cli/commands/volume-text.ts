@@ -7,7 +7,7 @@ import type {
 import { formatSize } from '../../size.ts';
 import { capacityOf, fields, paintStatus, table } from '../output.ts';
 import { progressBar } from '../progress.ts';
-import { wrap } from '../../wrap.ts';
+import { durationText, wrap } from '../../wrap.ts';
 
 const WIDTH = 80;
 
@@ -56,7 +56,10 @@ export function damagedText(damaged: readonly DamagedVolume[]): string {
     .join('');
 }
 
-export function volumeText(volume: VolumeView, options: { wide: boolean; color: boolean }): string {
+export function volumeText(
+  volume: VolumeView,
+  options: { wide: boolean; color: boolean; ids?: boolean },
+): string {
   const { color } = options;
   const head = fields([
     ['Name', volume.name],
@@ -65,13 +68,16 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
     ['Size', sizeText(volume)],
     ...(volume.source === null ? [] : [['Clone Of', sourceText(volume) ?? ''] as const]),
     ['Status', paintStatus(volume.status, color)],
+    ...(volume.access === 'read-write' ? [] : [['Access', ACCESS[volume.access]] as const]),
+    ['Since', sinceText(volume.since)],
     ...(volume.reason === null ? [] : [['Reason', hanging(volume.reason)] as const]),
+    ...(volume.next === null ? [] : [['Next', hanging(volume.next)] as const]),
     ['Controller Status', paintStatus(volume.controller.status, color)],
     ['Controller Node', volume.controller.node],
     ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],
     ['Sessions', sessionsText(volume)],
     ['Integrity', hanging(integrityText(volume))],
-    ...(options.wide
+    ...(options.wide || options.ids === true
       ? ([
           ['Id', volume.id],
           ['Created', volume.createdAt],
@@ -109,6 +115,19 @@ export function volumeText(volume: VolumeView, options: { wide: boolean; color: 
 /** `V@S`; null where it is no clone. */
 export function sourceText({ source }: VolumeView): string | null {
   return source === null ? null : `${source.volume}@${source.snapshot}`;
+}
+
+const ACCESS = {
+  'read-write': 'reads and writes',
+  'read-only': 'reads only, writes are refused',
+  waiting: 'reads and writes wait',
+  none: 'none',
+} as const;
+
+/** `2026-01-01 00:00:00 UTC (5 min)`. */
+function sinceText(since: string): string {
+  const seconds = Math.max(0, (Date.now() - Date.parse(since)) / 1000);
+  return `${since.slice(0, 19).replace('T', ' ')} UTC (${durationText(seconds)})`;
 }
 
 /** As everywhere else it is called. */

@@ -16,13 +16,13 @@ export async function systemChecks(client: () => Promise<ApiClient>): Promise<re
       ...system.damaged.map(({ name, file, reason, next }) =>
         failure(`volume ${name}`, `${file}: ${reason}`, next),
       ),
-      ...items.map(({ name, status, reason }) =>
+      ...items.map(({ name, status, reason, next }) =>
         status === 'healthy'
           ? ok(`volume ${name}`, 'is healthy')
           : (status === 'unavailable' ? failure : warning)(
               `volume ${name}`,
-              `is ${status}: ${reason ?? ''}`,
-              `mayactl volume info ${name} -o wide`,
+              `is ${status}: ${reason ?? ''}${next === null ? '' : `; next: ${next}`}`,
+              `mayactl volume describe ${name}`,
             ),
       ),
     ];

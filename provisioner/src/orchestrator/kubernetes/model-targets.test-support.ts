@@ -56,12 +56,16 @@ export class ModelTargets implements Targets {
       id: isUp(at) ? (members.get(at)?.id ?? null) : (model.voters.get(at) ?? null),
       address: at,
       mode: model.voters.has(at) && isUp(at) ? ('in-sync' as const) : ('offline' as const),
+      since: null,
       lastError: null,
       resync: null,
     }));
     const healthy = replicas.every(({ mode }) => mode === 'in-sync');
     return {
       state: healthy ? 'healthy' : 'degraded',
+      access: 'read-write',
+      since: null,
+      next: null,
       reason: healthy ? null : 'a replica is away',
       replicas,
       voters: [...model.voters.values()],

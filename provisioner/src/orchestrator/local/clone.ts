@@ -7,10 +7,9 @@ import { counted } from '../../wrap.ts';
 import type { CloneSpec, SourceView } from '../orchestrator.ts';
 import { cloneCommand } from './daemons.ts';
 import { markProcess, unmarkProcess } from './leftovers.ts';
-import type { MemberRecord, VolumeRecord } from './record.ts';
+import { memberName, type MemberRecord, type VolumeRecord } from './record.ts';
 import { createSnapshot, layerUsage, targetSnapshots } from './volume-snapshots.ts';
 import type { SnapshotPlaces } from './volume-snapshots.ts';
-import { memberName } from './volume-view.ts';
 
 /** What a clone needs to know of the volume that it is made of. */
 export interface CloneOrigin {

@@ -19,6 +19,7 @@ import type {
   VolumeChange,
   VolumeEvent,
   VolumeSpec,
+  VolumeStats,
   VolumeView,
 } from '../orchestrator.ts';
 import { syncDirectory } from './atomic-file.ts';
@@ -123,6 +124,10 @@ export class LocalOrchestrator implements Orchestrator {
     return [...this.#damaged.values()];
   }
 
+  async volumeStats(name: string): Promise<VolumeStats> {
+    return (await (await this.#require(name)).stats()) ?? raiseNotReady(name);
+  }
+
   volumeByIdempotencyKey(key: string): VolumeView | null {
     for (const runner of this.#runners.values()) {
       if (runner.record.idempotencyKey === key) return runner.view();
@@ -177,11 +182,7 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async scrubVolume(name: string): Promise<ScrubView> {
-    const scrub = await (await this.#require(name)).scrub();
-    if (scrub !== null) return scrub;
-    throw new Problem('volume-not-ready', `the target of volume ${name} takes no orders now`, {
-      next: `see why: mayactl volume info ${name}`,
-    });
+    return (await (await this.#require(name)).scrub()) ?? raiseNotReady(name);
   }
 
   async snapshots(volume: string): Promise<readonly SnapshotView[]> {
@@ -433,6 +434,12 @@ export class LocalOrchestrator implements Orchestrator {
     const status = this.#runners.get(volume)?.view().status ?? null;
     for (const listener of this.#listeners) listener({ ...event, volume, status });
   }
+}
+
+function raiseNotReady(name: string): never {
+  throw new Problem('volume-not-ready', `the target of volume ${name} does not answer now`, {
+    next: `see why: mayactl volume info ${name}`,
+  });
 }
 
 function describe(error: unknown): string {

@@ -29,11 +29,15 @@ const addressOf = ({ index }: MemberRecord): string => `unix:/${index}`;
 
 const statusOf = (record: VolumeRecord, change: Partial<TargetStatus> = {}): TargetStatus => ({
   state: 'healthy',
+  access: null,
+  since: null,
   reason: null,
+  next: null,
   replicas: record.members.map((member) => ({
     id: member.id,
     address: addressOf(member),
     mode: 'in-sync',
+    since: null,
     lastError: null,
     resync: null,
   })),

@@ -78,6 +78,10 @@ export function newRecord(
   };
 }
 
+export function memberName(member: Pick<MemberRecord, 'role' | 'index'>): string {
+  return member.role === 'witness' ? 'witness' : `replica-${member.index}`;
+}
+
 function member(index: number, role: MemberRecord['role']): MemberRecord {
   return { id: randomUUID(), index, role };
 }

@@ -1,4 +1,4 @@
-import type { IntegrityView, ResyncView, SessionView } from '../orchestrator.ts';
+import type { IntegrityView, ResyncView, SessionView, VolumeAccess } from '../orchestrator.ts';
 import { integrityOf } from './volume-integrity.ts';
 
 /**
@@ -6,7 +6,11 @@ import { integrityOf } from './volume-integrity.ts';
  */
 export interface TargetStatus {
   readonly state: 'healthy' | 'degraded' | 'unavailable' | 'starting';
+  /** Null where the target does not tell. */
+  readonly access: VolumeAccess | null;
+  readonly since: string | null;
   readonly reason: string | null;
+  readonly next: string | null;
   readonly replicas: readonly TargetReplica[];
   /** Ids of those that the membership record in force names; null while the volume starts. */
   readonly voters: readonly string[] | null;
@@ -19,9 +23,12 @@ export interface TargetReplica {
   readonly id: string | null;
   readonly address: string | null;
   readonly mode: 'in-sync' | 'syncing' | 'offline';
+  readonly since: string | null;
   readonly lastError: string | null;
   readonly resync: ResyncView | null;
 }
+
+const ACCESSES: readonly VolumeAccess[] = ['read-write', 'read-only', 'waiting', 'none'];
 
 /** Null where the answer is none. Fields that are missing are taken as unknown. */
 export function parseTargetStatus(body: string): TargetStatus | null {
@@ -43,7 +50,10 @@ export function parseTargetStatus(body: string): TargetStatus | null {
   }
   return {
     state,
+    access: accessOf(value['access']),
+    since: textOf(value['since']),
     reason: textOf(value['reason']),
+    next: textOf(value['next']),
     replicas: listOf(value['replicas']).map(replicaOf),
     voters: votersOf(value['record']),
     sizeBytes: numberOf(value['sizeBytes']),
@@ -53,6 +63,10 @@ export function parseTargetStatus(body: string): TargetStatus | null {
     })),
     integrity: integrityOf(value['integrity']),
   };
+}
+
+function accessOf(value: unknown): VolumeAccess | null {
+  return ACCESSES.find((access) => access === value) ?? null;
 }
 
 function votersOf(record: unknown): string[] | null {
@@ -67,6 +81,7 @@ function replicaOf(value: Record<string, unknown>): TargetReplica {
     id: textOf(value['id']),
     address: textOf(value['address']),
     mode: mode === 'in-sync' || mode === 'syncing' ? mode : 'offline',
+    since: textOf(value['since']),
     lastError: textOf(value['lastError']),
     resync: isObject(resync)
       ? {

@@ -12,26 +12,29 @@ import {
 } from '../../limits.ts';
 import type {
   DaemonMetrics,
-  IntegrityView,
   ScrubView,
   VolumeEvent,
+  VolumeStats,
   VolumeView,
 } from '../orchestrator.ts';
 import type { CloneOrigin } from './clone.ts';
 import { Convergence } from './convergence.ts';
 import { controlGet, controlSend } from './control-client.ts';
+import { scrapeDaemons } from './daemon-metrics.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
+import { IntegrityWatch } from './integrity-watch.ts';
 import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
-import { writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
-import { damageText, parseReplicaDamage, type ReplicaDamage } from './replica-damage.ts';
+import { memberName, writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
+import { StateClock } from './state-clock.ts';
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
 import { withoutMember } from './record-changes.ts';
 import { markDeleted, removeVolume } from './volume-directory.ts';
-import { integrityEvents, scrubOf } from './volume-integrity.ts';
+import { scrubOf } from './volume-integrity.ts';
 import type { SnapshotPlaces } from './volume-snapshots.ts';
-import { memberName, viewOf } from './volume-view.ts';
+import { viewOf } from './volume-view.ts';
+import { volumeStats } from './volume-stats.ts';
 
 /** Where a volume's things are. */
 export interface VolumePlaces {
@@ -65,8 +68,8 @@ export class VolumeRunner {
   #portalPort: number;
   #targetStatus: TargetStatus | null = null;
   #told = '';
-  #integrity: IntegrityView | null = null;
-  readonly #damage = new Map<string, ReplicaDamage>();
+  readonly #since = new StateClock();
+  readonly #integrity: IntegrityWatch;
   #isDeleting = false;
   readonly #convergence: Convergence;
   #stopping = false;
@@ -77,6 +80,9 @@ export class VolumeRunner {
     this.#record = record;
     this.#places = places;
     this.#emit = emit;
+    this.#integrity = new IntegrityWatch((event) => {
+      if (!this.#stopping) emit(event);
+    });
     this.#portalPort = record.portalPort;
     this.#members = record.members.map((member) => this.#makeMember(member));
     this.#targetLog = this.#makeLog('target');
@@ -169,6 +175,8 @@ export class VolumeRunner {
       isDeleting: this.#isDeleting,
       node: this.#places.node,
       portal: this.#portal(),
+      logDirectory: this.#places.logDirectory,
+      sinceOf: (status, access) => this.#since.of(`${status} ${access}`),
       target: this.#target ?? { status: 'starting', failures: 0, lastFailure: null },
       targetStatus: this.#targetStatus,
       members: this.#members.map(({ member, directory, dataSocket, process }) => ({
@@ -197,7 +205,7 @@ export class VolumeRunner {
     if (!this.#stopping) {
       await this.#converge();
       this.#tell(view);
-      this.#tellIntegrity(view.integrity);
+      this.#integrity.seen(view.integrity);
     }
     return view;
   }
@@ -254,26 +262,33 @@ export class VolumeRunner {
     );
   }
 
-  /** Prometheus text of every daemon that answers. */
-  async scrape(): Promise<DaemonMetrics[]> {
+  /** Null while the target does not answer. */
+  stats(): Promise<VolumeStats | null> {
+    const { name, sizeBytes } = this.#record;
+    const copies = this.#members.filter(({ member }) => member.role === 'data');
+    return volumeStats({
+      volume: name,
+      sizeBytes,
+      target: this.#target?.controlSocket ?? null,
+      replicas: copies.map(({ process }) => process.controlSocket),
+    });
+  }
+
+  scrape(): Promise<DaemonMetrics[]> {
     const volume = this.#record.name;
     const names = Object.fromEntries(
       this.#members.map(({ member, dataSocket }) => [`unix:${dataSocket}`, memberName(member)]),
     );
-    const sources = [
-      ...(this.#target === null ? [] : [{ labels: { volume }, process: this.#target }]),
-      ...this.#members.map(({ member, process }) => ({
-        labels: { volume, replica: memberName(member) },
-        process,
-      })),
-    ];
-    const answers = await Promise.allSettled(
-      sources.map(async ({ labels, process }) => {
-        const { status, body } = await controlGet(process.controlSocket, '/metrics');
-        return { labels, names, text: status === 200 ? body : '' };
-      }),
-    );
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const target = this.#target === null ? [] : [{ labels: { volume }, process: this.#target }];
+    const replicas = this.#members.map(({ member, process }) => ({
+      labels: { volume, replica: memberName(member) },
+      process,
+    }));
+    const places = [...target, ...replicas].map(({ labels, process: { controlSocket } }) => ({
+      labels,
+      controlSocket,
+    }));
+    return scrapeDaemons(places, names);
   }
 
   #tell(view: VolumeView): void {
@@ -290,26 +305,11 @@ export class VolumeRunner {
     });
   }
 
-  #tellIntegrity(integrity: IntegrityView | null): void {
-    for (const event of integrityEvents(this.#integrity, integrity)) this.#emit(event);
-    this.#integrity = integrity ?? this.#integrity;
-  }
-
-  /** A replica survives damage of its own files; its target does not know of it. */
   async #askReplicas(): Promise<void> {
     await Promise.all(
-      this.#members.map(async ({ member, process }) => {
-        if (process.status !== 'running') return;
-        const name = memberName(member);
-        const answer = await controlGet(process.controlSocket, '/v1/status').catch(() => null);
-        const damage = answer?.status === 200 ? parseReplicaDamage(answer.body) : null;
-        if (damage === null || this.#stopping) return;
-        const text = damageText(this.#damage.get(name) ?? null, damage);
-        this.#damage.set(name, damage);
-        if (text !== null) {
-          this.#emit({ kind: 'integrity', severity: 'warning', message: `${name}: ${text}` });
-        }
-      }),
+      this.#members.map(({ member, process }) =>
+        this.#integrity.askReplica(memberName(member), process),
+      ),
     );
   }
 

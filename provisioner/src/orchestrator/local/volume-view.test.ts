@@ -9,6 +9,7 @@ const failing: ProcessFacts = {
   failures: 3,
   lastFailure: 'no space is left',
 };
+const SEEN = '2026-01-01T00:00:00.000Z';
 const record = newRecord(
   { name: 'db', sizeBytes: 1024 ** 3, replicas: 3 },
   { portalPort: 3260, idempotencyKey: null, createdAt: new Date(0) },
@@ -20,6 +21,8 @@ function facts(change: Partial<VolumeFacts> = {}, replicaFacts = [up, up, up]): 
     isDeleting: false,
     node: 'host',
     portal: '127.0.0.1:3260',
+    logDirectory: '/logs/db',
+    sinceOf: () => SEEN,
     target: up,
     targetStatus: statusOf('healthy', ['in-sync', 'in-sync', 'in-sync']),
     members: record.members.map((member, i) => ({
@@ -38,7 +41,10 @@ function statusOf(
 ): TargetStatus {
   return {
     state,
+    access: null,
+    since: null,
     reason: null,
+    next: null,
     sessions: [],
     integrity: null,
     voters: null,
@@ -47,6 +53,7 @@ function statusOf(
       id: record.members[i]?.id ?? null,
       address: null,
       mode,
+      since: null,
       lastError: mode === 'offline' ? 'connection lost' : null,
       resync: mode === 'syncing' ? { percent: 40.6, bytesPerSecond: 1, etaSeconds: 2 } : null,
     })),
@@ -84,6 +91,33 @@ describe('what is told of a volume', () => {
     expect(view).to.include({ status: 'unavailable', reason: 'target: no space is left' });
   });
 
+  it('says since when: what the target knows, else what was seen', () => {
+    const told = statusOf('degraded', ['in-sync', 'offline', 'in-sync']);
+    const targetStatus = { ...told, since: '2026-02-02T00:00:00.000Z' };
+    expect(viewOf(facts({ targetStatus })).since).to.equal('2026-02-02T00:00:00.000Z');
+    const { since, status } = viewOf(facts({ targetStatus: null, target: failing }));
+    expect([since, status]).to.deep.equal([SEEN, 'unavailable']);
+  });
+
+  it("says what is next: the target's words with people's names, and where a log is", () => {
+    const told = statusOf('degraded', ['in-sync', 'offline', 'in-sync']);
+    const targetStatus = { ...told, next: 'unix:/run/2 comes back' };
+    expect(viewOf(facts({ targetStatus }, [up, failing, up])).next).to.equal(
+      'replica-2 comes back; replica-2 is started again after at most 15 s, its log is /logs/db/replica-2.log',
+    );
+    expect(viewOf(facts({ targetStatus: null, target: failing })).next).to.include(
+      '/logs/db/target.log',
+    );
+    expect(viewOf(facts()).next).to.equal(null);
+  });
+
+  it('tells what initiators get', () => {
+    const full = { ...statusOf('unavailable', ['in-sync', 'offline', 'offline']) };
+    const targetStatus = { ...full, access: 'read-only' as const };
+    expect(viewOf(facts({ targetStatus })).access).to.equal('read-only');
+    expect(viewOf(facts({ targetStatus: null })).access).to.equal('none');
+  });
+
   it('is being deleted whatever its processes do', () => {
     expect(viewOf(facts({ isDeleting: true, targetStatus: null })).status).to.equal('deleting');
   });
@@ -101,7 +135,10 @@ describe('what is told of a volume', () => {
     }));
     const targetStatus: TargetStatus = {
       state: 'healthy',
+      access: null,
+      since: null,
       reason: null,
+      next: null,
       sessions: [],
       integrity: null,
       voters: null,
@@ -110,6 +147,7 @@ describe('what is told of a volume', () => {
         id,
         address: null,
         mode: 'in-sync',
+        since: null,
         lastError: null,
         resync: null,
       })),
@@ -131,7 +169,10 @@ describe("a target's status", () => {
     const body = '{"state":"degraded","replicas":[{"mode":"?","resync":{}},7],"sessions":[{}]}';
     expect(parseTargetStatus(body)).to.deep.equal({
       state: 'degraded',
+      access: null,
+      since: null,
       reason: null,
+      next: null,
       voters: null,
       sizeBytes: null,
       replicas: [
@@ -139,6 +180,7 @@ describe("a target's status", () => {
           id: null,
           address: null,
           mode: 'offline',
+          since: null,
           lastError: null,
           resync: { percent: 0, bytesPerSecond: null, etaSeconds: null },
         },

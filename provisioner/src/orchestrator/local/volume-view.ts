@@ -1,8 +1,14 @@
-import { FAILURES_BEFORE_REASON } from '../../limits.ts';
 import { formatSize } from '../../size.ts';
-import type { IntegrityView, ReplicaView, VolumeStatus, VolumeView } from '../orchestrator.ts';
+import type {
+  IntegrityView,
+  ReplicaView,
+  VolumeAccess,
+  VolumeStatus,
+  VolumeView,
+} from '../orchestrator.ts';
 import type { MemberRecord, VolumeRecord } from './record.ts';
 import type { TargetStatus } from './target-status.ts';
+import { conditionOf, named } from './volume-condition.ts';
 
 export const IQN_PREFIX = 'iqn.2016-09.com.openebs:';
 
@@ -18,6 +24,9 @@ export interface VolumeFacts {
   readonly isDeleting: boolean;
   readonly node: string;
   readonly portal: string;
+  readonly logDirectory: string;
+  /** When this became so, as the control plane saw it. */
+  readonly sinceOf: (status: VolumeStatus, access: VolumeAccess) => string;
   readonly target: ProcessFacts;
   /** Null while the target does not answer. */
   readonly targetStatus: TargetStatus | null;
@@ -43,6 +52,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
       role: member.role,
       leaving: member.leaving === true,
       mode: known?.mode ?? 'offline',
+      since: known?.since ?? null,
       status: process.status,
       node: facts.node,
       address,
@@ -52,7 +62,9 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     } satisfies ReplicaView;
   });
   const copies = replicas.filter(({ role, leaving }) => role === 'data' && !leaving);
-  const { status, reason } = statusOf(facts, replicas);
+  const condition = conditionOf(facts, replicas);
+  const { status, access } = condition;
+  const seen = facts.sinceOf(status, access);
   return {
     name: record.name,
     id: record.id,
@@ -63,8 +75,8 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     sizeText: formatSize(record.sizeBytes),
     servedSize:
       targetStatus?.sizeBytes === record.sizeBytes ? null : (targetStatus?.sizeBytes ?? null),
-    status,
-    reason,
+    ...condition,
+    since: targetStatus?.state === status ? (targetStatus.since ?? seen) : seen,
     controller: { status: facts.target.status, node: facts.node },
     replicaCount: copies.length,
     inSyncCount: copies.filter(({ mode }) => mode === 'in-sync').length,
@@ -77,83 +89,8 @@ export function viewOf(facts: VolumeFacts): VolumeView {
   };
 }
 
-function statusOf(
-  facts: VolumeFacts,
-  replicas: readonly ReplicaView[],
-): { status: VolumeStatus; reason: string | null } {
-  if (facts.isDeleting) {
-    return { status: 'deleting', reason: 'the volume is being deleted' };
-  }
-  const troubled = facts.members
-    .filter(({ facts: process }) => process.failures >= FAILURES_BEFORE_REASON)
-    .map(
-      ({ member, facts: process }) => `${memberName(member)}: ${process.lastFailure ?? 'it ends'}`,
-    );
-  const { target, targetStatus } = facts;
-  const told = namedReason(facts);
-  if (targetStatus === null) {
-    if (target.failures >= FAILURES_BEFORE_REASON || troubled.length > 0) {
-      const targetWords =
-        target.failures >= FAILURES_BEFORE_REASON
-          ? [`target: ${target.lastFailure ?? 'it ends'}`]
-          : [];
-      return { status: 'unavailable', reason: [...targetWords, ...troubled].join('; ') };
-    }
-    return target.status === 'stopped'
-      ? { status: 'unavailable', reason: 'the target is stopped' }
-      : { status: 'starting', reason: 'the target is starting' };
-  }
-  switch (targetStatus.state) {
-    case 'healthy':
-      return { status: 'healthy', reason: null };
-    case 'starting':
-      return troubled.length > 0
-        ? { status: 'unavailable', reason: troubled.join('; ') }
-        : {
-            status: 'starting',
-            reason: told ?? 'the target waits for its replicas',
-          };
-    case 'degraded':
-      return { status: 'degraded', reason: absenceOf(replicas) || told };
-    case 'unavailable':
-      return { status: 'unavailable', reason: told ?? absenceOf(replicas) };
-  }
-}
-
 function integrityView(facts: VolumeFacts): IntegrityView | null {
   const integrity = facts.targetStatus?.integrity ?? null;
   if (integrity === null) return null;
   return { ...integrity, lastProblem: named(integrity.lastProblem, facts) };
-}
-
-function namedReason(facts: VolumeFacts): string | null {
-  return named(facts.targetStatus?.reason ?? null, facts);
-}
-
-/** The target knows its replicas by address, people by name. */
-function named(words: string | null, { members }: VolumeFacts): string | null {
-  let text = words;
-  for (const { member, address } of members) {
-    text = text?.replaceAll(address, memberName(member)) ?? null;
-  }
-  return text;
-}
-
-/** `replica-2 is offline (connection refused); replica-3 is syncing, 40%`. */
-function absenceOf(replicas: readonly ReplicaView[]): string {
-  return replicas
-    .filter(({ mode }) => mode !== 'in-sync')
-    .map((replica) => {
-      const name = memberName(replica);
-      if (replica.mode === 'syncing') {
-        const { resync } = replica;
-        return `${name} is syncing${resync === null ? '' : `, ${Math.floor(resync.percent)}%`}`;
-      }
-      return `${name} is offline${replica.lastError === null ? '' : ` (${replica.lastError})`}`;
-    })
-    .join('; ');
-}
-
-export function memberName(member: { role: MemberRecord['role']; index: number }): string {
-  return member.role === 'witness' ? 'witness' : `replica-${member.index}`;
 }
