@@ -80,6 +80,13 @@ export class Management {
     const machine = copies[index % copies.length];
     if (machine === undefined || copies.length < 2) return;
     if (newest?.healthy !== true || !orchestrator.converged) return;
+    // The target may not know yet.
+    if (
+      !this.#cluster.machines.every(
+        ({ serving, whole, role }) => serving && (whole || role === 'witness'),
+      )
+    )
+      return;
     if (what === 'remove') orchestrator.remove(machine);
     else if (what === 'replace') orchestrator.replace(machine);
     else machine.empty();

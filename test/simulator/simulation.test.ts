@@ -32,6 +32,12 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
   [2600000964, 'crash'],
 ];
 
+/**
+ * A replica that came anew, was lost and was back while somebody else was waited for: it got the
+ * layers from before a snapshot that was made meanwhile.
+ */
+const FOUND_LATER: readonly (readonly [number, Profile])[] = [[4, 'members']];
+
 /** When they were found, stores looked after their marks as rarely as in production. */
 const asThen = (plan: Plan): Plan => ({
   ...plan,
@@ -71,7 +77,10 @@ describe('a volume under simulation', function () {
   });
 
   it('keeps them on seeds that have found something', async () => {
-    for (const [seed, profile] of FOUND_SEEDS) check(await runPlan(asThen(planOf(seed, profile))));
+    for (const [seed, profile] of FOUND_SEEDS) {
+      check(await runPlan(asThen(planOf(seed, profile))));
+    }
+    for (const [seed, profile] of FOUND_LATER) check(await runPlan(planOf(seed, profile)));
   });
 
   it('keeps them on seeds that nobody has run before', async () => {

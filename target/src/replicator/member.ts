@@ -60,6 +60,8 @@ export class Member {
    * now.
    */
   incarnation = 0;
+  /** Counts them: what was asked for over one has no place on the next. */
+  connections = 0;
   /** Requests under way, reads included. */
   requests = 0;
   reads = 0;
@@ -347,6 +349,7 @@ export class Member {
 
   #dial(): void {
     this.become({ kind: 'dialling' });
+    this.connections++;
     this.#handshakeTicks = 0;
     this.#watch.reset();
     this.#pinging = false;

@@ -99,8 +99,12 @@ export class Returns {
   async #bringBack(current: Return): Promise<void> {
     const { member, progress } = current;
     const { environment, stream } = this.#context;
+    const { connections } = member;
     const sources = (): readonly Member[] => {
       if (this.#current !== current) throw new RangeError('the epoch has ended');
+      // It was lost and is back while somebody else was waited for: what it shall have may have
+      // changed since, and it begins anew.
+      if (member.connections !== connections) throw lost(member, 'was lost meanwhile');
       return this.#sources();
     };
     await this.#grow(member);
@@ -168,9 +172,8 @@ export class Returns {
 
 /** Between an answer and the continuation of what waited for it, a member can have been lost. */
 const requireState = (member: Member, kind: MemberState['kind']): void => {
-  if (member.state.kind === kind) return;
-  throw new MemberError(
-    { code: 'LINK_CLOSED', message: `is ${member.state.kind} now`, offsetBytes: null },
-    member.address,
-  );
+  if (member.state.kind !== kind) throw lost(member, `is ${member.state.kind} now`);
 };
+
+const lost = ({ address }: Member, message: string): MemberError =>
+  new MemberError({ code: 'LINK_CLOSED', message, offsetBytes: null }, address);
