@@ -59,6 +59,7 @@ export class MemoryVolume implements Volume {
   /** Reads whose memory has not been given back. */
   lent = 0;
   bytesInFlight = 0;
+  atomicBytes = 128 * 1024;
   readonly #pending: (() => void)[] = [];
   /**
    * First come, first served: a claim waits for every older one that it overlaps, unless both are
@@ -117,7 +118,8 @@ export class MemoryVolume implements Volume {
     assert(io.offsetBytes >= 0 && io.offsetBytes + io.lengthBytes <= this.sizeBytes);
     this.bytesInFlight += io.lengthBytes;
     // The chunks of a write are lent until this returns.
-    const payload = io.kind === 'write' ? Buffer.concat(io.chunks) : null;
+    const payload =
+      io.kind === 'write' || io.kind === 'write-atomic' ? Buffer.concat(io.chunks) : null;
     if (io.kind === 'flush' || io.lock !== null) {
       // A flush has no range of its own.
       assert(io.kind === 'flush' || (io.lock !== null && covers(io.lock, io)));
@@ -226,7 +228,8 @@ export class MemoryVolume implements Volume {
       case 'read':
         this.#lend(io);
         return;
-      case 'write': {
+      case 'write':
+      case 'write-atomic': {
         assert(
           payload?.length === io.lengthBytes,
           'the chunks of a write are as long as the write',

@@ -11,6 +11,7 @@ class NullVolume implements Volume {
   readonly sizeBytes: number;
   readonly ready = true;
   readonly bytesInFlight = 0;
+  readonly atomicBytes = 0;
   readonly #documents = new Map<string, Uint8Array>();
 
   constructor(sizeBytes: number, volumeId: string) {

@@ -52,7 +52,8 @@ export interface Loan {
  * inside the volume (asserted).
  */
 export interface VolumeIo {
-  readonly kind: 'read' | 'write' | 'unmap' | 'flush';
+  /** write-atomic: a write that is there wholly or not at all, whatever stops. See atomicBytes. */
+  readonly kind: 'read' | 'write' | 'write-atomic' | 'unmap' | 'flush';
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   /**
@@ -88,6 +89,8 @@ export interface Volume {
   readonly ready: boolean;
   /** Of reads and writes that were submitted and are not done. Bytes. */
   readonly bytesInFlight: number;
+  /** The largest atomic write, in whole blocks of 4096; 0 where there are none. */
+  readonly atomicBytes: number;
 
   submit(io: VolumeIo): void;
   /**

@@ -3,8 +3,6 @@
 const NOT_REMOVABLE = 'the suite runs it on removable media only';
 const SANITIZE = 'the suite asks for --allow-sanitize, and the target does not offer SANITIZE';
 
-const ATOMIC =
-  'the target does not offer WRITE ATOMIC: a loss of power may leave a part of a write of several sectors';
 const NO_BLOCKS =
   'the unit says (WSNZ) that it refuses WRITE SAME of no blocks, so that part is not run';
 
@@ -33,12 +31,6 @@ export const SKIPPED_BY_SUITE: Readonly<Record<string, string>> = {
   'Sanitize.Readonly': SANITIZE,
   'Sanitize.Reservations': SANITIZE,
   'Sanitize.Reset': SANITIZE,
-  'WriteAtomic16.Simple': ATOMIC,
-  'WriteAtomic16.BeyondEol': ATOMIC,
-  'WriteAtomic16.ZeroBlocks': ATOMIC,
-  'WriteAtomic16.WriteProtect': ATOMIC,
-  'WriteAtomic16.DpoFua': ATOMIC,
-  'WriteAtomic16.VPD': ATOMIC,
   'WriteSame10.ZeroBlocks': NO_BLOCKS,
   'WriteSame16.ZeroBlocks': NO_BLOCKS,
   'ReadOnly.ReadOnlySBC': 'it needs write protection: it runs below, with the bit SWP set',

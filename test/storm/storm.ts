@@ -128,7 +128,7 @@ export class Storm {
       await this.#carryOut(blow, replica);
     } finally {
       if (target) this.#targetStruck = false;
-      if (replicas) this.#struck.delete(replica);
+      this.#struck.delete(replica);
     }
   }
 

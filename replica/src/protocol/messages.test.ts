@@ -39,6 +39,7 @@ const state = {
   cleanStart: true,
   sameBoot: false,
   intact: true,
+  atomic: { maxBytes: 131072, last: { offsetBytes: 1044480, lengthBytes: 8192 } },
   documents: ['reservations'],
   lastVersion: { epoch: epoch(4), seq: seq(123) },
   leaseRemainingMs: 1750,

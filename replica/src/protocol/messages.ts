@@ -4,7 +4,14 @@ import type { Frame } from './frame.ts';
 import type { FrameEncoder } from './encoder.ts';
 import { frameFields } from './encoder.ts';
 import { readLayers, readLayersChange } from './layers.ts';
-import type { Layer, LayersChange, MembershipRecord, ReplicaRole, Version } from './types.ts';
+import type {
+  AtomicWrites,
+  Layer,
+  LayersChange,
+  MembershipRecord,
+  ReplicaRole,
+  Version,
+} from './types.ts';
 import { epoch, seq } from './types.ts';
 import { UUID_PATTERN } from './uuid.ts';
 
@@ -33,6 +40,8 @@ export interface WelcomeState {
   readonly lastVersion: Version;
   /** How long a target that was served before may still answer reads. Milliseconds. */
   readonly leaseRemainingMs: number;
+  /** Null for a witness, and for a replica of a release that had no atomic writes. */
+  readonly atomic: AtomicWrites | null;
 }
 
 /**
@@ -211,6 +220,19 @@ const readState = (fields: Fields): WelcomeState => {
     documents: fields.texts('documents', MAX_DOCUMENTS, DOCUMENT_NAME_PATTERN, 'a list of names'),
     lastVersion: readVersion(fields.object('lastVersion')),
     leaseRemainingMs: fields.count('leaseRemainingMs'),
+    atomic: fields.has('atomic') ? readAtomic(fields.nullableObject('atomic')) : null,
+  };
+};
+
+const readAtomic = (fields: Fields | null): AtomicWrites | null => {
+  if (fields === null) return null;
+  const last = fields.nullableObject('last');
+  return {
+    maxBytes: fields.count('maxBytes'),
+    last:
+      last === null
+        ? null
+        : { offsetBytes: last.count('offsetBytes'), lengthBytes: last.count('lengthBytes') },
   };
 };
 

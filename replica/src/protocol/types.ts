@@ -32,8 +32,17 @@ export const EXTENT_BYTES = 1024 * 1024;
 export const REGION_BYTES = 4 * 1024 * 1024;
 /** Logical block told to initiators: every offset and length is a multiple. Bytes. */
 export const SECTOR_BYTES = 512;
+/** Largest atomic write; it is of whole blocks. Bytes. */
+export const MAX_ATOMIC_BYTES = 128 * 1024;
 /** Largest volume: 64 TiB, sparse. */
 export const MAX_VOLUME_BYTES = 64 * 1024 ** 4;
+
+/** What a copy tells of atomic writes: those that it holds wholly or not at all, whatever stops. */
+export interface AtomicWrites {
+  readonly maxBytes: number;
+  /** Which blocks the last one wrote together; null before the first. */
+  readonly last: { readonly offsetBytes: number; readonly lengthBytes: number } | null;
+}
 
 /** Who may vote and who holds every acknowledged write. Kept durable by every voter. */
 export interface MembershipRecord {

@@ -199,6 +199,7 @@ export class ReplicaSession implements StreamOwner {
   #serve(frame: Frame): void {
     switch (frame.kind) {
       case 'write':
+      case 'write-atomic':
       case 'unmap':
       case 'stamp':
         if (this.#refuseWitness(frame)) return;

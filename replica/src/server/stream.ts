@@ -1,5 +1,12 @@
 import type { Frame, Seq } from '../protocol/index.ts';
-import { ProtocolError, SECTOR_BYTES, seq, verifySegments } from '../protocol/index.ts';
+import {
+  BLOCK_BYTES,
+  MAX_ATOMIC_BYTES,
+  ProtocolError,
+  SECTOR_BYTES,
+  seq,
+  verifySegments,
+} from '../protocol/index.ts';
 import type { Store, StoreEvents } from '../store/types.ts';
 import type { StoreError } from '../store/errors.ts';
 import { isCurable } from '../store/errors.ts';
@@ -78,36 +85,39 @@ export class Stream implements StoreEvents {
         `${kind} ${frame.seq} came after ${this.#lastSeq} in one session`,
       );
     }
-    const version = { epoch: frame.epoch, seq: frame.seq };
     switch (kind) {
-      case 'write': {
-        const bad = verifySegments(offsetBytes, frame.chunks, frame.table);
-        if (bad >= 0) {
-          throw new ProtocolError(
-            'PAYLOAD_CHECKSUM',
-            `write ${frame.seq} arrived damaged at byte ${offsetBytes + bad} of the volume`,
-          );
-        }
-        this.#lastSeq = frame.seq;
-        this.#queuedBytes += lengthBytes;
-        this.#store.apply({
-          kind,
-          version,
-          offsetBytes,
-          lengthBytes,
-          chunks: frame.chunks,
-          checksums: frame.table,
-        });
+      case 'write-atomic':
+        checkAtomic(offsetBytes, lengthBytes);
+        this.#write(kind, frame);
         return;
-      }
+      case 'write':
+        this.#write(kind, frame);
+        return;
       case 'unmap':
-      case 'stamp':
+      case 'stamp': {
+        const version = { epoch: frame.epoch, seq: frame.seq };
         this.#lastSeq = frame.seq;
         this.#store.apply({ kind, version, offsetBytes, lengthBytes });
         return;
+      }
       default:
         throw new ProtocolError('UNEXPECTED_KIND', `${kind} modifies nothing`);
     }
+  }
+
+  #write(kind: 'write' | 'write-atomic', frame: Frame): void {
+    const { offsetBytes, lengthBytes, chunks, table: checksums } = frame;
+    const bad = verifySegments(offsetBytes, chunks, checksums);
+    if (bad >= 0) {
+      throw new ProtocolError(
+        'PAYLOAD_CHECKSUM',
+        `${kind} ${frame.seq} arrived damaged at byte ${offsetBytes + bad} of the volume`,
+      );
+    }
+    const version = { epoch: frame.epoch, seq: frame.seq };
+    this.#lastSeq = frame.seq;
+    this.#queuedBytes += lengthBytes;
+    this.#store.apply({ kind, version, offsetBytes, lengthBytes, chunks, checksums });
   }
 
   /** After each batch of apply(): acknowledges what was applied at once. */
@@ -170,4 +180,14 @@ const checkRange = (
 ): void => {
   const problem = rangeProblem(offsetBytes, lengthBytes, sizeBytes);
   if (problem !== null) throw new ProtocolError('OUT_OF_RANGE', `${kind}: ${problem}`);
+};
+
+const checkAtomic = (offsetBytes: number, lengthBytes: number): void => {
+  const inBlocks = offsetBytes % BLOCK_BYTES === 0 && lengthBytes % BLOCK_BYTES === 0;
+  if (inBlocks && lengthBytes <= MAX_ATOMIC_BYTES) return;
+  throw new ProtocolError(
+    'OUT_OF_RANGE',
+    `write-atomic: ${lengthBytes} bytes at ${offsetBytes}; it takes whole blocks of ` +
+      `${BLOCK_BYTES} bytes, at most ${MAX_ATOMIC_BYTES} bytes`,
+  );
 };

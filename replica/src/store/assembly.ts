@@ -3,7 +3,7 @@ import type { Version } from '../protocol/types.ts';
 import { ACTIVITY_LOG, decodeActivityLog, encodeActivityLog } from './activity-log.ts';
 import { punchHidden } from './block-checksums.ts';
 import { DataStore, NO_VERSION } from './data-store.ts';
-import type { Progress } from './data-store.ts';
+import type { Progress } from './data-store-parts.ts';
 import type { Closable } from './directory.ts';
 import type { Disk } from './disk.ts';
 import type { DurableState } from './durable-state.ts';
@@ -11,6 +11,7 @@ import { failureOf } from './failure.ts';
 import { GroupCommit } from './group-commit.ts';
 import { LayerSet } from './layer-set.ts';
 import { Reader } from './reader.ts';
+import { RedoFile } from './redo-file.ts';
 import { EXTENTS_PER_REGION, Regions } from './regions.ts';
 import { Scrubber } from './scrub.ts';
 import { Standing } from './standing.ts';
@@ -41,6 +42,7 @@ export class Assembly {
   readonly #standing: Standing;
   readonly #commits: GroupCommit;
   readonly #regions: Regions;
+  readonly #redo: RedoFile;
   /** Regions that the activity log named: their pages are not trusted. */
   readonly foundRegions: number;
   /** Slots of the activity log that were damaged. */
@@ -62,6 +64,7 @@ export class Assembly {
     const found = this.#readLog(log.payload);
     this.foundRegions = found.length;
     this.#regions = this.#makeRegions(found);
+    this.#redo = this.#openRedo();
   }
 
   /** `stopMaintenance` is called when the store is closed. */
@@ -71,6 +74,8 @@ export class Assembly {
       stack: this.#layers.stack,
       regions: this.#regions,
       standing: this.#standing,
+      commits: this.#commits,
+      redo: this.#redo,
     };
     this.#store = new DataStore({
       ...parts,
@@ -79,8 +84,11 @@ export class Assembly {
       later,
       warn,
       layers: this.#layers,
-      commits: this.#commits,
-      writer: new Writer(parts),
+      writer: new Writer({
+        ...parts,
+        ready: () => this.#store?.resume(),
+        die: (error) => this.#store?.die(error),
+      }),
       reader: new Reader(parts.stack),
       scrubber: new Scrubber(this.#layers),
       progress: this.#progress,
@@ -102,6 +110,7 @@ export class Assembly {
         await durable.close();
         this.#layers.close();
         this.#log.close();
+        this.#redo.close();
         disk.unlock();
       },
     });
@@ -124,6 +133,19 @@ export class Assembly {
     this.#progress.applied = laterVersion(durable.superblock.lastVersion, logged);
     this.#progress.flushed = this.#progress.applied;
     return log.regions;
+  }
+
+  /** Finishes an atomic write that stopped in the middle. Its regions are marked. */
+  #openRedo(): RedoFile {
+    const { disk, opened, warn } = this.#options;
+    const { data } = this.#layers.stack;
+    const { file, redone } = RedoFile.open(disk, (payload, offsetBytes) => {
+      data.write(payload, offsetBytes);
+      data.syncNow();
+    });
+    opened.push(file);
+    if (redone) warn('An atomic write had stopped in the middle; it was finished.');
+    return file;
   }
 
   /** Changes when the volume grows. */

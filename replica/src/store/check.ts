@@ -5,6 +5,7 @@ import type { DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
 import type { LayerTree, StoredLayer } from './layer-tree.ts';
 import { NodeDisk } from './node-disk.ts';
+import { REDO_FILE } from './redo-file.ts';
 import { EXTENTS_PER_REGION } from './regions.ts';
 import { REGION_BYTES } from '../protocol/types.ts';
 import { decodeSuperblock, SUPERBLOCK, type Superblock } from './superblock.ts';
@@ -69,7 +70,7 @@ export function checkDirectory(directory: string): CheckReport {
 class DirectoryCheck {
   readonly #disk: NodeDisk;
   readonly #findings: Finding[] = [];
-  readonly #known = new Set([LOCK_FILE]);
+  readonly #known = new Set([LOCK_FILE, REDO_FILE]);
   readonly #slots: SlotsReport[] = [];
   #problems = 0;
   #notes = 0;

@@ -1,4 +1,9 @@
-import { EXTENT_BYTES, epoch as toEpoch, seq as toSeq } from '../protocol/types.ts';
+import {
+  EXTENT_BYTES,
+  MAX_ATOMIC_BYTES,
+  epoch as toEpoch,
+  seq as toSeq,
+} from '../protocol/types.ts';
 import type {
   Epoch,
   LayersChange,
@@ -8,18 +13,13 @@ import type {
   Version,
 } from '../protocol/types.ts';
 import { Bounds } from './bounds.ts';
-import type { DurableState } from './durable-state.ts';
+import type { DataStoreParts, Progress } from './data-store-parts.ts';
 import { isCurable, StoreError } from './errors.ts';
 import { failureOf } from './failure.ts';
 import { checkGrowth } from './growth.ts';
-import type { GroupCommit } from './group-commit.ts';
 import { Layering } from './layering.ts';
-import type { LayerSet } from './layer-set.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Reader } from './reader.ts';
-import type { Regions } from './regions.ts';
-import type { Scrubber } from './scrub.ts';
-import type { Standing } from './standing.ts';
 import { VolumeMetadata } from './volume-metadata.ts';
 import type { Writer } from './writer.ts';
 import type {
@@ -35,39 +35,6 @@ import type {
   StoreOperation,
   StoreState,
 } from './types.ts';
-
-/** The parts, put together by open.ts. */
-export interface DataStoreParts {
-  readonly durable: DurableState;
-  /** Calls back in a later turn of the event loop. */
-  readonly later: (callback: () => void) => void;
-  readonly standing: Standing;
-  readonly layers: LayerSet;
-  readonly regions: Regions;
-  readonly writer: Writer;
-  readonly reader: Reader;
-  readonly scrubber: Scrubber;
-  readonly commits: GroupCommit;
-  /** Calls back every so often until the returned function is called. */
-  readonly every: (intervalMs: number, tick: () => void) => () => void;
-  readonly warn: (message: string) => void;
-  readonly progress: Progress;
-  readonly start: { readonly cleanStart: boolean; readonly sameBoot: boolean };
-  readonly damagedSlots: () => number;
-  /** Reads the slots of superblock and activity log, and writes again what has rotted. */
-  readonly scrubSlots: (done: () => void) => void;
-  readonly damagedPages: () => number;
-  /** Makes the files of the writable layer long enough for this size, durable. */
-  readonly grow: (sizeBytes: number) => void;
-  /** Stops the maintenance, closes the files and gives the directory free. */
-  readonly release: () => Promise<void>;
-}
-
-/** How far the operations came; the activity log writes it down with each of its changes. */
-export interface Progress {
-  applied: Version;
-  flushed: Version;
-}
 
 const NO_EVENTS: StoreEvents = { applied: () => undefined, failed: () => undefined };
 
@@ -143,6 +110,7 @@ export class DataStore implements Store {
       intact,
       documents: Object.keys(documents),
       lastVersion: this.#progress.applied,
+      atomic: { maxBytes: MAX_ATOMIC_BYTES, last: this.#parts.redo.last },
     };
   }
 
@@ -193,7 +161,14 @@ export class DataStore implements Store {
       this.#settledSeq = toSeq(0);
     }
     if (!this.#dead && this.#failure !== null && isCurable(this.#failure)) this.#failure = null;
-    await Promise.all([this.#parts.durable.promise(epoch, session), this.#layering.newSession()]);
+    const { durable } = this.#parts;
+    const work = [durable.promise(epoch, session), this.#layering.newSession()];
+    // What the last session began of an atomic write is there wholly before the next one looks.
+    await Promise.all([...work, this.#atomicSettled()]);
+  }
+
+  #atomicSettled(): Promise<void> {
+    return new Promise((resolve) => this.#writer.settled(resolve));
   }
 
   async putRecord(record: MembershipRecord): Promise<void> {
@@ -258,6 +233,7 @@ export class DataStore implements Store {
     if (reached < lengthBytes) return reached;
     switch (operation.kind) {
       case 'write':
+      case 'write-atomic':
         this.#writeOps += 1;
         this.#writeBytes += lengthBytes;
         break;
@@ -412,6 +388,7 @@ export class DataStore implements Store {
     if (this.#closed) return;
     await this.#layering.close();
     await new Promise<void>((resolve) => this.#queue.whenEmpty(resolve));
+    await this.#atomicSettled();
     this.settle();
     this.#closed = true;
     const { reader, scrubber, commits, regions, durable } = this.#parts;

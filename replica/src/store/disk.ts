@@ -51,6 +51,11 @@ export interface DiskFile {
   ): void;
   sync(done: (error: Error | null) => void): void;
   syncNow(): void;
+  /**
+   * Makes sure that there is space for the range; it reads as before, and a hole still counts as
+   * one. Does nothing where the file system cannot.
+   */
+  reserve(offsetBytes: number, lengthBytes: number): void;
   /** Makes the range read zero; false where the file system cannot punch holes. */
   punchHole(offsetBytes: number, lengthBytes: number): boolean;
   /** First data at or after the offset, null when there is none. */

@@ -34,6 +34,13 @@ export function flockExclusive(fd: number): boolean {
   throw systemError('flock', errno);
 }
 
+/** Does nothing where the file system cannot. The file keeps its size. */
+export function reserve(fd: number, offsetBytes: number, lengthBytes: number): void {
+  if (cFallocate(fd, FALLOC_FL_KEEP_SIZE, offsetBytes, lengthBytes) === 0) return;
+  const errno = koffi.errno();
+  if (errno !== EOPNOTSUPP) throw systemError('fallocate', errno);
+}
+
 /** False when the file system cannot punch holes. */
 export function punchHole(fd: number, offsetBytes: number, lengthBytes: number): boolean {
   const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

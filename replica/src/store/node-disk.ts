@@ -5,6 +5,7 @@ import {
   NOT_SUPPORTED,
   punchHole,
   readCached,
+  reserve,
   seekData,
   seekHole,
   WOULD_BLOCK,
@@ -223,6 +224,10 @@ class NodeFile implements DiskFile {
 
   syncNow(): void {
     fs.fdatasyncSync(this.#fd);
+  }
+
+  reserve(offsetBytes: number, lengthBytes: number): void {
+    reserve(this.#fd, offsetBytes, lengthBytes);
   }
 
   punchHole(offsetBytes: number, lengthBytes: number): boolean {

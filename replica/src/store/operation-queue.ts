@@ -133,8 +133,7 @@ export class OperationQueue {
 function copyOperation(operation: StoreOperation): StoreOperation {
   const { offsetBytes, lengthBytes } = operation;
   const version = { epoch: operation.version.epoch, seq: operation.version.seq };
-  if (operation.kind !== 'write')
-    return { kind: operation.kind, version, offsetBytes, lengthBytes };
+  if (!('chunks' in operation)) return { kind: operation.kind, version, offsetBytes, lengthBytes };
   const payload = Buffer.allocUnsafeSlow(lengthBytes);
   let at = 0;
   for (const chunk of operation.chunks) {
@@ -142,5 +141,12 @@ function copyOperation(operation: StoreOperation): StoreOperation {
     at += chunk.length;
   }
   const checksums = Uint8Array.from(operation.checksums);
-  return { kind: 'write', version, offsetBytes, lengthBytes, chunks: [payload], checksums };
+  return {
+    kind: operation.kind,
+    version,
+    offsetBytes,
+    lengthBytes,
+    chunks: [payload],
+    checksums,
+  };
 }

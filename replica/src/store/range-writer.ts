@@ -6,9 +6,7 @@ import type { ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
 import type { Regions } from './regions.ts';
 import type { Stack } from './stack.ts';
-import type { StoreOperation } from './types.ts';
-
-export type RangeOperation = Exclude<StoreOperation, { kind: 'write' }>;
+import type { StoreRangeOperation } from './types.ts';
 
 /** Regions of an unmap or a stamp that are handled in one turn of the event loop. */
 const SLICE_REGIONS = 64;
@@ -51,7 +49,7 @@ export class RangeWriter {
     return this.#blocked;
   }
 
-  advance(operation: RangeOperation, from: number): number {
+  advance(operation: StoreRangeOperation, from: number): number {
     this.#blocked = false;
     const end = operation.offsetBytes + operation.lengthBytes;
     let position = operation.offsetBytes + from;
@@ -120,7 +118,7 @@ export class RangeWriter {
     return false;
   }
 
-  #stamp(stamp: RangeOperation, from: number, to: number): void {
+  #stamp(stamp: StoreRangeOperation, from: number, to: number): void {
     this.#someExtent(from, to, (page) => {
       // What shows from below is still to change, so no version can stand for it.
       if (this.#stack.base?.incomplete === true) page.setUnknown();
@@ -130,7 +128,7 @@ export class RangeWriter {
     });
   }
 
-  #unmap(unmap: RangeOperation, from: number, to: number): void {
+  #unmap(unmap: StoreRangeOperation, from: number, to: number): void {
     const first = Math.ceil(from / BLOCK_BYTES) * BLOCK_BYTES;
     const last = Math.floor(to / BLOCK_BYTES) * BLOCK_BYTES;
     try {
@@ -242,7 +240,7 @@ export class RangeWriter {
    * Hides whole regions, durably, as many as follow each other and are marked; their data can go
    * then. One sync for all of them.
    */
-  #hideAhead(unmap: RangeOperation, from: number, end: number): void {
+  #hideAhead(unmap: StoreRangeOperation, from: number, end: number): void {
     const first = Math.ceil(from / REGION_BYTES);
     const last = Math.min(Math.floor(end / REGION_BYTES), first + SLICE_REGIONS);
     let region = first;
@@ -260,7 +258,7 @@ export class RangeWriter {
     this.#hiddenTo = region * REGION_BYTES;
   }
 
-  #hideRegion(unmap: RangeOperation, start: number): void {
+  #hideRegion(unmap: StoreRangeOperation, start: number): void {
     const { base, pages } = this.#stack;
     this.#someExtent(start, start + REGION_BYTES, (page, firstBlock, endBlock) => {
       const view = base?.view(page.extent);

@@ -24,6 +24,8 @@ interface Region {
   usedTick: number;
   /** Bit per extent: the stored page may be older than the data. */
   untrusted: number;
+  /** The mark stays until this is taken back. */
+  pinned: boolean;
 }
 
 export interface RegionsOptions {
@@ -106,6 +108,14 @@ export class Regions {
     region.touched = true;
     region.usedTick = this.#tick;
     return true;
+  }
+
+  /** Keeps the marks of these regions, which were touched, until it is taken back. */
+  pin({ first, last }: { readonly first: number; readonly last: number }, pinned: boolean): void {
+    for (let index = first; index <= last; index += 1) {
+      const region = this.#marks.get(index);
+      if (region !== undefined) region.pinned = pinned;
+    }
   }
 
   isUntrusted(extent: number): boolean {
@@ -247,7 +257,7 @@ export class Regions {
   }
 
   #victims(which: 'oldest' | 'idle' | 'all'): Region[] {
-    const durable = [...this.#marks.values()].filter((region) => region.durable);
+    const durable = [...this.#marks.values()].filter((each) => each.durable && !each.pinned);
     const trusted = durable.filter((region) => region.untrusted === 0);
     if (which === 'all') return trusted;
     if (which === 'idle')
@@ -317,6 +327,7 @@ function newRegion(index: number, tick: number): Region {
     touched: false,
     usedTick: tick,
     untrusted: 0,
+    pinned: false,
   };
 }
 

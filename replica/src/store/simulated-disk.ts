@@ -19,6 +19,8 @@ interface FileState {
   current: Content;
   /** Pages whose current content may not be durable. */
   dirty: Set<number>;
+  /** Holes for which there is space. */
+  reserved: Set<number>;
 }
 
 /**
@@ -50,6 +52,8 @@ export class SimulatedDisk implements Disk {
   #failures: PlannedFailure[] = [];
   /** No room for pages that are not there yet. */
   full = false;
+  /** A sync of the file of this name takes so many turns more than others. */
+  slowSync: { readonly fileName: string; readonly turns: number } | null = null;
   /** Called before each write, sync, punch and rename: the moment in which a machine may stop. */
   beforeChange: (() => void) | null = null;
   readonly #rotten: {
@@ -144,7 +148,7 @@ export class SimulatedDisk implements Disk {
   create(name: string): DiskFile {
     this.#unlink(name);
     const content = { durable: new Map(), current: new Map(), dirty: new Set<number>() };
-    const file = { links: 1, sizeBytes: 0, ...content };
+    const file = { links: 1, sizeBytes: 0, reserved: new Set<number>(), ...content };
     this.#files.set(name, file);
     return this.#handle(name, file);
   }
@@ -156,6 +160,7 @@ export class SimulatedDisk implements Disk {
       alive: () => life === this.#life,
       later: this.#later,
       isFull: () => this.full,
+      syncTurns: () => (this.slowSync?.fileName === name ? this.slowSync.turns : 0),
       beforeChange: () => this.beforeChange?.(),
       failure: (operation) => this.#takeFailure(name, operation),
     });
@@ -228,6 +233,7 @@ interface FileContext {
   readonly alive: () => boolean;
   readonly later: (callback: () => void) => void;
   readonly isFull: () => boolean;
+  readonly syncTurns: () => number;
   readonly beforeChange: () => void;
   readonly failure: (operation: PlannedFailure['operation']) => PlannedFailure | null;
 }
@@ -251,9 +257,7 @@ class SimulatedFile implements DiskFile {
       const page = Math.floor(position / PAGE);
       const inPage = position - page * PAGE;
       const bytes = Math.min(PAGE - inPage, lengthBytes - at);
-      if (this.#context.isFull() && !this.#file.current.has(page)) {
-        throw systemError('write', ENOSPC);
-      }
+      if (!this.#hasRoom(page)) throw systemError('write', ENOSPC);
       // Copied on write, because the durable content may be the same page.
       const before = bytes === PAGE ? undefined : this.#file.current.get(page);
       const content = before?.slice() ?? new Uint8Array(PAGE);
@@ -329,12 +333,18 @@ class SimulatedFile implements DiskFile {
   sync(done: (error: Error | null) => void): void {
     this.#context.beforeChange();
     const synced = this.#collect();
-    this.#context.later(() => {
+    let turns = this.#context.syncTurns();
+    const finish = (): void => {
       if (!this.#context.alive()) return;
+      if (turns-- > 0) {
+        this.#context.later(finish);
+        return;
+      }
       const failure = this.#context.failure('sync');
       if (failure === null) this.#settle(synced);
       done(failure === null ? null : systemError('fdatasync', failure.errno));
-    });
+    };
+    this.#context.later(finish);
   }
 
   syncNow(): void {
@@ -356,6 +366,19 @@ class SimulatedFile implements DiskFile {
     }
   }
 
+  reserve(offsetBytes: number, lengthBytes: number): void {
+    this.#checkAlive();
+    for (let at = offsetBytes; at < offsetBytes + lengthBytes; at += PAGE) {
+      const page = Math.floor(at / PAGE);
+      if (!this.#hasRoom(page)) throw systemError('fallocate', ENOSPC);
+      this.#file.reserved.add(page);
+    }
+  }
+
+  #hasRoom(page: number): boolean {
+    return !this.#context.isFull() || this.#file.current.has(page) || this.#file.reserved.has(page);
+  }
+
   punchHole(offsetBytes: number, lengthBytes: number): boolean {
     this.#context.beforeChange();
     this.#checkAlive();
@@ -363,6 +386,7 @@ class SimulatedFile implements DiskFile {
     if (failure !== null) throw systemError('fallocate', failure.errno);
     for (let at = offsetBytes; at < offsetBytes + lengthBytes; at += PAGE) {
       const page = at / PAGE;
+      this.#file.reserved.delete(page);
       if (this.#file.current.delete(page)) this.#file.dirty.add(page);
     }
     return true;

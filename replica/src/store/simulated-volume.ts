@@ -3,7 +3,7 @@ import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES, epoch, seq, session } from '..
 import type { MembershipRecord, Version } from '../protocol/types.ts';
 import { openStoreOn } from './open.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
-import type { Store, StoreOperation } from './types.ts';
+import type { Store, StoreWrite } from './types.ts';
 
 /** mulberry32: small, seeded, good enough for tests. Gives 0 <= x < 1. */
 export function seededRandom(seed: number): () => number {
@@ -44,11 +44,12 @@ export function makeWrite(
   offsetBytes: number,
   content: Uint8Array,
   cuts: readonly number[] = [],
-): StoreOperation {
+  kind: StoreWrite['kind'] = 'write',
+): StoreWrite {
   const edges = [0, ...cuts.filter((cut) => cut > 0 && cut < content.length), content.length];
   const chunks = edges.slice(1).map((end, index) => content.subarray(edges[index], end));
   return {
-    kind: 'write',
+    kind,
     version,
     offsetBytes,
     lengthBytes: content.length,

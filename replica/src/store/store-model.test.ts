@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { zlib } from '../runtime/builtin.ts';
-import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES } from '../protocol/types.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, MAX_ATOMIC_BYTES, SECTOR_BYTES } from '../protocol/types.ts';
 import {
   SimulatedReplica,
   makeWrite,
@@ -58,6 +58,11 @@ class Model {
       this.sectors[sector] = value;
     }
     this.#candidates.clear();
+  }
+
+  /** What it holds of this range is on stable storage. */
+  madeDurable(first: number, count: number): void {
+    for (let sector = first; sector < first + count; sector += 1) this.#candidates.delete(sector);
   }
 
   checkVersion(extent: number, version: string): void {
@@ -124,7 +129,8 @@ class Run {
   async step(): Promise<void> {
     const choice = this.#random();
     if (choice < 0.5) this.#write();
-    else if (choice < 0.6) this.#unmap();
+    else if (choice < 0.57) this.#unmap();
+    else if (choice < 0.6) await this.#writeAtomic();
     else if (choice < 0.63) this.#stamp(this.#below(this.#replica.extents));
     else if (choice < 0.78) await this.#checkRange();
     else if (choice < 0.85) await this.#flush();
@@ -157,6 +163,46 @@ class Run {
     content.fill(0xdd);
     this.#model.fill(first, count, this.#value);
     this.#model.remember(first, count, `${this.#epoch}/${this.#seq}`);
+  }
+
+  /** Often it stops in the middle: then the range holds all of it, or all that was there before. */
+  async #writeAtomic(): Promise<void> {
+    expect(await this.#idle()).to.equal(this.#seq);
+    const blockSectors = BLOCK_BYTES / SECTOR_BYTES;
+    const count = blockSectors * (1 + this.#below(MAX_ATOMIC_BYTES / BLOCK_BYTES));
+    const first = blockSectors * this.#below(Math.floor((SECTORS - count) / blockSectors) + 1);
+    this.#value += 1;
+    this.#seq += 1;
+    const content = numberedSectors(this.#value, count * SECTOR_BYTES);
+    const version = versionOf(this.#epoch, this.#seq);
+    const write = makeWrite(version, first * SECTOR_BYTES, content, [], 'write-atomic');
+    this.#replica.store.apply(write);
+    content.fill(0xdd);
+    const isPower = this.#random() < 0.5;
+    if (this.#random() < 0.5) {
+      for (let turns = this.#below(5); turns > 0; turns -= 1)
+        await new Promise((resolve) => setImmediate(resolve));
+      if (isPower) this.#replica.losePower();
+      else this.#replica.killProcess();
+      await this.#replica.open();
+    } else expect(await this.#idle()).to.equal(this.#seq);
+    const found = await this.#readAll();
+    const written = found.slice(first, first + count).filter((value) => value === this.#value);
+    expect(written.length).to.be.oneOf([0, count]);
+    const isThere = written.length > 0;
+    if (isThere) {
+      this.#model.fill(first, count, this.#value);
+      this.#model.madeDurable(first, count);
+      this.#model.remember(first, count, `${this.#epoch}/${this.#seq}`);
+    }
+    if (this.#replica.store.appliedSeq === this.#seq) {
+      expect(isThere).to.equal(true);
+      await this.checkAll();
+      return;
+    }
+    if (isPower) this.#model.settle(found);
+    await this.checkAll();
+    await this.#activate();
   }
 
   #unmap(): void {

@@ -1,4 +1,5 @@
 import type {
+  AtomicWrites,
   Epoch,
   Layer,
   LayersChange,
@@ -42,6 +43,8 @@ export interface StoreState {
   readonly documents: readonly string[];
   /** Highest version applied that is known; after an unclean stop, a lower bound. */
   readonly lastVersion: Version;
+  /** Null for a witness. */
+  readonly atomic: AtomicWrites | null;
 }
 
 /**
@@ -49,38 +52,38 @@ export interface StoreState {
  * `chunks` together are exactly `lengthBytes` long. They are borrowed: valid until apply() returns,
  * the store copies them where it queues.
  */
-export type StoreOperation =
-  | {
-      readonly kind: 'write';
-      readonly version: Version;
-      readonly offsetBytes: number;
-      readonly lengthBytes: number;
-      readonly chunks: readonly Uint8Array[];
-      /**
-       * crc32 (little endian u32 each) of the segments that result from cutting [offset, offset +
-       * length) at multiples of BLOCK_BYTES, in order; already verified against `chunks`. A segment
-       * that is a whole block gives the block's checksum as it is; a partial one is merged with
-       * what the block holds.
-       */
-      readonly checksums: Uint8Array;
-    }
-  | {
-      /** Reads zero afterwards; whole blocks are deallocated by punching a hole. */
-      readonly kind: 'unmap';
-      readonly version: Version;
-      readonly offsetBytes: number;
-      readonly lengthBytes: number;
-    }
-  | {
-      /**
-       * Gives the extents in the range this version without changing data, whatever their version
-       * was: the end of a reconciliation.
-       */
-      readonly kind: 'stamp';
-      readonly version: Version;
-      readonly offsetBytes: number;
-      readonly lengthBytes: number;
-    };
+export type StoreOperation = StoreWrite | StoreRangeOperation;
+
+export interface StoreWrite {
+  /**
+   * write-atomic: whole blocks, at most MAX_ATOMIC_BYTES. Whatever stops in the middle, the copy
+   * holds all of it or nothing when it is opened again. On stable storage when it is applied.
+   */
+  readonly kind: 'write' | 'write-atomic';
+  readonly version: Version;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly chunks: readonly Uint8Array[];
+  /**
+   * crc32 (little endian u32 each) of the segments that result from cutting [offset, offset +
+   * length) at multiples of BLOCK_BYTES, in order; already verified against `chunks`. A segment
+   * that is a whole block gives the block's checksum as it is; a partial one is merged with what
+   * the block holds.
+   */
+  readonly checksums: Uint8Array;
+}
+
+export interface StoreRangeOperation {
+  /**
+   * unmap: reads zero afterwards; whole blocks are deallocated by punching a hole. stamp: gives the
+   * extents in the range this version without changing data, whatever their version was: the end of
+   * a reconciliation.
+   */
+  readonly kind: 'unmap' | 'stamp';
+  readonly version: Version;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
 
 export interface StoreEvents {
   /**

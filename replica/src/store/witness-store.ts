@@ -51,6 +51,7 @@ export class WitnessStore implements Store {
       intact: true,
       documents: Object.keys(documents),
       lastVersion: NO_VERSION,
+      atomic: null,
     };
   }
 

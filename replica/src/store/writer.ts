@@ -1,20 +1,18 @@
+import assert from 'node:assert';
 import { zlib } from '../runtime/builtin.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
+import { AtomicWriter } from './atomic-writer.ts';
+import type { AtomicWriterOptions } from './atomic-writer.ts';
 import { BlockEditor } from './block-editor.ts';
 import { readU32 } from './block-checksums.ts';
 import { failureOf } from './failure.ts';
 import { RangeWriter } from './range-writer.ts';
-import type { RangeOperation } from './range-writer.ts';
 import type { Regions } from './regions.ts';
 import type { Stack } from './stack.ts';
 import type { Standing } from './standing.ts';
-import type { StoreOperation } from './types.ts';
+import type { StoreOperation, StoreRangeOperation, StoreWrite } from './types.ts';
 
-type Write = Extract<StoreOperation, { kind: 'write' }>;
-
-export interface WriterOptions {
-  readonly stack: Stack;
-  readonly regions: Regions;
+export interface WriterOptions extends Omit<AtomicWriterOptions, 'write'> {
   readonly standing: Standing;
 }
 
@@ -28,20 +26,26 @@ export class Writer {
   readonly #regions: Regions;
   readonly #editor: BlockEditor;
   readonly #ranges: RangeWriter;
+  readonly #atomic: AtomicWriter;
   #headChecksum = 0;
   #tailChecksum = 0;
   #blocked = false;
 
-  constructor({ stack, regions, standing }: WriterOptions) {
+  constructor(options: WriterOptions) {
+    const { stack, regions, standing } = options;
     this.#stack = stack;
     this.#regions = regions;
     this.#editor = new BlockEditor(stack, standing);
     this.#ranges = new RangeWriter({ stack, regions, editor: this.#editor });
+    this.#atomic = new AtomicWriter({
+      ...options,
+      write: (write) => assert(this.#write(write), 'its regions are marked'),
+    });
   }
 
   /**
-   * Whether the last call of `advance` stopped for want of a mark, which was asked for; else only
-   * to let others in.
+   * Whether the last call of `advance` stopped for want of a mark, which was asked for, or for an
+   * atomic write that is under way; else only to let others in.
    */
   get blocked(): boolean {
     return this.#blocked;
@@ -57,6 +61,8 @@ export class Writer {
     switch (operation.kind) {
       case 'write':
         return this.#write(operation) ? operation.lengthBytes : 0;
+      case 'write-atomic':
+        return this.#advanceAtomic(operation) ? operation.lengthBytes : 0;
       case 'unmap':
       case 'stamp':
         return this.#advanceRange(operation, from);
@@ -65,10 +71,23 @@ export class Writer {
 
   /** Asks for the marks that the operation will need, while others are waited for. */
   prepare(operation: StoreOperation): void {
-    if (operation.kind === 'write') this.#touchAll(operation.offsetBytes, operation.lengthBytes);
+    const { kind, offsetBytes, lengthBytes } = operation;
+    if (kind === 'write' || kind === 'write-atomic') this.#touchAll(offsetBytes, lengthBytes);
   }
 
-  #advanceRange(operation: RangeOperation, from: number): number {
+  /** Calls back when no atomic write is under way. */
+  settled(done: () => void): void {
+    this.#atomic.settled(done);
+  }
+
+  #advanceAtomic(write: StoreWrite): boolean {
+    const { offsetBytes, lengthBytes } = write;
+    const isDone = this.#touchAll(offsetBytes, lengthBytes) && this.#atomic.advance(write);
+    this.#blocked = !isDone;
+    return isDone;
+  }
+
+  #advanceRange(operation: StoreRangeOperation, from: number): number {
     const reached = this.#ranges.advance(operation, from);
     this.#blocked = this.#ranges.blocked;
     return reached;
@@ -85,7 +104,7 @@ export class Writer {
     return marked;
   }
 
-  #write(write: Write): boolean {
+  #write(write: StoreWrite): boolean {
     const { offsetBytes, lengthBytes, chunks } = write;
     if (!this.#touchAll(offsetBytes, lengthBytes)) {
       this.#blocked = true;
@@ -109,7 +128,7 @@ export class Writer {
     return true;
   }
 
-  #record(write: Write): void {
+  #record(write: StoreWrite): void {
     const end = write.offsetBytes + write.lengthBytes;
     let segment = 0;
     let position = write.offsetBytes;
@@ -130,13 +149,13 @@ export class Writer {
   }
 
   /** Of the whole block that the segment [from, to) of the write belongs to. */
-  #checksumOf(write: Write, segment: number, from: number, to: number): number {
+  #checksumOf(write: StoreWrite, segment: number, from: number, to: number): number {
     if (to - from === BLOCK_BYTES) return readU32(write.checksums, segment * 4);
     return segment === 0 ? this.#headChecksum : this.#tailChecksum;
   }
 
   /** Computes what the checksums of the partially written blocks will be. */
-  #mergeEdges(write: Write): void {
+  #mergeEdges(write: StoreWrite): void {
     const end = write.offsetBytes + write.lengthBytes;
     const firstBlock = Math.floor(write.offsetBytes / BLOCK_BYTES) * BLOCK_BYTES;
     const lastBlock = Math.floor((end - 1) / BLOCK_BYTES) * BLOCK_BYTES;
@@ -169,7 +188,7 @@ export class Writer {
    * A failed write may have changed any of its blocks: each keeps or gets the checksum that it has,
    * if it is a legal one.
    */
-  #settleFailedWrite(write: Write): void {
+  #settleFailedWrite(write: StoreWrite): void {
     const end = write.offsetBytes + write.lengthBytes;
     let segment = 0;
     for (let position = write.offsetBytes; position < end; segment += 1) {

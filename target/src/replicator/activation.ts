@@ -2,6 +2,7 @@ import type { Epoch, MembershipRecord, Session } from '@openebs/replica/protocol
 import { epoch, session } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { Environment } from './environment.ts';
+import { equaliseAtomicRanges } from './atomic-ranges.ts';
 import { leaseWaitMs } from './lease.ts';
 import { activateLayers } from './layer-activation.ts';
 import type { Layers } from './layers.ts';
@@ -195,7 +196,9 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
     resync.stream.add(member);
   }
   const startedMs = environment.now();
-  const compared = await reconcile(resync, members, pick(first(plan.trusted)));
+  const sources = pick(first(plan.trusted));
+  if (members.length > 1) await equaliseAtomicRanges(resync.stream, members, sources);
+  const compared = await reconcile(resync, members, sources);
   await Promise.all(members.map((member) => member.flushed()));
   const record: MembershipRecord = {
     volumeId: members[0]?.identity?.volumeId ?? '',

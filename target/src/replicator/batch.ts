@@ -19,6 +19,8 @@ export interface KeptPayload {
   payloadEnd: number;
 }
 
+type WriteKind = 'write' | 'write-atomic';
+
 /** Data in a slab, verified against the table. */
 export interface ForwardedPayload {
   readonly data: Uint8Array;
@@ -52,7 +54,13 @@ export class Batch {
    * Copies the payload, sums it, and says in `kept` where both are; the slab is held for the
    * caller.
    */
-  write(seq: Seq, offsetBytes: number, chunks: readonly Uint8Array[], kept: KeptPayload): void {
+  write(
+    seq: Seq,
+    offsetBytes: number,
+    chunks: readonly Uint8Array[],
+    kept: KeptPayload,
+    kind: WriteKind = 'write',
+  ): void {
     let lengthBytes = 0;
     for (const chunk of chunks) lengthBytes += chunk.length;
     const tableBytes = segmentTableBytes(offsetBytes, lengthBytes);
@@ -71,7 +79,7 @@ export class Batch {
       at += chunk.length;
     }
     computeSegmentChecksums(offsetBytes, chunks, buffer, kept.tableStart);
-    this.#header('write', seq, offsetBytes, lengthBytes, tableBytes, lengthBytes);
+    this.#header(kind, seq, offsetBytes, lengthBytes, tableBytes, lengthBytes);
     this.#writer.advance(frameBytes);
   }
 
@@ -79,14 +87,14 @@ export class Batch {
    * A payload that an earlier batch has copied and summed already: sent once more under a new
    * number.
    */
-  rewrite(seq: Seq, offsetBytes: number, kept: KeptPayload): void {
+  rewrite(seq: Seq, offsetBytes: number, kept: KeptPayload, kind: WriteKind = 'write'): void {
     const { slab, tableStart, payloadStart, payloadEnd } = kept;
     if (slab === null) throw new RangeError('the payload was not kept');
     const tableBytes = payloadStart - tableStart;
     const lengthBytes = payloadEnd - payloadStart;
     const into = this.#writer.reserve(HEADER_BYTES + tableBytes + lengthBytes);
     slab.buffer.copy(into.buffer, this.#writer.position + HEADER_BYTES, tableStart, payloadEnd);
-    this.#header('write', seq, offsetBytes, lengthBytes, tableBytes, lengthBytes);
+    this.#header(kind, seq, offsetBytes, lengthBytes, tableBytes, lengthBytes);
     this.#writer.advance(HEADER_BYTES + tableBytes + lengthBytes);
   }
 
@@ -124,7 +132,7 @@ export class Batch {
   }
 
   #header(
-    kind: 'write' | 'unmap' | 'stamp',
+    kind: WriteKind | 'unmap' | 'stamp',
     seq: Seq,
     offsetBytes: number,
     lengthBytes: number,

@@ -1,5 +1,6 @@
 import type { Epoch } from '@openebs/replica/protocol';
 import { DocumentError, readDocument, writeDocument, type DocumentQuorum } from './documents.ts';
+import { notReady } from './operations.ts';
 
 export interface DocumentVoters {
   epoch(): Epoch;
@@ -74,3 +75,13 @@ export class DocumentKeeper {
     return mine;
   }
 }
+
+/** What the replicas cannot answer now is told as a volume that is not ready. */
+export const readyOrNot = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof DocumentError) throw notReady(error.message);
+    throw error;
+  }
+};

@@ -67,7 +67,7 @@ export interface LinkEvents {
  * A modifying operation as the stream carries it. The payload is borrowed until the call returns.
  */
 export interface StreamOperation {
-  readonly kind: 'write' | 'unmap' | 'stamp';
+  readonly kind: 'write' | 'write-atomic' | 'unmap' | 'stamp';
   readonly seq: Seq;
   readonly offsetBytes: number;
   readonly lengthBytes: number;

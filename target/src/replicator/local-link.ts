@@ -80,7 +80,7 @@ export class LocalLink implements Link {
     const { kind, offsetBytes, lengthBytes } = operation;
     const version = { epoch: this.#epoch, seq: operation.seq };
     this.#dirty = true;
-    if (kind === 'write') {
+    if (kind === 'write' || kind === 'write-atomic') {
       const { chunks, table } = operation;
       store.apply({ kind, version, offsetBytes, lengthBytes, chunks, checksums: table });
     } else {

@@ -38,6 +38,7 @@ const member = (
     cleanStart: false,
     sameBoot: true,
     intact: options.intact ?? true,
+    atomic: null,
     documents: [],
     lastVersion: { epoch: epoch(options.last?.[0] ?? 3), seq: seq(options.last?.[1] ?? 0) },
     leaseRemainingMs: 0,

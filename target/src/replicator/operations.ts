@@ -24,6 +24,8 @@ export interface OperationHost {
   /** The data is lent: `loan` is the host's to release or to hand on. */
   readAnswered(operation: ReadOperation, data: Buffer, loan: Loan | null): void;
   readFailed(operation: ReadOperation, failure: RequestFailure): void;
+  /** All members that count have it, whether its initiator still waits or not. */
+  atomicApplied(operation: WriteOperation): void;
 }
 
 /**
@@ -98,7 +100,7 @@ export class ReadOperation extends BaseOperation implements ReadRequest {
 
 /** A write or an unmap. */
 export class WriteOperation extends BaseOperation implements KeptPayload {
-  readonly kind = 'write';
+  readonly kind: 'write' | 'write-atomic' = 'write';
   seq: Seq = seq(0);
   slab: Slab | null = null;
   tableStart = 0;
@@ -118,7 +120,7 @@ export class WriteOperation extends BaseOperation implements KeptPayload {
 
   /** Before submit() returns while the operation has to wait: what was lent is copied. */
   keepPayload(): void {
-    if (this.io.kind !== 'write' || this.slab !== null) return;
+    if (this.io.kind === 'unmap' || this.slab !== null) return;
     const copy = Buffer.allocUnsafe(this.lengthBytes);
     let at = 0;
     for (const chunk of this.chunks) {
@@ -132,6 +134,16 @@ export class WriteOperation extends BaseOperation implements KeptPayload {
     this.slab?.release();
     this.slab = null;
     this.chunks = NOTHING;
+  }
+}
+
+/** A write that is on each member wholly or not at all. */
+export class AtomicOperation extends WriteOperation {
+  override readonly kind = 'write-atomic';
+
+  override finish(error: VolumeError | null): void {
+    super.finish(error);
+    if (error === null) this.host.atomicApplied(this);
   }
 }
 
@@ -165,9 +177,10 @@ export const operationOf = (
     return new ReadOperation(io, 'shared', statistics.read, host);
   }
   assert(
-    lengthBytes <= (kind === 'write' ? REPLICATOR_LIMITS.writeBytes : REPLICATOR_LIMITS.unmapBytes),
+    lengthBytes <= (kind === 'unmap' ? REPLICATOR_LIMITS.unmapBytes : REPLICATOR_LIMITS.writeBytes),
     'a modification of one frame',
   );
+  if (kind === 'write-atomic') return new AtomicOperation(io, statistics.write, host);
   return new WriteOperation(io, statistics[kind], host);
 };
 

@@ -143,6 +143,14 @@ const conflict = (a: LockEntry, b: LockEntry): boolean =>
   a.offsetBytes < b.offsetBytes + b.lengthBytes &&
   b.offsetBytes < a.offsetBytes + a.lengthBytes;
 
+/** Whether who holds the lock may change the range. */
+export const covers = (
+  lock: RangeLock,
+  { offsetBytes, lengthBytes }: { readonly offsetBytes: number; readonly lengthBytes: number },
+): boolean =>
+  offsetBytes >= lock.offsetBytes &&
+  offsetBytes + lengthBytes <= lock.offsetBytes + lock.lengthBytes;
+
 /** A lock that a caller of Volume.acquire holds. */
 export class CallerLock extends LockEntry {
   readonly #granted: (lock: RangeLock) => void;

@@ -17,3 +17,6 @@ export interface ReplicatorOptions {
   /** How fast members that come back are filled, at most. */
   readonly rebuildBytesPerSecond?: number | undefined;
 }
+
+export const DEFAULT_HOLD_MS = 30_000;
+export const DEFAULT_GRACE_MS = 5_000;

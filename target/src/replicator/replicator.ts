@@ -3,8 +3,9 @@ import { BLOCK_BYTES } from '@openebs/replica/protocol';
 import { VolumeError, type Loan, type RangeLock, type Volume, type VolumeIo } from '../volume.ts';
 import { Assembly } from './assembly.ts';
 import type { AssemblyHost } from './assembly-host.ts';
-import { DocumentKeeper } from './document-keeper.ts';
-import { DocumentError } from './documents.ts';
+import { atomicBytesOf } from './atomic-ranges.ts';
+import { AtomicTurns } from './atomic-turns.ts';
+import { DocumentKeeper, readyOrNot } from './document-keeper.ts';
 import type { Environment } from './environment.ts';
 import { Flushes } from './flushes.ts';
 import { ReadLease } from './lease.ts';
@@ -18,19 +19,17 @@ import {
   type Operation,
   type OperationHost,
 } from './operations.ts';
-import { CallerLock, LockEntry, RangeLocks } from './range-lock.ts';
 import { Pace } from './pace.ts';
+import { CallerLock, covers, LockEntry, RangeLocks } from './range-lock.ts';
 import { Readers } from './readers.ts';
 import { Repairs } from './repair.ts';
-import type { ReplicatorOptions } from './replicator-options.ts';
+import { DEFAULT_GRACE_MS, DEFAULT_HOLD_MS, type ReplicatorOptions } from './replicator-options.ts';
 import type { ResyncContext } from './resync.ts';
 import type { VolumeStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
 
 type Change = 'size' | 'content' | 'ready' | 'not-ready' | 'fenced';
 
-const DEFAULT_HOLD_MS = 30_000;
-const DEFAULT_GRACE_MS = 5_000;
 const DRAIN_MS = 10_000;
 
 /**
@@ -64,6 +63,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
   #parked: Operation[] = [];
   #calls: ((error: VolumeError | null) => void)[] = [];
   readonly #flushes: Flushes;
+  readonly #atomic = new AtomicTurns();
   readonly #lease: ReadLease;
   readonly #documents: DocumentKeeper;
   #operationsInFlight = 0;
@@ -148,6 +148,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
 
   get bytesInFlight(): number {
     return this.#bytesInFlight;
+  }
+
+  get atomicBytes(): number {
+    return atomicBytesOf(this.assembly.members);
   }
 
   /** Begins to connect; `ready` and a change tell when the volume can be used. */
@@ -249,6 +253,10 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
         if (this.#full === null) this.stream.send(operation);
         else operation.finish(this.#full);
         return;
+      case 'write-atomic':
+        if (this.#full !== null) operation.finish(this.#full);
+        else if (this.#atomic.take(operation)) this.stream.send(operation);
+        return;
       case 'flush':
         this.#flushes.begin(operation);
     }
@@ -259,6 +267,11 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     this.#bytesInFlight -= operation.payloadBytes;
     if (operation.lockState === 'held') this.locks.release(operation);
     if (this.#operationsInFlight === 0 && this.#drained !== null) this.#drained();
+  }
+
+  atomicApplied(operation: WriteOperation): void {
+    const next = this.#atomic.applied(operation);
+    if (next !== null) this.begin(next);
   }
 
   readAnswered(operation: ReadOperation, data: Buffer, loan: Loan | null): void {
@@ -337,13 +350,14 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     for (const operation of left) {
       if (operation.finished) continue;
       // What went to a store in this process only was not kept: its end is reported, not repeated.
-      if (operation.io.kind === 'write' && operation.slab === null) {
+      if (operation.io.kind !== 'unmap' && operation.slab === null) {
         operation.finish(notReady('the replica failed'));
       } else {
         this.#hold(operation, this.#parked);
       }
     }
     for (const flush of this.#flushes.takeAll()) this.#hold(flush, this.#parked);
+    for (const operation of this.#atomic.reset()) this.#hold(operation, this.#parked);
   }
 
   reverted(): void {
@@ -385,7 +399,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       this.begin(operation);
     } else if (this.locks.acquire(operation)) {
       this.begin(operation);
-    } else if (operation.kind === 'write') {
+    } else if (operation instanceof WriteOperation) {
       operation.keepPayload();
     }
   }
@@ -395,7 +409,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       operation.finish(this.#failing);
       return;
     }
-    if (operation.kind === 'write') operation.keepPayload();
+    if (operation instanceof WriteOperation) operation.keepPayload();
     queue.push(operation);
   }
 
@@ -408,6 +422,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     for (const operation of this.#parked.splice(0)) operation.finish(error);
     for (const operation of this.#held.splice(0)) operation.finish(error);
     this.stream.forEachPending((operation) => operation.finish(error));
+    for (const operation of this.#atomic.takeWaiting()) operation.finish(error);
     for (const flush of this.#flushes.takeAll()) flush.finish(error);
     for (const call of this.#calls.splice(0)) call(error);
     this.#conditionChanged();
@@ -432,16 +447,3 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
     for (const listener of this.#listeners) listener(change);
   }
 }
-
-const readyOrNot = async <T>(work: Promise<T>): Promise<T> => {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof DocumentError) throw notReady(error.message);
-    throw error;
-  }
-};
-
-const covers = (lock: RangeLock, { offsetBytes, lengthBytes }: Operation): boolean =>
-  offsetBytes >= lock.offsetBytes &&
-  offsetBytes + lengthBytes <= lock.offsetBytes + lock.lengthBytes;

@@ -170,7 +170,7 @@ export class SimulatedReplica {
     const { kind, offsetBytes, lengthBytes, seq } = frame;
     const version = { epoch: frame.epoch, seq };
     this.#lastSeq = seq;
-    if (kind === 'write') {
+    if (kind === 'write' || kind === 'write-atomic') {
       assert(verifySegments(offsetBytes, frame.chunks, frame.table) < 0, 'a write arrives whole');
       const { chunks, table: checksums } = frame;
       this.store.apply({ kind, version, offsetBytes, lengthBytes, chunks, checksums });

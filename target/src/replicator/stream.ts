@@ -22,7 +22,7 @@ const NO_CHUNKS: readonly Uint8Array[] = [];
 const NO_TABLE = new Uint8Array(0);
 
 interface OutgoingOperation extends StreamOperation {
-  kind: 'write' | 'unmap' | 'stamp';
+  kind: 'write' | 'write-atomic' | 'unmap' | 'stamp';
   seq: Seq;
   offsetBytes: number;
   lengthBytes: number;
@@ -161,12 +161,12 @@ export class Stream {
     outgoing.seq = operation.seq;
     outgoing.offsetBytes = offsetBytes;
     outgoing.lengthBytes = lengthBytes;
-    if (operation.io.kind === 'write') {
-      outgoing.kind = 'write';
-      this.#sendWrite(operation, outgoing);
-    } else {
+    if (operation.io.kind === 'unmap') {
       outgoing.kind = 'unmap';
       if (this.#anyFrames) this.#batch.unmap(operation.seq, offsetBytes, lengthBytes);
+    } else {
+      outgoing.kind = operation.kind;
+      this.#sendWrite(operation, outgoing);
     }
     if (this.#anyLocal) this.#applyLocally(outgoing);
     this.#scheduleTurn();
@@ -187,14 +187,19 @@ export class Stream {
   }
 
   /** To one member only: resynchronisation. */
-  sendTo(member: Member, offsetBytes: number, data: Uint8Array): void {
+  sendTo(
+    member: Member,
+    offsetBytes: number,
+    data: Uint8Array,
+    kind: WriteOperation['kind'] = 'write',
+  ): void {
     const number = this.#nextFor(member);
     if (!member.wantsFrames) {
-      this.#applyAt(member, 'write', number, offsetBytes, data.length, data);
+      this.#applyAt(member, kind, number, offsetBytes, data.length, data);
       return;
     }
     const kept: KeptPayload = { slab: null, tableStart: 0, payloadStart: 0, payloadEnd: 0 };
-    this.#single.write(number, offsetBytes, [data], kept);
+    this.#single.write(number, offsetBytes, [data], kept, kind);
     kept.slab?.release();
     this.#sendSingle(member);
   }
@@ -288,14 +293,15 @@ export class Stream {
     const kept = operation.slab;
     if (kept !== null) {
       // Sent before, in an epoch that has ended: nothing is copied or summed again.
-      if (this.#anyFrames) this.#batch.rewrite(operation.seq, operation.offsetBytes, operation);
+      if (this.#anyFrames)
+        this.#batch.rewrite(operation.seq, operation.offsetBytes, operation, operation.kind);
       outgoing.table = kept.buffer.subarray(operation.tableStart, operation.payloadStart);
       outgoing.chunks = [kept.buffer.subarray(operation.payloadStart, operation.payloadEnd)];
       return;
     }
     const { chunks } = operation;
     if (this.#anyFrames) {
-      this.#batch.write(operation.seq, operation.offsetBytes, chunks, operation);
+      this.#batch.write(operation.seq, operation.offsetBytes, chunks, operation, operation.kind);
       if (this.#anyLocal) {
         const { slab } = operation as { slab: WriteOperation['slab'] };
         assert(slab !== null, 'the batch keeps the payload');
@@ -338,7 +344,7 @@ export class Stream {
 
   #applyAt(
     member: Member,
-    kind: 'write' | 'unmap',
+    kind: OutgoingOperation['kind'],
     number: Seq,
     offsetBytes: number,
     lengthBytes: number,

@@ -1,5 +1,6 @@
 /** The shape of a row of the operation code table. */
 import type { Command } from './command.ts';
+import type { LogicalUnit } from './logical-unit.ts';
 
 /**
  * How a reservation of another nexus treats the command. SPC-4 table 66, SBC-3 table 13
@@ -32,6 +33,8 @@ export interface Operation {
   readonly writes: boolean;
   /** Data-Out that the CDB asks for, within the limits; null: none ever. */
   readonly dataOutBytes: ((cdb: Uint8Array) => number) | null;
+  /** Not everything can be done on every volume; null: it can. */
+  readonly offered: ((unit: LogicalUnit) => boolean) | null;
   readonly run: (command: Command) => void;
 }
 
@@ -43,6 +46,7 @@ export interface OperationTraits {
   readonly accessesMedium?: boolean;
   readonly writes?: boolean;
   readonly dataOutBytes?: (cdb: Uint8Array) => number;
+  readonly offered?: (unit: LogicalUnit) => boolean;
 }
 
 /** `usage` is hexadecimal, its first byte the operation code. */
@@ -66,6 +70,7 @@ export function defineOperation(
     accessesMedium: traits.accessesMedium ?? false,
     writes: traits.writes ?? false,
     dataOutBytes: traits.dataOutBytes ?? null,
+    offered: traits.offered ?? null,
     run,
   };
 }

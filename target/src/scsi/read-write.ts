@@ -46,6 +46,7 @@ export function writeRange(
   lba: number,
   blocks: number,
   next: (command: Command) => void,
+  kind: 'write' | 'write-atomic' = 'write',
 ): void {
   if (!checkRange(command, lba, blocks) || !checkTransferLength(command, blocks)) return;
   const lengthBytes = blocks * BLOCK_BYTES;
@@ -63,7 +64,7 @@ export function writeRange(
   }
   const chunks =
     command.dataOutBytes === arrived ? command.dataOut : takeChunks(command.dataOut, 0, arrived);
-  command.submit('write', lba * BLOCK_BYTES, arrived, chunks, next);
+  command.submit(kind, lba * BLOCK_BYTES, arrived, chunks, next);
 }
 
 /** Answers the command and gives false when less Data-Out came than it needs. */

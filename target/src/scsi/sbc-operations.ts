@@ -11,6 +11,7 @@ import { isPlainStart, startStopUnit } from './start-stop.ts';
 import { synchronizeCache } from './synchronize-cache.ts';
 import { unmap, unmapBytes } from './unmap.ts';
 import { verify, verifyBytes, writeAndVerify } from './verify.ts';
+import { offersAtomicWrites, writeAtomic, writeAtomicBytes } from './write-atomic.ts';
 import { writeSame, writeSameBytes } from './write-same.ts';
 
 const CAPACITY: OperationTraits = { allowedUnderReserve6: true, accessesMedium: true };
@@ -122,6 +123,13 @@ export const SBC_OPERATIONS: readonly Operation[] = [
     FLUSHES,
   ),
   defineOperation('WRITE SAME (16)', usage16('93', '09'), null, writeSame, WRITES_SAME),
+  defineOperation(
+    'WRITE ATOMIC (16)',
+    '9c 18 ff ff ff ff ff ff ff ff 00 00 ff ff 1f 00',
+    null,
+    writeAtomic,
+    { ...WRITES, dataOutBytes: writeAtomicBytes, offered: offersAtomicWrites },
+  ),
   defineOperation(
     'READ CAPACITY (16)',
     '9e 10 ff ff ff ff ff ff ff ff ff ff ff ff 00 00',

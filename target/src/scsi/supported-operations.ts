@@ -27,7 +27,13 @@ export function reportSupportedOperations(command: Command, catalogue: Operation
   const grouped = catalogue.hasServiceActions(opcode);
   switch (options) {
     case Options.all:
-      command.goodWithData(allCommands(catalogue.operations, timeouts), allocationLength);
+      command.goodWithData(
+        allCommands(
+          catalogue.operations.filter((each) => each.offered?.(command.unit) !== false),
+          timeouts,
+        ),
+        allocationLength,
+      );
       return;
     case Options.opcode:
       // SPC-4 6.35.1: these two are for operation codes without and with service actions.
@@ -53,7 +59,8 @@ export function reportSupportedOperations(command: Command, catalogue: Operation
     options === Options.either && !grouped && serviceAction !== 0
       ? null
       : catalogue.find(opcode, serviceAction);
-  command.goodWithData(oneCommand(wanted, timeouts), allocationLength);
+  const isOffered = wanted?.offered?.(command.unit) !== false;
+  command.goodWithData(oneCommand(isOffered ? wanted : null, timeouts), allocationLength);
 }
 
 /** SPC-4 6.35.2 */

@@ -6,6 +6,7 @@ import { portDesignators, unitDesignators } from './designators.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { NexusState } from './nexus.ts';
 import { thirdPartyCopyDescriptors } from './third-party-copy-page.ts';
+import { ATOMIC_UNIT_BLOCKS, atomicBlocks, offersAtomicWrites } from './write-atomic.ts';
 
 type PageBuilder = (unit: LogicalUnit, nexus: NexusState) => Uint8Array;
 
@@ -16,7 +17,7 @@ const PAGES: ReadonlyMap<number, PageBuilder> = new Map<number, PageBuilder>([
   [0x83, (unit, nexus) => page(0x83, deviceIdentification(unit, nexus))],
   [0x86, () => extendedInquiry()],
   [0x8f, () => page(0x8f, concatenate(thirdPartyCopyDescriptors()))],
-  [0xb0, () => blockLimits()],
+  [0xb0, (unit) => blockLimits(unit)],
   [0xb1, () => blockDeviceCharacteristics()],
   [0xb2, () => logicalBlockProvisioning()],
 ]);
@@ -77,7 +78,7 @@ function extendedInquiry(): Uint8Array {
  * SBC-3 6.6.3 (SBC-4 6.6.5 for the atomic fields): the limits that commands are checked against,
  * and no others.
  */
-function blockLimits(): Uint8Array {
+function blockLimits(unit: LogicalUnit): Uint8Array {
   const data = new Uint8Array(64);
   data[1] = 0xb0;
   data[3] = 60;
@@ -94,8 +95,12 @@ function blockLimits(): Uint8Array {
   // UGAVALID: the alignment, zero, is meant.
   data[32] = 0x80;
   writeU64(data, 36, SCSI_LIMITS.writeSameBlocks);
-  // No atomic writes: a loss of power may leave part of a write of several sectors, so WRITE ATOMIC
-  // is not offered.
+  // Atomic writes: their length, alignment and granularity. None with a boundary.
+  if (offersAtomicWrites(unit)) {
+    writeU32(data, 44, atomicBlocks(unit));
+    writeU32(data, 48, ATOMIC_UNIT_BLOCKS);
+    writeU32(data, 52, ATOMIC_UNIT_BLOCKS);
+  }
   return data;
 }
 
