@@ -56,7 +56,8 @@ describe('a fault of one part', () => {
     const { simulation, target } = await start();
     await run(simulation, target, 'write', 8192, good);
     rot(simulation, 1, 8192 + 100);
-    for (let count = 0; count < 6; count++) {
+    // Short reads stay with a replica for a while: enough of them to come by each.
+    for (let count = 0; count < 3 * 64; count++) {
       const { error, data } = await run(simulation, target, 'read', 8192, good);
       expect(error).to.equal(null);
       expect(data.equals(good)).to.equal(true);

@@ -13,6 +13,16 @@ import { readVerified } from './verified-read.ts';
 /** A read whose answer was damaged on its way is asked again this often. */
 const MAX_DAMAGED_ANSWERS = 3;
 
+/**
+ * Short reads stay with one member for a while, as long as it has no more than this many more
+ * outstanding than another one: reads that arrive together wake one process and leave in one write,
+ * and a single reader finds that process's caches warm and its own readahead.
+ */
+const SHORT_BYTES = 16 * 1024;
+const LEAD_READS = 8;
+/** So many reads, lest a slow member be all that somebody sees. */
+const STAY_READS = 64;
+
 /** Spreads reads over the members that are in sync, and turns to another one when a copy is bad. */
 export class Readers {
   readonly #context: ResyncContext;
@@ -20,6 +30,9 @@ export class Readers {
   readonly #repairs: Repairs;
   readonly #lease: ReadLease;
   #next = 0;
+  /** Where short reads stay, and for how many of them. */
+  #favourite: Member | null = null;
+  #stay = 0;
 
   constructor(options: {
     readonly context: ResyncContext;
@@ -88,18 +101,29 @@ export class Readers {
     return bitmap;
   }
 
-  /** Least outstanding reads; the turn goes round among equals. */
-  #choose({ badMembers, damaged }: ReadOperation): Member | null {
+  /** Least outstanding reads; the turn goes round among equals, slowly where they are short. */
+  #choose({ badMembers, damaged, lengthBytes }: ReadOperation): Member | null {
     const members = this.#members();
     if (damaged > MAX_DAMAGED_ANSWERS) return null;
+    const isShort = lengthBytes <= SHORT_BYTES;
+    const favourite = isShort ? this.#favourite : null;
     let best: Member | null = null;
+    let least = Infinity;
     const count = members.length;
     const first = this.#next++;
     for (let step = 0; step < count; step++) {
       const member = members[(first + step) % count] as Member;
       if ((badMembers & (1 << member.index)) !== 0) continue;
-      if (best === null || member.reads < best.reads) best = member;
+      const reads = member === favourite ? member.reads - LEAD_READS : member.reads;
+      if (reads >= least) continue;
+      best = member;
+      least = reads;
     }
+    if (!isShort || best === null) return best;
+    if (best !== favourite) {
+      this.#favourite = best;
+      this.#stay = STAY_READS;
+    } else if (--this.#stay === 0) this.#favourite = null;
     return best;
   }
 
