@@ -4,6 +4,8 @@ import type { ConditionLog } from './condition-log.ts';
 import { describePace, targetActions } from './control-actions.ts';
 import type { TargetFacts } from './facts.ts';
 import type { Member, Replicator } from './replicator/index.ts';
+import { settingsActions } from './settings-actions.ts';
+import { describeSettings } from './settings.ts';
 import { describeSnapshots, snapshotActions } from './snapshot-actions.ts';
 
 const describeMember = ({ assembly }: Replicator, member: Member, log: ConditionLog) => {
@@ -30,6 +32,10 @@ const describeMember = ({ assembly }: Replicator, member: Member, log: Condition
   };
 };
 
+/** Null while they are not known: the portal is closed until then. */
+const describedSettings = ({ settings: { settings } }: TargetFacts) =>
+  settings === null ? null : describeSettings(settings);
+
 export const describeTarget = (facts: TargetFacts, log: ConditionLog) => {
   const { replicator, statistics } = facts;
   const { read, write, unmap, flush } = statistics;
@@ -38,6 +44,7 @@ export const describeTarget = (facts: TargetFacts, log: ConditionLog) => {
     volumeId: facts.volumeId,
     iqn: facts.iqn,
     portals: facts.portals(),
+    settings: describedSettings(facts),
     sizeBytes: facts.sizeBytes(),
     ...log.now(),
     epoch: replicator?.assembly.epoch ?? 0,
@@ -99,10 +106,12 @@ export const startTargetControl = (options: {
     },
     routes: {
       '/v1/status': () => describeTarget(facts, log),
+      '/v1/settings': () => describedSettings(facts),
       '/v1/snapshots': () => describeSnapshots(facts),
     },
     actions: {
       ...(facts.replicator === null ? {} : targetActions(facts.replicator, facts.scrub)),
+      ...settingsActions(facts.settings),
       ...snapshotActions(facts),
     },
   });

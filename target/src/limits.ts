@@ -95,6 +95,8 @@ export const SCSI_LIMITS = {
 export const CONTROL_LIMITS = {
   /** Reads remember bad copies in the bits of a 32-bit number. */
   replicas: 16,
+  /** Addresses that discovery tells. */
+  portals: 16,
 } as const;
 
 /** What the replicator allows itself towards its replicas. */

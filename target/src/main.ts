@@ -13,7 +13,7 @@ import type { ControlServer, Logger } from '@openebs/replica/runtime';
 import { ConditionLog } from './condition-log.ts';
 import { startTargetControl } from './control.ts';
 import type { TargetFacts } from './facts.ts';
-import type { IscsiServer, ListenPortal } from './iscsi/index.ts';
+import type { IscsiServer, IscsiServerSettings, ListenPortal } from './iscsi/index.ts';
 import { createIscsiServer } from './iscsi/index.ts';
 import { LIMITS } from './limits.ts';
 import { createTargetMetrics, observeTarget } from './metrics.ts';
@@ -21,7 +21,8 @@ import { createNullVolume } from './null-volume.ts';
 import { parseTargetOptions, type TargetOptions } from './options.ts';
 import { nodeEnvironment, Replicator, Scrub, type VolumeStatistics } from './replicator/index.ts';
 import { createDeviceServer } from './scsi/index.ts';
-import type { Volume } from './volume.ts';
+import { SettingsError, SettingsKeeper, type Settings, type SettingsChange } from './settings.ts';
+import { VolumeError, type Volume } from './volume.ts';
 
 const EXIT_CANNOT_START = 1;
 const EXIT_FENCED = 4;
@@ -74,10 +75,11 @@ const untilReady = (replicator: Replicator): Promise<void> =>
 const openPortals = async (
   options: TargetOptions,
   volume: Volume,
+  settings: Settings,
   logger: Logger,
   pool: SlabPool,
 ): Promise<{ server: IscsiServer; portals: readonly ListenPortal[] }> => {
-  const { iqn, chap } = options;
+  const { iqn } = options;
   const device = await createDeviceServer({
     volume,
     iqn,
@@ -88,15 +90,25 @@ const openPortals = async (
     targetName: iqn,
     targetAlias: options.volume,
     listen: options.listen.map(({ host, port }) => ({ host, port, portalGroupTag: 1 })),
-    portals: options.portals.map((address) => ({ address, portalGroupTag: 1 })),
     device,
     pool,
-    authentication:
-      chap === null ? { kind: 'none' } : { kind: 'chap', settings: chap, discovery: true },
     log: logger,
+    ...serverSettings(settings),
   });
   return { server, portals: await server.listen() };
 };
+
+const serverSettings = ({ chap, portals }: Settings): IscsiServerSettings => ({
+  authentication:
+    chap === null ? { kind: 'none' } : { kind: 'chap', settings: chap, discovery: true },
+  portals: portals.map((address) => ({ address, portalGroupTag: 1 })),
+});
+
+/** What was said at the start counts more than what the volume keeps. */
+const givenSettings = ({ chap, portals }: TargetOptions): SettingsChange => ({
+  ...(chap === null ? {} : { chap }),
+  ...(portals.length === 0 ? {} : { portals }),
+});
 
 const scrubOf = (host: Replicator, { scrubBytesPerSecond }: TargetOptions): Scrub =>
   new Scrub({ host, wallNow: Date.now, bytesPerSecond: scrubBytesPerSecond });
@@ -113,6 +125,8 @@ const run = async (options: TargetOptions): Promise<void> => {
   let server: IscsiServer | null = null;
   let portals: readonly ListenPortal[] = [];
   let stopping = false;
+  const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
+  const settings = new SettingsKeeper(volume, (next) => server?.use(serverSettings(next)));
   const facts: TargetFacts = {
     volume: options.volume,
     volumeId: options.volumeId,
@@ -122,6 +136,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     statistics,
     replicator,
     scrub,
+    settings,
     portals: () => portals.map(formatPortal),
     server: () => server,
     stopping: () => stopping,
@@ -160,9 +175,9 @@ const run = async (options: TargetOptions): Promise<void> => {
   });
   if (replicator !== null) await untilReady(replicator);
   scrub?.start();
-  const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
   try {
-    ({ server, portals } = await openPortals(options, volume, logger, pool));
+    const restored = await settings.restore(givenSettings(options));
+    ({ server, portals } = await openPortals(options, volume, restored, logger, pool));
   } catch (error) {
     await replicator?.close();
     throw error;
@@ -198,6 +213,9 @@ const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): v
 
 const describe = (error: unknown): string | null => {
   if (error instanceof StartError) return `${error.code}: ${error.message}`;
+  if (error instanceof SettingsError) return `SETTINGS: ${error.message}`;
+  if (error instanceof VolumeError)
+    return `NOT_READY: ${error.message}; it starts when a majority of the replicas is there`;
   const { code, message } = error as NodeJS.ErrnoException;
   switch (code) {
     case 'EADDRINUSE':

@@ -8,6 +8,7 @@ import {
   readSecretFile,
 } from '@openebs/replica/runtime';
 import { BLOCK_BYTES, isUuid, MAX_VOLUME_BYTES } from '@openebs/replica/protocol';
+import { chapSettings } from './chap-settings.ts';
 import type { ChapSettings } from './iscsi/index.ts';
 import { parseReplicaAddress } from './replicator/index.ts';
 
@@ -19,10 +20,11 @@ export interface TargetOptions {
   readonly replicas: readonly string[];
   readonly iqn: string;
   readonly listen: readonly HostPort[];
-  /** host:port as SendTargets tells it; null: what the initiator has connected to. */
+  /** host:port as SendTargets tells it; empty: what the volume's settings say. */
   readonly portals: readonly string[];
   readonly control: Address;
   readonly controlToken: string | null;
+  /** Null: what the volume's settings say. */
   readonly chap: ChapSettings | null;
   readonly holdMs: number;
   readonly graceMs: number;
@@ -134,7 +136,8 @@ const portalFlags = (options: DaemonOptions) => {
   });
   const portals = options.repeatedFlag({
     flags: '--portal <host:port>',
-    description: 'Address that discovery tells, where it is not the one that was dialled.',
+    description:
+      'Address that discovery tells, where it is not the one that was dialled; the replicas keep it.',
     parse: (text) => {
       parseHostPort(text);
       return text;
@@ -197,7 +200,8 @@ const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSetting
   const text = (value: string): string => value;
   const user = options.flag({
     flags: '--chap-user <name>',
-    description: 'Initiators prove that they know this user.',
+    description:
+      'Initiators prove that they know this user. The replicas keep it and the secrets for every target to come; without it what they keep counts.',
     parse: text,
   });
   const secret = options.flag({
@@ -215,32 +219,13 @@ const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSetting
     description: 'File with the secret of --mutual-chap-user, different from the other one.',
     parse: readSecretFile,
   });
-  return () => chapSettings(user(), secret(), mutualUser(), mutualSecret());
-};
-
-/** Null: no authentication. A string: what is wrong. */
-const chapSettings = (
-  user: string | null,
-  secret: string | null,
-  mutualUser: string | null,
-  mutualSecret: string | null,
-): ChapSettings | string | null => {
-  if ((user === null) !== (secret === null)) {
-    return '--chap-user and --chap-secret-file go together';
-  }
-  if ((mutualUser === null) !== (mutualSecret === null)) {
-    return '--mutual-chap-user and --mutual-chap-secret-file go together';
-  }
-  if (user === null || secret === null) {
-    return mutualUser === null ? null : '--mutual-chap-user needs --chap-user';
-  }
-  if (mutualUser === null || mutualSecret === null) {
-    return { initiator: { user, secret }, target: null };
-  }
-  // RFC 7143 12.1.3: one secret for both directions would let an initiator answer our challenge
-  // with ours.
-  if (mutualSecret === secret) return 'the two CHAP secrets must differ';
-  return { initiator: { user, secret }, target: { user: mutualUser, secret: mutualSecret } };
+  return () =>
+    chapSettings({
+      user: user(),
+      secret: secret(),
+      mutualUser: mutualUser(),
+      mutualSecret: mutualSecret(),
+    });
 };
 
 const parseUuid = (text: string): string => {

@@ -18,7 +18,7 @@ export interface Answer {
 
 export const order = async (
   volume: ReplicatedVolume,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE',
   path: string,
   body?: object,
 ): Promise<Answer> => {

@@ -31,10 +31,11 @@ export interface IscsiContext {
   readonly targetName: string;
   readonly targetAlias: string | null;
   readonly device: DeviceServer;
-  readonly authentication: LoginAuthentication;
+  /** Of logins to come. */
+  authentication: LoginAuthentication;
   readonly maxDataSegmentBytes: number;
   /** Empty: the address that the initiator has connected to. */
-  readonly portals: readonly AdvertisedPortal[];
+  portals: readonly AdvertisedPortal[];
   readonly redirect: () => LoginRedirect | null;
   readonly random: (bytes: number) => Uint8Array;
   readonly log: IscsiLog;

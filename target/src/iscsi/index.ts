@@ -6,6 +6,7 @@ export type { LoginAuthentication, LoginRedirect } from './login/login.ts';
 export {
   createIscsiServer,
   type IscsiServer,
+  type IscsiServerSettings,
   type IscsiServerOptions,
   type IscsiSessionInfo,
   type ListenPortal,

@@ -42,6 +42,9 @@ export interface IscsiServerOptions {
   readonly random?: (bytes: number) => Uint8Array;
 }
 
+/** What can change while it serves. */
+export type IscsiServerSettings = Required<Pick<IscsiServerOptions, 'authentication' | 'portals'>>;
+
 export interface IscsiSessionInfo {
   readonly initiatorName: string;
   readonly isid: string;
@@ -61,6 +64,8 @@ export interface IscsiServer {
   close(graceMs: number): Promise<void>;
   /** Drops all initiators at once, for example when the volume belongs to another target now. */
   dropAll(reason: string): void;
+  /** For logins to come; whoever is logged in stays. */
+  use(settings: IscsiServerSettings): void;
   sessions(): readonly IscsiSessionInfo[];
   readonly counters: IscsiCounters;
 }
@@ -232,6 +237,11 @@ class IscsiTarget implements IscsiServer {
       }
       connection.close(reason);
     }
+  }
+
+  use({ authentication, portals }: IscsiServerSettings): void {
+    this.#context.authentication = authentication;
+    this.#context.portals = portals;
   }
 
   sessions(): readonly IscsiSessionInfo[] {
