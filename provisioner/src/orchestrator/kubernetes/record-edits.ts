@@ -1,0 +1,83 @@
+import type { JsonPatchOperation } from '../../kubernetes/kube-api.ts';
+import { formatQuantity, parseQuantity } from '../../kubernetes/quantity.ts';
+import { MAX_REPLICAS } from '../../limits.ts';
+import { Problem } from '../../problem.ts';
+import { formatSize } from '../../size.ts';
+import { findReplica, requireCopies } from '../local/record-changes.ts';
+import type { VolumeChange, VolumeView } from '../orchestrator.ts';
+import { wantedMembers, withState } from './members.ts';
+import type { VolumeResource } from './volume-resource.ts';
+
+/**
+ * How the record has to be changed, for the version that is given and no other; null: it is so
+ * already. Throws Problem size-invalid, replica-refused ...
+ */
+export const recordEdits = (
+  record: VolumeResource,
+  view: VolumeView,
+  change: VolumeChange,
+): readonly JsonPatchOperation[] | null => {
+  const edits = editsOf(record, view, change);
+  if (edits === null) return null;
+  const { generation } = record.metadata;
+  return [{ op: 'test', path: '/metadata/generation', value: generation }, ...edits];
+};
+
+const editsOf = (
+  record: VolumeResource,
+  view: VolumeView,
+  change: VolumeChange,
+): readonly JsonPatchOperation[] | null => {
+  const { spec } = record;
+  switch (change.kind) {
+    case 'resize':
+      return sizeEdits(record, change.sizeBytes);
+    case 'add-replica': {
+      if (spec.replicas >= MAX_REPLICAS) {
+        throw new Problem('replica-refused', `a volume has at most ${MAX_REPLICAS} replicas`, {
+          next: `remove one first: mayactl replica remove ${view.name} REPLICA`,
+        });
+      }
+      return [{ op: 'replace', path: '/spec/replicas', value: spec.replicas + 1 }];
+    }
+    case 'remove-replica': {
+      const { id, role } = findReplica({ name: view.name, members: view.replicas }, change.replica);
+      if (role !== 'data') {
+        const words = 'a witness comes and goes with the number of replicas';
+        throw new Problem('replica-refused', words, { next: `mayactl replica list ${view.name}` });
+      }
+      if (wantedMembers(record).every((member) => member.id !== id)) return null;
+      requireCopies(view, id);
+      return [
+        { op: 'replace', path: '/spec/replicas', value: spec.replicas - 1 },
+        { op: 'replace', path: '/spec/members', value: withState(spec.members, id, 'Leaving') },
+      ];
+    }
+  }
+};
+
+const sizeEdits = (
+  { metadata, spec }: VolumeResource,
+  sizeBytes: number,
+): readonly JsonPatchOperation[] | null => {
+  if (spec.claimRef !== undefined) {
+    const { namespace, name } = spec.claimRef;
+    throw new Problem(
+      'size-invalid',
+      `volume ${metadata.name} has the size that its claim asks for`,
+      {
+        next: `kubectl -n ${namespace} patch pvc ${name} -p '{"spec":{"resources":{"requests":{"storage":"${formatQuantity(BigInt(sizeBytes))}"}}}}'`,
+      },
+    );
+  }
+  const present = Number(parseQuantity(spec.size));
+  if (sizeBytes < present) {
+    throw new Problem(
+      'size-invalid',
+      `the volume has ${formatSize(present)} and cannot shrink: what lies beyond would be lost`,
+      { next: 'make a smaller volume and copy what it shall hold' },
+    );
+  }
+  if (sizeBytes === present) return null;
+  return [{ op: 'replace', path: '/spec/size', value: formatQuantity(BigInt(sizeBytes)) }];
+};

@@ -1,0 +1,110 @@
+import { parseQuantity } from '../../kubernetes/quantity.ts';
+import type { VolumeRecord } from '../local/record.ts';
+import type { TargetReplica, TargetStatus } from '../local/target-status.ts';
+import { viewOf } from '../local/volume-view.ts';
+import type { VolumeView } from '../orchestrator.ts';
+import { runningMembers } from './members.ts';
+import { replicaAddress, volumeIdOf } from './names.ts';
+import { processOf, type Pod } from './pod-state.ts';
+import type { ReplicaResource, VolumeResource } from './volume-resource.ts';
+
+export interface ResourceFacts {
+  readonly record: VolumeResource;
+  readonly namespace: string;
+  readonly poolPath: string;
+  /** By index. */
+  readonly replicas: ReadonlyMap<number, ReplicaResource>;
+  /** By `target`, or the index of a replica. */
+  readonly pods: ReadonlyMap<string, Pod>;
+  /** What the target has just said; null: it was not asked, or does not answer. */
+  readonly target: TargetStatus | null;
+}
+
+/** What the API server tells of a volume in a cluster. */
+export const resourceView = (facts: ResourceFacts): VolumeView => {
+  const { record, namespace, pods, poolPath } = facts;
+  const { name } = record.metadata;
+  const members = runningMembers(record);
+  const target = pods.get('target') ?? null;
+  const since =
+    record.status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ??
+    record.metadata.creationTimestamp ??
+    '';
+  const view = viewOf({
+    record: localRecord(record),
+    isDeleting: record.metadata.deletionTimestamp !== undefined,
+    node: target?.spec?.nodeName ?? '',
+    portal: record.status?.portal ?? '',
+    logDirectory: `kubectl -n ${namespace} logs deploy/${name}`,
+    sinceOf: () => since,
+    target: processOf(target),
+    targetStatus: facts.target ?? lastTold(facts),
+    members: members.map((member) => ({
+      member: memberOf(member),
+      facts: processOf(pods.get(String(member.index)) ?? null),
+      directory: `${poolPath}/${name}/replica-${member.index}`,
+      address: replicaAddress(name, namespace, member.index),
+    })),
+  });
+  return {
+    ...view,
+    replicas: view.replicas.map((replica) => ({
+      ...replica,
+      node: members.find(({ id }) => id === replica.id)?.node ?? '',
+    })),
+  };
+};
+
+const memberOf = ({ id, index, role, state }: VolumeResource['spec']['members'][number]) => ({
+  ...{ id, index, role },
+  leaving: state === 'Leaving',
+});
+
+const localRecord = (record: VolumeResource): VolumeRecord => ({
+  formatVersion: 1,
+  name: record.metadata.name,
+  id: volumeIdOf(record),
+  sizeBytes: Number(parseQuantity(record.spec.size)),
+  members: runningMembers(record).map(memberOf),
+  portalPort: 0,
+  generation: record.metadata.generation ?? 0,
+  createdAt: record.metadata.creationTimestamp ?? '',
+  idempotencyKey: null,
+});
+
+const MODES: Readonly<Record<string, TargetReplica['mode']>> = {
+  InSync: 'in-sync',
+  Syncing: 'syncing',
+};
+
+/** As the provisioner has written it down. Null: the target does not serve. */
+const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus | null => {
+  const { phase, size, conditions } = record.status ?? {};
+  if (phase !== 'Healthy' && phase !== 'Degraded') return null;
+  const message = conditions?.find(({ type }) => type === 'Ready')?.message ?? null;
+  return {
+    state: phase === 'Healthy' ? 'healthy' : 'degraded',
+    access: null,
+    since: null,
+    reason: phase === 'Healthy' ? null : message,
+    next: null,
+    replicas: runningMembers(record).map(({ id, index }) => {
+      const { mode = 'Offline', progress, message: words } = replicas.get(index)?.status ?? {};
+      const percent = Number.parseFloat(progress ?? '');
+      return {
+        id,
+        address: replicaAddress(record.metadata.name, namespace, index),
+        mode: MODES[mode] ?? 'offline',
+        since: null,
+        lastError: words ?? null,
+        resync: Number.isFinite(percent)
+          ? { percent, bytesPerSecond: null, etaSeconds: null }
+          : null,
+      };
+    }),
+    voters: null,
+    sizeBytes: size === undefined ? null : Number(parseQuantity(size)),
+    sessions: [],
+    integrity: null,
+  };
+};
