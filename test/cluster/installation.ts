@@ -86,10 +86,10 @@ export class Installation {
     this.#writeAccess(await kubectl(['-n', NAMESPACE, 'create', 'token', 'openebs-provisioner']));
     const key = 'jsonpath={.data.settings\\.yaml}';
     const from = ['-n', NAMESPACE, 'get', 'configmap', 'openebs-settings', '-o', key];
-    writeFileSync(this.#settings, await kubectl(from));
+    writeFileSync(this.settings, await kubectl(from));
   }
 
-  get #settings(): string {
+  get settings(): string {
     return join(thePlane().directory, 'settings.yaml');
   }
 
@@ -127,7 +127,7 @@ export class Installation {
     const main = join(root, 'provisioner/src/kubernetes-main.ts');
     const child = spawn(
       process.execPath,
-      [main, '--settings', this.#settings, '--metrics-port', '0'],
+      [main, '--settings', this.settings, '--metrics-port', '0'],
       {
         env: { ...process.env, KUBECONFIG: this.#kubeconfig },
         stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import swagger from '@fastify/swagger';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { MAX_BODY_BYTES } from '../limits.ts';
@@ -92,10 +92,16 @@ async function describeApi(app: FastifyInstance): Promise<void> {
   });
 }
 
+/** Behind a proxy that takes Authorization for itself, as a cluster's API server, it is another. */
+const authorizationOf = (headers: IncomingHttpHeaders): string | undefined => {
+  const own = headers['x-openebs-token'];
+  return typeof own === 'string' ? `Bearer ${own}` : headers.authorization;
+};
+
 function requireTokens(app: FastifyInstance, tokens: Tokens): void {
   app.addHook('onRequest', async (request) => {
     if (PUBLIC_PATHS.has(request.url.split('?')[0] ?? '')) return;
-    const role = roleOf(request.headers.authorization, tokens);
+    const role = roleOf(authorizationOf(request.headers), tokens);
     if (role === null) {
       throw new Problem('unauthorized', 'the request has no valid bearer token', {
         next: 'send Authorization: Bearer TOKEN; it is in the file "token" of the data directory',

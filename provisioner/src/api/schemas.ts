@@ -239,7 +239,13 @@ export const eventSchema = {
 const poolSchema = {
   type: 'object',
   required: ['name', 'node', 'path', 'capacityBytes', 'freeBytes'],
-  properties: { name: text, node: text, path: text, capacityBytes: count, freeBytes: count },
+  properties: {
+    name: text,
+    node: text,
+    path: text,
+    capacityBytes: nullableNumber,
+    freeBytes: nullableNumber,
+  },
 } as const;
 
 const nodeSchema = {

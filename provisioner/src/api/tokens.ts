@@ -20,6 +20,16 @@ export async function loadTokens(directory: string): Promise<Tokens> {
   };
 }
 
+/** As they are kept elsewhere, and made there. Rejects where one is missing. */
+export async function readTokens(directory: string): Promise<Tokens> {
+  const read = async (name: string): Promise<string> => {
+    const token = await readTokenFile(join(directory, name));
+    if (token !== null) return token;
+    throw new Error(`there is no token in ${join(directory, name)}`);
+  };
+  return { admin: await read(ADMIN_TOKEN_FILE), readOnly: await read(READ_ONLY_TOKEN_FILE) };
+}
+
 async function loadToken(path: string): Promise<string> {
   const found = await readTokenFile(path);
   if (found !== null) {

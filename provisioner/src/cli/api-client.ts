@@ -1,4 +1,5 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { request as httpsRequest, type Agent as HttpsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LoggedEvent } from '../api/event-log.ts';
 import type { Operation } from '../api/operations.ts';
@@ -38,8 +39,9 @@ export interface SystemStatus {
   readonly pools: readonly {
     name: string;
     path: string;
-    capacityBytes: number;
-    freeBytes: number;
+    /** Null where it is not known. */
+    capacityBytes: number | null;
+    freeBytes: number | null;
   }[];
   readonly damaged: readonly DamagedVolume[];
 }
@@ -53,17 +55,27 @@ interface Answer {
 const TIMEOUT_MS = 15_000;
 const POLL_MS = 100;
 
+/** How to get through whoever stands before the API server. */
+export interface Passage {
+  /** Takes the token in place of Authorization. */
+  readonly tokenHeader: string;
+  readonly agent: HttpsAgent;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** The API server's client: JSON in and out, problems as CliFailure. */
 export class ApiClient {
   readonly url: string;
   readonly #token: string | null;
   /** The command that would start the system that does not answer. */
   readonly #start: string | null;
+  readonly #by: Passage | null;
 
-  constructor(options: { url: string; token: string | null; start: string | null }) {
+  constructor(options: { url: string; token: string | null; start: string | null; by?: Passage }) {
     this.url = options.url.replace(/\/+$/, '');
     this.#token = options.token;
     this.#start = options.start;
+    this.#by = options.by ?? null;
   }
 
   status(): Promise<SystemStatus> {
@@ -189,15 +201,17 @@ export class ApiClient {
   ): Promise<Answer> {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
-      const call = httpRequest(
-        `${this.url}${path}`,
+      const url = `${this.url}${path}`;
+      const call = (url.startsWith('https:') ? httpsRequest : httpRequest)(
+        url,
         {
           method,
-          agent: false,
+          agent: this.#by?.agent ?? false,
           headers: {
+            ...this.#by?.headers,
             ...headers,
             accept: 'application/json',
-            ...(this.#token === null ? {} : { authorization: `Bearer ${this.#token}` }),
+            ...this.#tokenHeaders(),
             ...(payload === undefined
               ? {}
               : {
@@ -226,6 +240,13 @@ export class ApiClient {
     });
   }
 
+  #tokenHeaders(): Record<string, string> {
+    if (this.#token === null) return {};
+    return this.#by === null
+      ? { authorization: `Bearer ${this.#token}` }
+      : { [this.#by.tokenHeader]: this.#token };
+  }
+
   #unreachable(error: NodeJS.ErrnoException): CliFailure {
     const why = error.code === 'ECONNREFUSED' ? 'nothing listens there' : error.message;
     return new CliFailure(
@@ -248,10 +269,11 @@ function volumePath(name: string): string {
   return `/v1/volumes/${encodeURIComponent(name)}`;
 }
 
-function failureOf(problem: Partial<ProblemDocument>): CliFailure {
+/** `message`: of a cluster's API server that does not reach ours. */
+function failureOf(problem: Partial<ProblemDocument> & { message?: string }): CliFailure {
   return new CliFailure(
     exitCodeOf(problem.code ?? ''),
-    problem.detail ?? 'the server refused without a reason',
+    problem.detail ?? problem.message ?? 'the server refused without a reason',
     problem.next === undefined ? {} : { next: problem.next },
   );
 }

@@ -2,17 +2,23 @@ import { join, resolve } from 'node:path';
 import { ADMIN_TOKEN_FILE, READ_ONLY_TOKEN_FILE, readTokenFile } from '../api/token-files.ts';
 import { defaultDataDirectory, readServerFile } from '../server-file.ts';
 import { ApiClient } from './api-client.ts';
+import { connectToCluster } from './cluster-connection.ts';
 import { CliFailure, EXIT } from './failure.ts';
 
 export interface ConnectionOptions {
   readonly dataDir?: string;
   readonly server?: string;
   readonly token?: string;
+  readonly kubeconfig?: string;
+  readonly namespace: string;
 }
 
-/** Finds the system: by --server and --token, else by its data directory. */
+/** Finds the system: by --server and --token, in a cluster, else by its data directory. */
 export async function connect(options: ConnectionOptions): Promise<ApiClient> {
   if (options.server !== undefined) return connectTo(options.server, options);
+  if (options.kubeconfig !== undefined) {
+    return connectToCluster({ ...options, kubeconfig: options.kubeconfig });
+  }
   const directory = resolve(options.dataDir ?? defaultDataDirectory());
   const server = await allowed(directory, () => readServerFile(directory));
   if (server === null) throw notRunning(directory, options.dataDir !== undefined);

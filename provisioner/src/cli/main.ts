@@ -40,6 +40,16 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
     .addOption(new Option('--server <url>', 'find it by its API server').env('OPENEBS_SERVER'))
     .addOption(new Option('--token <token>', "the API server's token").env('OPENEBS_TOKEN'))
     .addOption(
+      new Option('--kubeconfig <file>', 'find it in the Kubernetes cluster of this file').env(
+        'OPENEBS_KUBECONFIG',
+      ),
+    )
+    .addOption(
+      new Option('-n, --namespace <name>', 'namespace of OpenEBS there')
+        .env('OPENEBS_NAMESPACE')
+        .default('openebs'),
+    )
+    .addOption(
       new Option('-o, --output <format>', 'how to print').choices(OUTPUT_FORMATS).default('table'),
     )
     .addHelpText(

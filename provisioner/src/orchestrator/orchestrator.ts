@@ -159,15 +159,16 @@ export interface VolumeStats {
 
 export interface NodeView {
   readonly name: string;
-  readonly status: 'ready';
+  readonly status: 'ready' | 'not-ready';
 }
 
 export interface PoolView {
   readonly name: string;
   readonly node: string;
   readonly path: string;
-  readonly capacityBytes: number;
-  readonly freeBytes: number;
+  /** Null where it is not known. */
+  readonly capacityBytes: number | null;
+  readonly freeBytes: number | null;
 }
 
 /**
@@ -239,7 +240,7 @@ export interface RevertView {
 }
 
 export interface Orchestrator {
-  readonly kind: 'local';
+  readonly kind: 'local' | 'kubernetes';
   /**
    * Records the volume durably and begins to start it. Throws Problem volume-exists, no-space, ...
    */

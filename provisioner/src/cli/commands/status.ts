@@ -29,7 +29,9 @@ export async function status(context: CliContext): Promise<number> {
     ({ name, path, freeBytes, capacityBytes }) =>
       [
         'Pool',
-        `${name}: ${formatSize(freeBytes)} free of ${formatSize(capacityBytes)} (${path})`,
+        freeBytes === null || capacityBytes === null
+          ? `${name}: ${path} of its nodes`
+          : `${name}: ${formatSize(freeBytes)} free of ${formatSize(capacityBytes)} (${path})`,
       ] as const,
   );
   context.out(

@@ -26,17 +26,11 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
   const { name } = record.metadata;
   const members = runningMembers(record);
   const target = pods.get('target') ?? null;
-  const since =
-    record.status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ??
-    record.metadata.creationTimestamp ??
-    '';
   const view = viewOf({
     record: localRecord(record),
     isDeleting: record.metadata.deletionTimestamp !== undefined,
     node: target?.spec?.nodeName ?? '',
     portal: record.status?.portal ?? '',
-    logDirectory: `kubectl -n ${namespace} logs deploy/${name}`,
-    sinceOf: () => since,
     target: processOf(target),
     targetStatus: facts.target ?? lastTold(facts),
     members: members.map((member) => ({
@@ -70,6 +64,7 @@ const localRecord = (record: VolumeResource): VolumeRecord => ({
   generation: record.metadata.generation ?? 0,
   createdAt: record.metadata.creationTimestamp ?? '',
   idempotencyKey: null,
+  source: null,
 });
 
 const MODES: Readonly<Record<string, TargetReplica['mode']>> = {
@@ -84,10 +79,7 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
   const message = conditions?.find(({ type }) => type === 'Ready')?.message ?? null;
   return {
     state: phase === 'Healthy' ? 'healthy' : 'degraded',
-    access: null,
-    since: null,
     reason: phase === 'Healthy' ? null : message,
-    next: null,
     replicas: runningMembers(record).map(({ id, index }) => {
       const { mode = 'Offline', progress, message: words } = replicas.get(index)?.status ?? {};
       const percent = Number.parseFloat(progress ?? '');
@@ -95,7 +87,6 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
         id,
         address: replicaAddress(record.metadata.name, namespace, index),
         mode: MODES[mode] ?? 'offline',
-        since: null,
         lastError: words ?? null,
         resync: Number.isFinite(percent)
           ? { percent, bytesPerSecond: null, etaSeconds: null }

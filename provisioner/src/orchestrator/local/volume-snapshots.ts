@@ -1,15 +1,20 @@
 import { SNAPSHOT_TIMEOUT_MS } from '../../limits.ts';
 import { Problem, type ProblemCode } from '../../problem.ts';
 import type { RevertView, SnapshotView } from '../orchestrator.ts';
-import { controlGet, controlSend, type ControlAnswer } from './control-client.ts';
+import {
+  controlGet,
+  controlSend,
+  type ControlAnswer,
+  type ControlPlace,
+} from './control-client.ts';
 
 /** Where the daemons of one volume take orders. */
 export interface SnapshotPlaces {
   readonly volume: string;
   /** Null while the target does not run. */
-  readonly target: string | null;
-  /** Control sockets of the copies that hold everything. */
-  readonly replicas: readonly string[];
+  readonly target: ControlPlace | null;
+  /** Of the copies that hold everything. */
+  readonly replicas: readonly ControlPlace[];
 }
 
 /** A target's titles (RFC 9457) and what they are here. */
@@ -97,7 +102,7 @@ function order(
 
 async function ask(
   places: SnapshotPlaces,
-  send: (socket: string) => Promise<ControlAnswer>,
+  send: (socket: ControlPlace) => Promise<ControlAnswer>,
 ): Promise<Record<string, unknown>> {
   if (places.target === null) throw notReady(places);
   let answer: ControlAnswer;
