@@ -11,6 +11,7 @@ import {
   revertVolume,
   type SnapshotPlaces,
 } from '../local/volume-snapshots.ts';
+import { volumeStats } from '../local/volume-stats.ts';
 import { findReplica } from '../local/record-changes.ts';
 import type {
   DaemonMetrics,
@@ -24,6 +25,7 @@ import type {
   VolumeChange,
   VolumeEvent,
   VolumeSpec,
+  VolumeStats,
   VolumeView,
 } from '../orchestrator.ts';
 import { CLUSTER_NODES, hostOf, notReadySince, type ClusterNode } from './cluster-node.ts';
@@ -55,7 +57,7 @@ const EDIT_ATTEMPTS = 5;
 
 /**
  * Volumes of a cluster, for the API server. It writes records and nothing else: the provisioner
- * brings about what they say. Orders that are no wish about what shall be (snapshots, a scrub) go to
+ * brings about what they say. Orders that say nothing of what shall be (snapshots, a scrub) go to
  * the volume's target.
  */
 export class KubernetesOrchestrator implements Orchestrator {
@@ -139,6 +141,14 @@ export class KubernetesOrchestrator implements Orchestrator {
   /** The API server of the cluster keeps no record that cannot be read. */
   damaged(): readonly DamagedVolume[] {
     return [];
+  }
+
+  async volumeStats(name: string): Promise<VolumeStats> {
+    const { volume, target, replicas } = await this.#places(name);
+    const sizeBytes = this.#viewOf(await this.#require(name)).size;
+    const stats = await volumeStats({ volume, sizeBytes, target, replicas });
+    if (stats !== null) return stats;
+    throw notReady(name);
   }
 
   volumeByIdempotencyKey(key: string): VolumeView | null {

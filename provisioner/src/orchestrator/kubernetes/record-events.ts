@@ -1,5 +1,5 @@
 import type { VolumeEvent, VolumeStatus } from '../orchestrator.ts';
-import { memberName } from '../local/volume-view.ts';
+import { memberName } from '../local/record.ts';
 import type { VolumePhase, VolumeResource } from './volume-resource.ts';
 
 const STATUSES: Readonly<Record<VolumePhase, VolumeStatus>> = {

@@ -26,11 +26,17 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
   const { name } = record.metadata;
   const members = runningMembers(record);
   const target = pods.get('target') ?? null;
+  const since =
+    record.status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ??
+    record.metadata.creationTimestamp ??
+    '';
   const view = viewOf({
     record: localRecord(record),
     isDeleting: record.metadata.deletionTimestamp !== undefined,
     node: target?.spec?.nodeName ?? '',
     portal: record.status?.portal ?? '',
+    logDirectory: `kubectl -n ${namespace} logs deploy/${name}`,
+    sinceOf: () => since,
     target: processOf(target),
     targetStatus: facts.target ?? lastTold(facts),
     members: members.map((member) => ({
@@ -79,7 +85,10 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
   const message = conditions?.find(({ type }) => type === 'Ready')?.message ?? null;
   return {
     state: phase === 'Healthy' ? 'healthy' : 'degraded',
+    access: 'read-write',
+    since: null,
     reason: phase === 'Healthy' ? null : message,
+    next: null,
     replicas: runningMembers(record).map(({ id, index }) => {
       const { mode = 'Offline', progress, message: words } = replicas.get(index)?.status ?? {};
       const percent = Number.parseFloat(progress ?? '');
@@ -87,6 +96,7 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
         id,
         address: replicaAddress(record.metadata.name, namespace, index),
         mode: MODES[mode] ?? 'offline',
+        since: null,
         lastError: words ?? null,
         resync: Number.isFinite(percent)
           ? { percent, bytesPerSecond: null, etaSeconds: null }

@@ -1,13 +1,13 @@
 import type { VolumeStats } from '../orchestrator.ts';
-import { controlGet } from './control-client.ts';
+import { controlGet, type ControlPlace } from './control-client.ts';
 
 /** Where the daemons of one volume are asked. */
 export interface StatsPlaces {
   readonly volume: string;
   readonly sizeBytes: number;
-  /** Control sockets; null while there is none. */
-  readonly target: string | null;
-  readonly replicas: readonly string[];
+  /** Null while there is none. */
+  readonly target: ControlPlace | null;
+  readonly replicas: readonly ControlPlace[];
 }
 
 /** Null while the target does not answer. */
@@ -24,7 +24,7 @@ export async function volumeStats(places: StatsPlaces): Promise<VolumeStats | nu
   return { volume, at: new Date().toISOString(), ...counts, size, logicalBytes, usedBytes };
 }
 
-async function statusOf(socket: string): Promise<string | null> {
+async function statusOf(socket: ControlPlace): Promise<string | null> {
   const answer = await controlGet(socket, '/v1/status').catch(() => null);
   return answer?.status === 200 ? answer.body : null;
 }
