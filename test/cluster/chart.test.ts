@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { parse } from 'yaml';
 import { helm, kubectl, renderChart } from './chart.ts';
 import { CHART } from './openebs-system.ts';
+import { PLAIN_MANIFEST, renderPlainManifest } from './plain-manifest.ts';
 import { ProgramError } from './run-program.ts';
 
 type Tree = Record<string, unknown>;
@@ -60,6 +61,16 @@ describe('the chart', () => {
     );
     expect(taken).to.include('deployment.apps/openebs-provisioner');
     expect(taken).to.include('storageclass.storage.k8s.io/openebs');
+  });
+
+  it('is what the plain manifest says, for who has no helm', async () => {
+    const plain = readFileSync(PLAIN_MANIFEST, 'utf8');
+    expect(plain, 'run npm run manifests').to.equal(await renderPlainManifest(helm));
+    const taken = await kubectl(
+      ['apply', '--server-side', '--dry-run=server', '--force-conflicts', '-f', '-'],
+      plain,
+    );
+    expect(taken).to.include('deployment.apps/openebs-provisioner');
   });
 
   it('has no value that changes nothing', async () => {

@@ -75,7 +75,7 @@ process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
 
 try {
   say('making the image and installing the chart');
-  await installOpenebs(cluster, { 'storageClass.volumeBindingMode': 'Immediate' });
+  await installOpenebs(cluster);
   say('claiming a volume');
   await cluster.kubectl(['apply', '-f', '-'], claimOf('demo', '1Gi'));
   const bound = ['--for=jsonpath={.status.phase}=Bound', `--timeout=${BOUND_SECONDS}s`];

@@ -11,22 +11,33 @@ export const STORAGE_CLASS = 'openebs';
 const IMAGE = 'docker.io/openebs/openebs:0.1.0';
 const INSTALL_SECONDS = 120;
 
+type Values = Readonly<Record<string, unknown>>;
+
+/** The tests' claims are bound without a pod that uses them. */
+export const RELEASE_VALUES: Values = { 'storageClass.volumeBindingMode': 'Immediate' };
+
 /** Our image on every node, and the chart as a user installs it. Resolves when all is ready. */
-export const installOpenebs = async (
-  cluster: Cluster,
-  values: Readonly<Record<string, unknown>> = {},
-): Promise<void> => {
+export const installOpenebs = async (cluster: Cluster): Promise<void> => {
   const archive = join(cluster.plane.directory, 'openebs.tar');
   await archiveOpenebs(archive, IMAGE);
   await cluster.load(archive);
-  await cluster.helm([
-    ...['install', 'openebs', CHART, '--namespace', SYSTEM_NAMESPACE, '--create-namespace'],
-    ...['--wait', '--timeout', `${INSTALL_SECONDS}s`],
-    ...Object.entries(values).flatMap(([path, value]) => [
-      ...['--set-json', `${path}=${JSON.stringify(value)}`],
-    ]),
-  ]);
+  await helmInstall(cluster, RELEASE_VALUES);
 };
+
+/** `values`: by path, as in `--set-json`. */
+export const helmInstall = (cluster: Cluster, values: Values): Promise<string> =>
+  cluster.helm(['install', '--create-namespace', ...releaseArguments(values)]);
+
+export const helmUpgrade = (cluster: Cluster, values: Values): Promise<string> =>
+  cluster.helm(['upgrade', ...releaseArguments(values)]);
+
+const releaseArguments = (values: Values): string[] => [
+  ...['openebs', CHART, '--namespace', SYSTEM_NAMESPACE],
+  ...['--wait', '--timeout', `${INSTALL_SECONDS}s`],
+  ...Object.entries(values).flatMap(([path, value]) => [
+    ...['--set-json', `${path}=${JSON.stringify(value)}`],
+  ]),
+];
 
 /** A claim in the namespace `default`. */
 export const claimOf = (name: string, size = '64Mi', storageClassName = STORAGE_CLASS): string =>

@@ -15,7 +15,7 @@ let starting: Promise<SharedCluster> | null = null;
 const start = async (): Promise<SharedCluster> => {
   const cluster = await Cluster.start(3);
   try {
-    await installOpenebs(cluster, { 'storageClass.volumeBindingMode': 'Immediate' });
+    await installOpenebs(cluster);
   } catch (error) {
     await cluster.stop();
     throw error;

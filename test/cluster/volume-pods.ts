@@ -3,15 +3,18 @@ import { resource, type KubeObject } from '../../provisioner/src/kubernetes/obje
 import { until } from '../support/until.ts';
 import { SYSTEM_NAMESPACE } from './openebs-system.ts';
 
-interface Pod extends KubeObject {
+export interface Pod extends KubeObject {
   readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly state?: { readonly terminated?: { readonly exitCode: number } };
+    }[];
   };
 }
 
-const PODS = resource<Pod>('v1', 'Pod', 'pods', true);
+export const PODS = resource<Pod>('v1', 'Pod', 'pods', true);
 /** The target and three copies. */
 const ALL = 4;
 
@@ -37,7 +40,7 @@ export class VolumePods {
 
   /** Where the target runs now. */
   async targetNode(): Promise<string> {
-    const ready = (await this.#list(',openebs.io/component=target')).filter(isReady);
+    const ready = (await this.of('target')).filter(isReady);
     return ready[0]?.spec?.nodeName ?? '';
   }
 
@@ -47,6 +50,15 @@ export class VolumePods {
       async () => (await this.#list()).filter(STATES[state]).length === ALL,
       withinMs,
     );
+  }
+
+  async names(): Promise<string[]> {
+    return (await this.#list()).map(({ metadata }) => metadata.name).sort();
+  }
+
+  /** Of a component: target or replica. */
+  async of(component: string): Promise<readonly Pod[]> {
+    return this.#list(`,openebs.io/component=${component}`);
   }
 
   async #list(more = ''): Promise<readonly Pod[]> {

@@ -10,14 +10,15 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { CLAIMS, VOLUMES, type Claim } from '../../provisioner/src/claims/contract.ts';
+import { CLAIMS, type Claim } from '../../provisioner/src/claims/contract.ts';
 import { CheckingLoad } from '../crash/checking-load.ts';
 import { Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { SYSTEM_NAMESPACE, claimOf } from './openebs-system.ts';
-import { PersistentDisk } from './persistent-disk.ts';
+import type { PersistentDisk } from './persistent-disk.ts';
 import { type SharedCluster, theCluster } from './the-cluster.ts';
+import { diskOf, removeVolume } from './volume-claim.ts';
 import { VolumePods } from './volume-pods.ts';
 
 const SIZE_BYTES = 16 * 1024 * 1024;
@@ -28,7 +29,6 @@ const NOT_READY_MS = 60_000;
 /** From the node being NotReady; with a wide margin for a machine that is busy otherwise. */
 const FAILOVER_MS = 60_000;
 const IN_SYNC_MS = 180_000;
-const REMOVED_MS = 120_000;
 
 const seconds = (sinceMs: number): string => ((performance.now() - sinceMs) / 1000).toFixed(1);
 
@@ -76,11 +76,9 @@ describe('a claim on three nodes', function () {
     const scheduled = pods.until('scheduled', SERVING_MS).then(() => seconds(start));
     const started = pods.until('started', SERVING_MS).then(() => seconds(start));
     await bound;
-    const { spec } = await api.get(VOLUMES, { name });
-    const [host = '', port = ''] = (spec?.iscsi?.targetPortal ?? '').split(':');
     await pods.until('ready', SERVING_MS);
     const serving = seconds(start);
-    opened = new PersistentDisk({ host, port: Number(port), targetName: spec?.iscsi?.iqn ?? '' });
+    opened = await diskOf(api, name);
     lost = cluster.node(await pods.targetNode());
     await cluster.reachServicesBy(cluster.nodes.find((node) => node !== lost)!);
     await (await disk().open()).write(0, Buffer.alloc(4096));
@@ -136,12 +134,7 @@ describe('a claim on three nodes', function () {
     const name = `pvc-${claim.metadata.uid ?? ''}`;
     const folders = cluster.nodes.map((node) => join(node.disk, POOL, name));
     expect(folders.filter((folder) => existsSync(folder))).to.have.length(3);
-    await api.remove(CLAIMS, claim.metadata);
-    await until(
-      'the end of the volume',
-      async () => !(await api.list(VOLUMES)).items.some(({ metadata }) => metadata.name === name),
-      REMOVED_MS,
-    );
+    await removeVolume(api, claim, name);
     const kept = cluster.nodes.flatMap((node) => readdirSync(join(node.disk, POOL)));
     expect(kept).to.deep.equal([]);
     const rest = await cluster.kubectl([

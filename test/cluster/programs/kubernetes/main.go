@@ -1,4 +1,4 @@
-// Command kt is every Kubernetes program the end-to-end tests need, in one
+// Command kt is every Kubernetes program the tests of the cluster need, in one
 // binary. It acts as the program whose name it was started under (a symlink),
 // or as the one its first argument names.
 package main
@@ -76,3 +76,9 @@ func main() {
 		for n := range programs {
 			names = append(names, n)
 		}
+		sort.Strings(names)
+		fmt.Fprintln(os.Stderr, "call me as one of:", names)
+		os.Exit(2)
+	}
+	run()
+}

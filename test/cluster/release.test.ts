@@ -1,0 +1,78 @@
+/**
+ * Goal: neither an upgrade nor the end of a release costs anybody data, and nothing hangs after it.
+ *
+ * Method: the release that the other tests use is upgraded, uninstalled and installed again under a
+ * volume that is in use, as helm does it for a user.
+ */
+import { expect } from 'chai';
+import { CLAIMS, VOLUMES } from '../../provisioner/src/claims/contract.ts';
+import { until } from '../support/until.ts';
+import { RELEASE_VALUES, SYSTEM_NAMESPACE, helmInstall, helmUpgrade } from './openebs-system.ts';
+import { type SharedCluster, theCluster } from './the-cluster.ts';
+import { claimVolume, untilFreed, type ClaimedVolume } from './volume-claim.ts';
+
+const SIZE_BYTES = 16 * 1024 * 1024;
+const BLOCK = Buffer.alloc(4096, 'kept');
+const GONE_MS = 60_000;
+
+describe('a release of the chart', function () {
+  this.timeout(300_000);
+  let shared: SharedCluster;
+  let volume: ClaimedVolume;
+
+  before(async function () {
+    const found = await theCluster();
+    if (found === null) this.skip();
+    shared = found;
+    volume = await claimVolume(shared.api, 'kept', SIZE_BYTES);
+    await (await volume.disk.open()).write(0, BLOCK);
+  });
+
+  afterEach(() => volume.disk.close());
+
+  const ask = (...args: string[]): Promise<string> =>
+    shared.cluster.kubectl(['-n', SYSTEM_NAMESPACE, ...args]);
+  const token = (): Promise<string> =>
+    ask('get', 'secret', 'openebs-control', '-o', 'jsonpath={.data.token}');
+
+  it('is upgraded without touching the volumes that it has made', async () => {
+    const before = await token();
+    const pods = await volume.pods.names();
+    await helmUpgrade(shared.cluster, { ...RELEASE_VALUES, 'provisioner.logLevel': 'debug' });
+    expect(await ask('get', 'deploy', 'openebs-provisioner', '-o', 'yaml')).to.include('- debug');
+    expect(await token()).to.equal(before);
+    expect(await volume.pods.names()).to.deep.equal(pods);
+    expect(await (await volume.disk.open()).read(0, 4096)).to.deep.equal(BLOCK);
+  });
+
+  it('leaves volumes serving when it is uninstalled, also when their pods start anew', async () => {
+    const { cluster } = shared;
+    await cluster.helm(['uninstall', 'openebs', '--namespace', SYSTEM_NAMESPACE, '--wait']);
+    volume.disk.close();
+    const [target] = await volume.pods.of('target');
+    await ask('delete', 'pod', target!.metadata.name);
+    await volume.pods.until('ready', GONE_MS);
+    await until(
+      'the data',
+      async () => {
+        const disk = await volume.disk.open().catch(() => null);
+        return disk !== null && BLOCK.equals(await disk.read(0, 4096));
+      },
+      GONE_MS,
+    );
+  });
+
+  it('frees, when it is installed again, what was given up meanwhile', async () => {
+    const { api, cluster } = shared;
+    await api.remove(CLAIMS, volume.claim.metadata);
+    await until(
+      'a claim that does not hang',
+      async () => !(await api.list(CLAIMS)).items.some(({ metadata }) => metadata.name === 'kept'),
+      GONE_MS,
+    );
+    const { status } = await api.get(VOLUMES, { name: volume.name });
+    expect(status?.phase).to.equal('Released');
+    await helmInstall(cluster, RELEASE_VALUES);
+    await untilFreed(api, volume.name);
+  });
+});
