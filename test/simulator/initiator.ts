@@ -3,6 +3,7 @@ import { fillSectors, readStamps } from '../crash/sector.ts';
 import type { VolumeError, VolumeErrorCode, VolumeIo } from '../../target/src/volume.ts';
 import type { Cluster } from './cluster.ts';
 import type { Access } from './history.ts';
+import { ATOMIC_READ } from './plan.ts';
 import type { SimulatedTarget } from './target.ts';
 import { Violation } from './world.ts';
 
@@ -12,7 +13,7 @@ const RECONNECT_MS = 50;
 const MAX_IN_FLIGHT = 24;
 
 export interface Order {
-  readonly operation: 'read' | 'write' | 'unmap' | 'flush';
+  readonly operation: 'read' | 'write' | 'write-atomic' | 'unmap' | 'flush';
   readonly sector: number;
   readonly count: number;
 }
@@ -67,10 +68,11 @@ export class Initiator {
       access = history.startUnmap(order.sector, order.count);
       if (access === null) operation = 'write';
     }
-    if (operation === 'write') access = history.startWrite(order.sector, order.count);
+    const writes = operation === 'write' || operation === 'write-atomic';
+    if (writes) access = history.startWrite(order.sector, order.count);
     if (operation === 'read') access = history.startRead(order.sector, order.count);
     const flushStart = operation === 'flush' ? history.startFlush() : 0;
-    const chunks = operation === 'write' && access !== null ? this.#payload(access) : [];
+    const chunks = writes && access !== null ? this.#payload(access) : [];
     const underWay: UnderWay = { order: { ...order, operation }, access, flushStart, done };
     this.#underWay.add(underWay);
     world.note(this.name, () => `${target.name}: ${describeOrder(underWay)}`);
@@ -143,7 +145,11 @@ export class Initiator {
 
   #stamps(order: Order, data: Buffer): number[] {
     try {
-      return readStamps(data, order.sector);
+      const stamps = readStamps(data, order.sector);
+      if (order.sector === ATOMIC_READ.sector && new Set(stamps).size > 1) {
+        throw new RangeError(`an atomic write is there in part: ${stamps.join()}`);
+      }
+      return stamps;
     } catch (error) {
       throw new Violation('I6', (error as Error).message);
     }

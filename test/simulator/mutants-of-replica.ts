@@ -46,6 +46,22 @@ export const SERVER_MUTANTS: readonly Mutant[] = [
 
 export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
+    'does not finish an atomic write when it is opened',
+    'I6',
+    'atomic',
+    edit(store('redo-file'), '      redo(this.payload, offsetBytes);\n', ''),
+  ),
+  mutant(
+    'writes an atomic write in its place before the record is durable',
+    'I6',
+    'atomic',
+    edit(
+      store('atomic-writer'),
+      '    redo.begin({ ...range',
+      '    this.#options.write({ ...range, version: when, chunks, checksums });\n    redo.begin({ ...range',
+    ),
+  ),
+  mutant(
     'answers a promise before it is durable',
     'I3',
     'failing',

@@ -95,6 +95,11 @@ const MIB = 1024 * 1024;
 /** Few sectors, so that operations meet: over the edges of blocks, extents and regions. */
 const AREA_SECTORS = 48;
 export const AREAS = [0, MIB - 8192, 4 * MIB - 8192].map((at) => at / SECTOR);
+/** Only written, by atomic writes, and read as a whole: one stamp. Over the edge of two extents. */
+const ATOMIC_AREA = (2 * MIB - 3 * 4096) / SECTOR;
+const ATOMIC_RANGE = { sector: ATOMIC_AREA, count: (6 * 4096) / SECTOR } as const;
+export const ATOMIC_WRITE: Order = { operation: 'write-atomic', ...ATOMIC_RANGE };
+export const ATOMIC_READ: Order = { operation: 'read', ...ATOMIC_RANGE };
 /** Over the first end of the volume: there when it has grown. */
 export const GROWN_AREA = (6 * MIB - 8192) / SECTOR;
 
@@ -207,7 +212,8 @@ const byChance = (random: Random, profile: ByChance): Script => {
 
 export const order = (random: Random, areas: readonly number[] = AREAS): Order => {
   const chance = random.below(100);
-  if (chance < 6) return { operation: 'flush', sector: 0, count: 0 };
+  if (chance < 3) return { operation: 'flush', sector: 0, count: 0 };
+  if (chance < 6) return chance < 5 ? ATOMIC_WRITE : ATOMIC_READ;
   const operation = chance < 42 ? 'read' : chance < 50 ? 'unmap' : 'write';
   const area = random.pick(areas);
   if (random.chance(0.4)) {

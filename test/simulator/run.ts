@@ -4,7 +4,7 @@ import type { Order } from './initiator.ts';
 import { Initiator, readSectors } from './initiator.ts';
 import type { Action, Plan } from './plan.ts';
 import { Management } from './management.ts';
-import { AREAS, GROWN_AREA } from './plan.ts';
+import { AREAS, ATOMIC_READ, GROWN_AREA } from './plan.ts';
 import { compareReplicas } from './replicas.ts';
 import { SIZE_BYTES } from './scenarios.ts';
 import type { SimulatedTarget } from './target.ts';
@@ -160,6 +160,7 @@ class Run {
     for (const area of this.#areas()) {
       this.#ask({ operation: 'read', sector: area, count: AREA_SECTORS });
     }
+    this.#ask(ATOMIC_READ);
     this.#ask({ operation: 'flush', sector: 0, count: 0 });
     // Late repairs end as well, and so does an orderly stop that took its time.
     this.#until(() => false, 300);

@@ -4,7 +4,7 @@ import type { Order } from './initiator.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Task } from './management.ts';
 import type { Action, Fault } from './plan.ts';
-import { AREAS, GROWN_AREA, order } from './plan.ts';
+import { AREAS, ATOMIC_READ, ATOMIC_WRITE, GROWN_AREA, order } from './plan.ts';
 
 /** A plan without its seed. */
 export interface Script {
@@ -412,6 +412,21 @@ const members = (random: Random, faultOf: FaultOf): Script =>
     random.pick([1, 2, 2, 3]),
   );
 
+/** Atomic writes, and copies and targets that end in the middle of them. */
+const atomic = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([1, 1, 2, 3]);
+  for (let rounds = random.between(4, 9); rounds > 0; rounds--) {
+    const [replica, changes, ms] = [random.below(dataReplicas), random.below(14), 40];
+    scene.fault({ kind: 'die-writing', replica, changes, power: random.chance(0.5), ms });
+    for (const name of [0, 1, 0]) scene.order(name, ATOMIC_WRITE);
+    if (random.chance(0.4)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 9));
+    scene.wait(60, 2_500);
+    scene.order(0, ATOMIC_READ);
+  }
+  return scene.end({ dataReplicas, graceMs: 0 }, random.chance(0.3));
+};
+
 /** Runs that aim at one kind of moment, where chance alone would take thousands of seeds. */
 export const SCENARIOS = {
   split,
@@ -424,5 +439,6 @@ export const SCENARIOS = {
   failing,
   layers,
   members,
+  atomic,
 } as const;
 export type Scenario = keyof typeof SCENARIOS;
