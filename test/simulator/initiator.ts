@@ -151,7 +151,8 @@ export class Initiator {
       }
       return stamps;
     } catch (error) {
-      throw new Violation('I6', (error as Error).message);
+      const rotten = blocksOf(order).some((block) => this.#cluster.rotten.has(block));
+      throw new Violation(rotten ? 'I9' : 'I6', (error as Error).message);
     }
   }
 
@@ -170,11 +171,7 @@ export class Initiator {
       case 'MEDIUM_ERROR':
       case 'WRITE_MEDIUM_ERROR': {
         if (access !== null) history.abandon(access, false);
-        const first = Math.floor((order.sector * SECTOR) / BLOCK);
-        const last = Math.floor(((order.sector + order.count) * SECTOR - 1) / BLOCK);
-        for (let block = first; block <= last; block++) {
-          if (this.#cluster.rotten.has(block)) return;
-        }
+        if (blocksOf(order).some((block) => this.#cluster.rotten.has(block))) return;
         throw new Violation('I9', `${describeOrder({ order, access })} met ${error.message}`);
       }
       default:
@@ -234,6 +231,12 @@ export class Initiator {
     return stamps.join(' ');
   }
 }
+
+const blocksOf = ({ sector, count }: Order): number[] => {
+  const first = Math.floor((sector * SECTOR) / BLOCK);
+  const last = Math.floor(((sector + count) * SECTOR - 1) / BLOCK);
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+};
 
 /** Past all initiators and their history. */
 export const readSectors = (

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { readOptions, refuse } from '../support/options.ts';
+import { runCovered } from './coverage.ts';
 import type { Plan, Profile } from './plan.ts';
 import { planOf, PROFILES } from './plan.ts';
 import type { RunResult } from './run.ts';
@@ -16,6 +17,7 @@ Runs seeds of the simulator, or one of them again. A seed is a run, event by eve
   --seeds N       this many seeds (default 100)
   --first N       from this one on (default: a new number)
   --jobs N        processes at a time (default 1)
+  --coverage      afterwards, which branches of the protocol's code were reached (one process)
   --profile NAME  only runs of this kind: ${PROFILES.join(', ')}
 
   --seed N        this one only
@@ -31,6 +33,7 @@ const OPTIONS = {
   first: { type: 'string' },
   jobs: { type: 'string', default: '1' },
   profile: { type: 'string' },
+  coverage: { type: 'boolean', default: false },
   trace: { type: 'boolean', default: false },
   shrink: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
@@ -136,6 +139,9 @@ const runJobs = async (first: number, seeds: number, jobs: number): Promise<Tota
 };
 
 const main = async (): Promise<number> => {
+  if (values.coverage) {
+    return runCovered(process.argv.slice(2).filter((arg) => arg !== '--coverage'));
+  }
   if (values.seed !== undefined) return runOne(Number(values.seed));
   const part = process.env['SIMULATE_PART']?.split(' ').map(Number);
   const seeds = Number(values.seeds);

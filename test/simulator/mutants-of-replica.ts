@@ -74,7 +74,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'answers a record before it is durable',
     'I2',
-    'seesaw',
+    'failing',
     edit(
       store('durable-state'),
       '    await this.#change({\n      record,',
@@ -94,16 +94,6 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     edit(store('data-store'), 'else this.#parts.commits.flush(done);', 'else done(null);'),
   ),
   mutant(
-    'applies what an older session has left waiting',
-    'I4',
-    'alone',
-    edit(
-      store('data-store'),
-      "    this.#queue.drop(\n      new StoreError('EPOCH_STALE',",
-      "    Object(\n      new StoreError('EPOCH_STALE',",
-    ),
-  ),
-  mutant(
     'a curable failure hides one that is not',
     'I11',
     'failing',
@@ -114,16 +104,6 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
-    'lets a read pass the queued writes that it overlaps',
-    'I6',
-    'alone',
-    edit(
-      store('data-store'),
-      'if (this.#queue.overlaps(offsetBytes, lengthBytes))',
-      'if (this.#queue.overlaps(offsetBytes, 0))',
-    ),
-  ),
-  mutant(
     'writes to a region before its mark is durable',
     'I4',
     'alone',
@@ -131,16 +111,6 @@ export const STORE_MUTANTS: readonly Mutant[] = [
       store('regions'),
       'if (region?.durable !== true) return false;',
       'if (region === undefined) return false;',
-    ),
-  ),
-  mutant(
-    'clears a mark although the region was written meanwhile',
-    'I4',
-    'power',
-    edit(
-      store('regions'),
-      'if (!region.touched && region.untrusted === 0) {',
-      'if (region.untrusted === 0) {',
     ),
   ),
   mutant(
@@ -210,7 +180,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
 export const LAYER_MUTANTS: readonly Mutant[] = [
   mutant(
     'merges a hole as zeroes',
-    'I7',
+    'I9',
     'layers',
     edit(
       store('frozen-merge'),
@@ -230,7 +200,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'merges an older block over a newer one',
-    'I6',
+    'I9',
     'layers',
     edit(
       store('head-merge'),
@@ -239,8 +209,8 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
-    'shows what is older where a block was unmapped',
-    'I10',
+    'keeps the checksum of a block that was unmapped',
+    'I9',
     'layers',
     edit(
       store('range-writer'),

@@ -106,6 +106,16 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    'goes on as long as anybody is there',
+    'I8',
+    'network',
+    edit(
+      target('electorate'),
+      'return decides(records.history.inForce.voters, this.#votingIds(), records.forgetful);',
+      'return decides([...this.#votingIds()], this.#votingIds(), records.forgetful);',
+    ),
+  ),
+  mutant(
     'takes a record for durable at the first voter',
     'I2',
     'overtaken',
@@ -351,26 +361,6 @@ export const MANAGEMENT_MUTANTS: readonly Mutant[] = [
       target('record-history'),
       'presence.serving.filter((id) => voters.includes(id))',
       '[...presence.serving, ...presence.joining].filter((id) => voters.includes(id))',
-    ),
-  ),
-  mutant(
-    'changes voters by two at a time',
-    'I8',
-    'members',
-    edit(
-      target('record-history'),
-      'if (!latest.voters.includes(id) && decidable(more)) return more;',
-      'if (!latest.voters.includes(id)) return [...new Set([...latest.voters, ...joining])];',
-    ),
-  ),
-  mutant(
-    'believes the promise of a voter that has forgotten its own',
-    'I3',
-    'members',
-    edit(
-      target('membership'),
-      'isMajority(voters, new Set([...ids].filter((id) => !forgetful.has(id)))) ||',
-      'isMajority(voters, ids) || forgetful.size < 0 ||',
     ),
   ),
   mutant(

@@ -202,6 +202,9 @@ const alone = (random: Random): Script => {
   const slowMs = random.pick([0, 3, 30, 300]);
   if (slowMs > 0) scene.fault({ kind: 'slow-disk', replica: 0, slowMs, ms: ALWAYS_MS });
   for (let rounds = random.between(4, 9); rounds > 0; rounds--) {
+    if (random.chance(0.2)) {
+      scene.fault({ kind: 'second-target', isolated: 0, ms: 300 }, scene.span(0, 50));
+    }
     scene.writes(scene.span(3, 60), 2);
     const ms = scene.span(2, 60);
     if (random.chance(0.6)) scene.fault({ kind: 'kill', replica: 0, ms });
@@ -358,6 +361,7 @@ const managed = (
   faultOf: FaultOf,
   taskOf: (random: Random) => Task,
   dataReplicas: number,
+  unmapChance = 0,
 ): Script => {
   const scene = new Scene(random);
   const areas = [...AREAS, GROWN_AREA];
@@ -372,7 +376,9 @@ const managed = (
       scene.fault(faultOf(random, profile), at());
     }
     for (let count = random.between(4, 20); count > 0; count--) {
-      scene.order(random.below(2), order(random, areas));
+      const initiator = random.below(2);
+      const hole = unmapChance > 0 && random.chance(unmapChance);
+      scene.order(initiator, hole ? scene.block('unmap', 0) : order(random, areas));
       scene.wait((busyMs / 20) * 0.5, (busyMs / 20) * 1.5);
     }
     scene.wait(20, random.pick([100, 800, 2_500]));
@@ -389,6 +395,7 @@ const layers = (random: Random, faultOf: FaultOf): Script =>
       return what === 'snapshot' ? { what } : { what, snapshot: chance.below(8) };
     },
     random.pick([1, 2, 3, 3]),
+    0.2,
   );
 
 const members = (random: Random, faultOf: FaultOf): Script =>

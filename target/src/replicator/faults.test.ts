@@ -1,7 +1,7 @@
 /**
  * Goal: single faults, each with its defined answer: rot, a full disk, a lost majority, a
  * second target, a stop in good order.
- * Method: as in simulation.test.ts, but the schedule is written down.
+ * Method: simulated replicas with the real store, and a schedule that is written down.
  */
 import { expect } from 'chai';
 import type { VolumeError } from '../volume.ts';
