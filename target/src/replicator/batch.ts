@@ -105,8 +105,7 @@ export class Batch {
     into.buffer.set(table, this.#writer.position + HEADER_BYTES);
     this.#header('write', seq, offsetBytes, lengthBytes, table.length, lengthBytes);
     this.#writer.advance(HEADER_BYTES + table.length);
-    const start = data.byteOffset - slab.buffer.byteOffset;
-    this.#writer.insert({ slab, start, end: start + lengthBytes });
+    this.#writer.insert({ slab, bytes: data });
   }
 
   unmap(seq: Seq, offsetBytes: number, lengthBytes: number): void {

@@ -69,9 +69,7 @@ export class SimulatedLink implements Link {
   }
 
   send(batch: Batch): void {
-    const bytes = Buffer.concat(
-      batch.pieces().map(({ slab, start, end }) => slab.buffer.subarray(start, end)),
-    );
+    const bytes = Buffer.concat(batch.pieces().map(({ bytes }) => bytes));
     this.toReplica(() => {
       const end = this.#decoder.consume(bytes, 0, bytes.length, {
         reserve: () => 0,

@@ -6,8 +6,7 @@ export const SLAB_BYTES = 256 * 1024;
 /** A contiguous part of a slab that goes into one socket write. */
 export interface Piece {
   readonly slab: Slab;
-  readonly start: number;
-  readonly end: number;
+  readonly bytes: Uint8Array;
 }
 
 /**
@@ -83,7 +82,7 @@ export class SlabWriter {
   #cut(slab: Slab): void {
     if (this.#position === this.#start) return;
     slab.hold();
-    this.#pieces.push({ slab, start: this.#start, end: this.#position });
+    this.#pieces.push({ slab, bytes: slab.buffer.subarray(this.#start, this.#position) });
     this.#start = this.#position;
   }
 }

@@ -25,7 +25,7 @@ import type { LayerFill } from '@openebs/replica/store';
 import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
 import { RequestTable } from './request-table.ts';
 import type { SlabPool } from '@openebs/replica/runtime';
-import { SlabWriter } from './slab-writer.ts';
+import { SlabWriter, type Piece } from './slab-writer.ts';
 
 /**
  * Made by whoever knows how to connect: net.connect in production, a simulated network in tests.
@@ -91,24 +91,26 @@ export class SocketLink implements Link {
   send(batch: Batch): void {
     if (this.#closed !== null) return;
     const pieces = batch.pieces();
-    this.#socket.cork();
-    for (const { slab, start, end } of pieces) {
-      slab.hold();
-      this.#socket.write(slab.buffer.subarray(start, end), slab.release);
-    }
+    // One write is quicker as it is.
+    const isOne = pieces.length === 1 && this.#writer.empty;
+    if (!isOne) this.#socket.cork();
+    this.#write(pieces);
     this.endTurn();
-    this.#socket.uncork();
+    if (!isOne) this.#socket.uncork();
   }
 
   endTurn(): void {
     if (this.#writer.empty) return;
-    if (this.#closed === null) {
-      for (const { slab, start, end } of this.#writer.pieces()) {
-        slab.hold();
-        this.#socket.write(slab.buffer.subarray(start, end), slab.release);
-      }
-    }
+    if (this.#closed === null) this.#write(this.#writer.pieces());
     this.#writer.clear();
+  }
+
+  #write(pieces: readonly Piece[]): void {
+    for (let index = 0; index < pieces.length; index++) {
+      const { slab, bytes } = pieces[index] as Piece;
+      slab.hold();
+      this.#socket.write(bytes, slab.release);
+    }
   }
 
   read(request: ReadRequest): void {
