@@ -8,6 +8,7 @@ import { VERSION } from '../version.ts';
 import { installErrorHandlers, sendProblem } from './errors.ts';
 import type { EventLog } from './event-log.ts';
 import { eventRoutes } from './event-routes.ts';
+import { latestRoutes } from './latest-routes.ts';
 import { operationRoutes } from './operation-routes.ts';
 import type { Operations } from './operations.ts';
 import { sharedSchemas } from './schemas.ts';
@@ -27,6 +28,9 @@ export interface ApiContext {
   readonly startedAt: Date;
   isReady(): boolean;
 }
+
+/** The original deletes with GET. The route, not the URL: that can be written in many ways. */
+const DELETING_GET = '/latest/volumes/delete/:name';
 
 /** Answered without a token: probes, and the description of the API. */
 const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz', '/openapi.json']);
@@ -69,6 +73,7 @@ export async function buildApp(
   operationRoutes(app, context);
   eventRoutes(app, context);
   systemRoutes(app, context);
+  await latestRoutes(app, context);
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   return app;
 }
@@ -107,7 +112,9 @@ function requireTokens(app: FastifyInstance, tokens: Tokens): void {
         next: 'send Authorization: Bearer TOKEN; it is in the file "token" of the data directory',
       });
     }
-    const isReading = request.method === 'GET' || request.method === 'HEAD';
+    const isReading =
+      (request.method === 'GET' || request.method === 'HEAD') &&
+      request.routeOptions.url !== DELETING_GET;
     if (role === 'read-only' && !isReading) {
       throw new Problem('forbidden', 'this token may only read', {
         next: 'use the one in the file "token" of the data directory',

@@ -5,6 +5,7 @@ import { Problem } from '../problem.ts';
 import { formatSize, parseSize, volumeSize } from '../size.ts';
 import type { ApiContext } from './app.ts';
 import type { Operation, Progress } from './operations.ts';
+import { requireMatch, requireVolume } from './volume-lookup.ts';
 import { accepted, changeVolumeBody, nameParams, problems, replicaParams } from './schemas.ts';
 
 interface ChangeBody {
@@ -27,20 +28,27 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
     location: `/v1/operations/${operation.id}`,
   });
 
-  app.patch<{ Params: { name: string }; Body: ChangeBody }>(
+  app.patch<{
+    Params: { name: string };
+    Body: ChangeBody;
+    Headers: { 'if-match'?: string };
+  }>(
     '/v1/volumes/:name',
     {
       schema: {
         ...shared,
         operationId: 'changeVolume',
         summary: 'Grow a volume, or change how many replicas it has',
-        description: 'While it serves. Answered when it is recorded; the operation follows it.',
+        description:
+          'While it serves. Answered when it is recorded; the operation follows it. With If-Match, only the volume that was seen.',
         params: nameParams,
         body: changeVolumeBody,
       },
     },
     async (request, reply) => {
-      const operation = await beginChange(context, request.params.name, request.body);
+      const { name } = request.params;
+      requireMatch(request.headers['if-match'], await requireVolume(orchestrator, name));
+      const operation = await beginChange(context, name, request.body);
       return reply.code(202).headers(locate(operation)).send(operation);
     },
   );
@@ -82,6 +90,10 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
     },
   );
 
+  restartRoute(app, context);
+}
+
+function restartRoute(app: FastifyInstance, { orchestrator }: ApiContext): void {
   app.post<{ Params: ReplicaParams }>(
     '/v1/volumes/:name/replicas/:replica/restart',
     {

@@ -33,7 +33,7 @@ export function sendProblem(
     .send(problem.toDocument(request.url));
 }
 
-function problemOf(error: unknown, dataDirectory: string): Problem {
+export function problemOf(error: unknown, dataDirectory: string): Problem {
   if (error instanceof Problem) return error;
   const disk = fileProblem(error, dataDirectory);
   if (disk !== null) return disk;
