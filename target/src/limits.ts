@@ -121,7 +121,7 @@ export const REPLICATOR_LIMITS = {
   /** A member that is filled makes durable what it has each time that so much came. Bytes. */
   rebuildFlushBytes: 256 * 1024 * 1024,
   /** Differing blocks are copied in pieces of at most this. Bytes. */
-  copyBytes: 256 * 1024,
+  copyBytes: 1024 * 1024,
   /** A layer is compared in ranges of this size. Bytes. */
   layerRangeBytes: 256 * 1024 * 1024,
   /** Snapshots of one volume. */

@@ -9,7 +9,10 @@ const CLEAN_ABOVE = (MAX_MARKED_REGIONS * 3) / 4;
 const IDLE_TICKS = 3;
 /** Regions whose pages are written between two turns of the event loop. */
 const SLICE_REGIONS = 64;
-/** A stream that comes to a new region gets the next ones marked before it needs them. */
+/**
+ * A stream that comes to a new region gets the next ones marked before it needs them, and when it
+ * is in the middle of these, so many more: it never waits for the log.
+ */
 const AHEAD_REGIONS = 8;
 
 interface Region {
@@ -22,6 +25,8 @@ interface Region {
   touched: boolean;
   /** When it was written last, in ticks. */
   usedTick: number;
+  /** The middle of what was marked ahead: whoever comes here gets more. */
+  middle: boolean;
   /** Bit per extent: the stored page may be older than the data. */
   untrusted: number;
   /** The mark stays until this is taken back. */
@@ -107,6 +112,10 @@ export class Regions {
     if (region?.durable !== true) return false;
     region.touched = true;
     region.usedTick = this.#tick;
+    if (region.middle) {
+      region.middle = false;
+      if (this.#addAhead(index + AHEAD_REGIONS / 2)) this.#scheduleCommit();
+    }
     return true;
   }
 
@@ -141,19 +150,31 @@ export class Regions {
       this.#clean('oldest');
       return;
     }
-    if (this.#marks.has(index - 1))
-      for (let ahead = 1; ahead < AHEAD_REGIONS; ahead += 1) this.#addAhead(index + ahead);
-    // At the end of the turn, so that all that arrived together share one write of the log.
-    if (!this.#committing) {
-      this.#committing = true;
-      queueMicrotask(() => this.#commit());
-    } else this.#commitAgain = true;
+    if (this.#marks.has(index - 1)) this.#addAhead(index + 1);
+    this.#scheduleCommit();
     if (this.#marks.size > CLEAN_ABOVE) this.#clean('oldest');
   }
 
-  #addAhead(index: number): void {
-    if (index >= this.#options.regionCount() || this.#marks.size >= CLEAN_ABOVE) return;
-    if (!this.#marks.has(index)) this.#add(index);
+  /** Returns whether there is something for the log. */
+  #addAhead(first: number): boolean {
+    const end = Math.min(first + AHEAD_REGIONS, this.#options.regionCount());
+    const before = this.#marks.size;
+    for (let index = first; index < end && this.#marks.size < CLEAN_ABOVE; index += 1)
+      if (!this.#marks.has(index)) this.#add(index);
+    const middle = this.#marks.get(first + AHEAD_REGIONS / 2);
+    if (middle?.durable === false) middle.middle = true;
+    return this.#marks.size > before;
+  }
+
+  /** At the end of the turn, so that all that arrived together share one write of the log. */
+  #scheduleCommit(): void {
+    if (this.#stopped) return;
+    if (this.#committing) {
+      this.#commitAgain = true;
+      return;
+    }
+    this.#committing = true;
+    queueMicrotask(() => this.#commit());
   }
 
   #add(index: number): boolean {
@@ -326,6 +347,7 @@ function newRegion(index: number, tick: number): Region {
     included: false,
     touched: false,
     usedTick: tick,
+    middle: false,
     untrusted: 0,
     pinned: false,
   };

@@ -15,8 +15,9 @@ export class Flushes {
   }
 
   begin(operation: FlushOperation): void {
-    // What was submitted before goes out before.
-    this.#stream.endTurn();
+    // What was submitted before goes out before. Flushes of one turn go out together, so that a
+    // replica makes one fdatasync for them.
+    this.#stream.sendGathered();
     this.#underWay.add(operation);
     const required = this.#required();
     for (const member of required) operation.waitingFor.add(member);

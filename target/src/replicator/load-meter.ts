@@ -18,6 +18,10 @@ const histogramsOf = ({ read, write, unmap }: VolumeStatistics): readonly Histog
   unmap.seconds,
 ];
 
+/** Operations that have ended. */
+export const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
+  read.operations + write.operations + unmap.operations;
+
 /**
  * Measures what initiators get between one question and the next, from the histograms that are
  * filled anyway: the hot path has no part in it.
@@ -26,18 +30,20 @@ export class LoadMeter {
   readonly #statistics: VolumeStatistics;
   readonly #bounds: Float64Array;
   #counts: Float64Array;
+  #operations: number;
   #sinceMs: number;
 
   constructor(statistics: VolumeStatistics, nowMs: number) {
     this.#statistics = statistics;
     this.#bounds = statistics.read.seconds.bounds;
     this.#counts = this.#current();
+    this.#operations = operationsOf(statistics);
     this.#sinceMs = nowMs;
   }
 
-  /** Operations that have ended since the last question. */
-  get operations(): number {
-    return totalOf(this.#current()) - totalOf(this.#counts);
+  /** Whether any operation has ended since the last question. */
+  get busy(): boolean {
+    return operationsOf(this.#statistics) !== this.#operations;
   }
 
   /** Begins a new stretch. */
@@ -46,6 +52,7 @@ export class LoadMeter {
     const counts = current.map((count, bucket) => count - (this.#counts[bucket] ?? 0));
     const seconds = Math.max(1, nowMs - this.#sinceMs) / 1000;
     this.#counts = current;
+    this.#operations = operationsOf(this.#statistics);
     this.#sinceMs = nowMs;
     const operations = totalOf(counts);
     return {

@@ -77,6 +77,7 @@ class Scene {
       const { operations, seconds } = application();
       for (let count = 0; count < operations; count++) {
         this.statistics.write.seconds.observe(seconds);
+        this.statistics.write.operations++;
       }
       await this.time.pass(1);
     }

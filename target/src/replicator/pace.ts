@@ -169,7 +169,7 @@ export class PaceRun {
   }
 
   #admit(): void {
-    if (this.#phase === 'free' && this.#meter.operations > 0) this.#enter('resting');
+    if (this.#phase === 'free' && this.#meter.busy) this.#enter('resting');
     this.#refill();
     while (this.#waiting.length > 0 && this.#mayBegin()) {
       this.#underWay++;

@@ -155,9 +155,6 @@ export const lockRange = (
     if (locks.acquire(lock)) resolve(lock);
   });
 
-export const operationsOf = ({ read, write, unmap }: VolumeStatistics): number =>
-  read.operations + write.operations + unmap.operations;
-
 export const pause = (environment: Environment, delayMs: number): Promise<void> =>
   delayMs <= 0
     ? Promise.resolve()

@@ -5,7 +5,8 @@ import { differentBlocks, healDivergence, type Difference } from './divergence.t
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import type { Repairs } from './repair.ts';
-import { lockRange, operationsOf, pause, type ResyncContext } from './resync.ts';
+import { operationsOf } from './load-meter.ts';
+import { lockRange, pause, type ResyncContext } from './resync.ts';
 import { emptyDocument, readScrubDocument, type ScrubDocument } from './scrub-document.ts';
 
 /** The volume, as far as a scrub is concerned with it. */

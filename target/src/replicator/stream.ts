@@ -225,6 +225,11 @@ export class Stream {
     this.#sendSingle(member);
   }
 
+  /** Operations go out before the end of the turn, where there are any. */
+  sendGathered(): void {
+    if (!this.#batch.empty) this.endTurn();
+  }
+
   /** What was gathered goes out: one write for each member. */
   endTurn(): void {
     const gathered = !this.#batch.empty;
