@@ -125,7 +125,8 @@ export const fullAndDelta = async (
       await disk.session.logout();
       figures.push(
         atMost('delta: bytes copied, share of a full one', share, '', 0.05),
-        told('delta: from the start of the replica until in sync', seconds, 's'),
+        told('delta: from the first question until in sync', secondsOfRebuild(rebuilt), 's'),
+        told('delta: from the start of the process until in sync', seconds, 's'),
       );
     }
   } finally {
@@ -133,6 +134,16 @@ export const fullAndDelta = async (
     rmSync(`${settings.directory}/full`, { recursive: true, force: true });
   }
   return figures;
+};
+
+/** Of the last one, as the target tells: from its first question to the record that names it. */
+const secondsOfRebuild = ({ volume }: RebuiltVolume): number => {
+  const lines = volume.target.daemon.log
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as { readonly msg: string; readonly time: string });
+  const began = lines.findLastIndex(({ msg }) => msg === 'resynchronisation begins');
+  const inSync = lines.findIndex(({ msg }, at) => at > began && msg === 'membership changed');
+  return (Date.parse(lines[inSync]?.time ?? '') - Date.parse(lines[began]?.time ?? '')) / 1000;
 };
 
 const full = async (rebuilt: RebuiltVolume, writtenBytes: number): Promise<Figure[]> => {
@@ -144,13 +155,15 @@ const full = async (rebuilt: RebuiltVolume, writtenBytes: number): Promise<Figur
   const cpuBefore = cpuOf(rebuilt);
   await rebuilt.startEmpty(1);
   await rebuilt.untilRebuilt(LONG_MS);
-  const seconds = (performance.now() - startedMs) / 1000;
+  const withStart = (performance.now() - startedMs) / 1000;
+  const seconds = secondsOfRebuild(rebuilt);
   const cpu = cpuOf(rebuilt) - cpuBefore;
   const bytes = (await rebuilt.copiedBytes()) - copied;
   const after = secondsOfCopy(image);
   return [
     atLeast('full: cp --sparse and sync, divided by it', (before + after) / 2 / seconds, '', 0.5),
-    told('full: from the start of the empty replica until in sync', seconds, 's'),
+    told('full: from the first question until in sync', seconds, 's'),
+    told('full: from the start of the process until in sync', withStart, 's'),
     told('full: cp --sparse=always and sync, before and after', (before + after) / 2, 's'),
     told('full: processor time of all daemons', cpu, 's'),
     told('full: bytes copied, of those written', bytes / writtenBytes, ''),
