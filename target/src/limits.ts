@@ -115,7 +115,7 @@ export const REPLICATOR_LIMITS = {
   /** Versions asked for at a time: their range must fit a u32. */
   versionExtents: 2048,
   /** How many such questions wait for their answers at a time. */
-  versionRequests: 8,
+  versionRequests: 32,
   /** Extents that are compared and copied at a time while initiators rest. */
   rebuildWidth: 8,
   /** A member that is filled makes durable what it has each time that so much came. Bytes. */
