@@ -140,12 +140,8 @@ const seesaw = (random: Random): Script => {
   const scene = new Scene(random);
   const dataReplicas = random.pick([2, 2, 2, 3]);
   const slow = random.chance(0.7) ? 2 : random.below(3);
-  scene.fault({
-    kind: 'slow-disk',
-    replica: slow,
-    slowMs: random.pick([30, 100, 400]),
-    ms: ALWAYS_MS,
-  });
+  const slowMs = random.pick([30, 100, 400]);
+  scene.fault({ kind: 'slow-disk', replica: slow, slowMs, ms: ALWAYS_MS });
   scene.writes(60, 6);
   for (let rounds = random.between(3, 6); rounds > 0; rounds--) {
     const first = random.below(2);
