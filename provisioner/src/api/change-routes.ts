@@ -23,6 +23,7 @@ const POLL_MS = 100;
 
 export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
   const { orchestrator } = context;
+  const inOrder = makeQueue();
   const shared = { tags: ['volumes'], response: { 202: accepted, ...problems } };
   const locate = (operation: Operation): Record<string, string> => ({
     location: `/v1/operations/${operation.id}`,
@@ -47,8 +48,10 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      requireMatch(request.headers['if-match'], await requireVolume(orchestrator, name));
-      const operation = await beginChange(context, name, request.body);
+      const operation = await inOrder(async () => {
+        requireMatch(request.headers['if-match'], await requireVolume(orchestrator, name));
+        return beginChange(context, name, request.body);
+      });
       return reply.code(202).headers(locate(operation)).send(operation);
     },
   );
@@ -65,7 +68,7 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      await orchestrator.changeVolume(name, { kind: 'add-replica' });
+      await inOrder(() => orchestrator.changeVolume(name, { kind: 'add-replica' }));
       const operation = follow(context, 'replica-add', name);
       return reply.code(202).headers(locate(operation)).send(operation);
     },
@@ -84,13 +87,25 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name, replica } = request.params;
-      await orchestrator.changeVolume(name, { kind: 'remove-replica', replica });
+      await inOrder(() => orchestrator.changeVolume(name, { kind: 'remove-replica', replica }));
       const operation = follow(context, 'replica-remove', name);
       return reply.code(202).headers(locate(operation)).send(operation);
     },
   );
 
   restartRoute(app, context);
+}
+
+type InOrder = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** One after the other, so that no volume changes between its If-Match and what that allows. */
+function makeQueue(): InOrder {
+  let last: Promise<unknown> = Promise.resolve();
+  return <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => undefined);
+    return done;
+  };
 }
 
 function restartRoute(app: FastifyInstance, { orchestrator }: ApiContext): void {

@@ -159,7 +159,8 @@ export class Shelf implements Orchestrator {
       return Promise.reject(new Problem('volume-not-found', `there is no volume ${name}`));
     }
     this.changes.push(change);
-    const changed = change.kind === 'resize' ? { ...view, size: change.sizeBytes } : view;
+    const next = { ...view, generation: view.generation + 1 };
+    const changed = change.kind === 'resize' ? { ...next, size: change.sizeBytes } : next;
     this.views.set(name, changed);
     return Promise.resolve(changed);
   }
