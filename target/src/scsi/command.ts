@@ -10,7 +10,7 @@ import type { LogicalUnit } from './logical-unit.ts';
 import type { NexusState } from './nexus.ts';
 import type { Operation } from './operation.ts';
 import { Asc, SenseKey, type FieldPointer } from './sense.ts';
-import { BLOCK_BYTES } from './geometry.ts';
+import { BLOCK_BYTES, PHYSICAL_BLOCK_BYTES } from './geometry.ts';
 import { ScsiStatus, type ScsiTask } from './task.ts';
 
 const NO_CHUNKS: readonly Uint8Array[] = [];
@@ -109,6 +109,16 @@ export class Command implements VolumeIo {
 
   flush(next: (command: Command) => void): void {
     this.submit('flush', 0, 0, NO_CHUNKS, next);
+  }
+
+  /**
+   * For answers out of this process's memory: `next` runs when the volume has answered something
+   * under its lease, so that no other target can have changed what is remembered here before now.
+   */
+  confirm(next: (command: Command) => void): void {
+    this.#next = next;
+    this.busy = true;
+    this.unit.volume.allocation(0, PHYSICAL_BLOCK_BYTES, (error) => this.done(error));
   }
 
   done(error: VolumeError | null): void {

@@ -43,6 +43,23 @@ async function turn(): Promise<void> {
 }
 
 describe('PERSISTENT RESERVE', () => {
+  for (const action of [0, 1, 2, 3])
+    it(`IN, action ${action}, tells nothing before the volume has answered under its lease`, () => {
+      const bench = new Bench();
+      const nexus = bench.nexus(A);
+      out(bench, nexus, Action.register, { newKey: 1 });
+      const cdb = hex(`5e 0${action} 00 00 00 00 00 04 00 00`);
+      bench.volume.deferred = true;
+      const task = bench.run(nexus, cdb);
+      expect(task.outcome).to.equal('none');
+      bench.volume.settle();
+      expect(task.outcome).to.equal('good');
+      // As a target that was replaced: it never learns that it still serves.
+      bench.volume.allocation = (_offset, _length, done) =>
+        done(new VolumeError('FENCED', 'as told'), null);
+      expect(bench.run(nexus, cdb).outcome).to.equal('none');
+    });
+
   it('keeps others out, tells who holds what, and tells the preempted', () => {
     const bench = new Bench();
     const a = bench.nexus(A);

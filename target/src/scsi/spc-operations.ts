@@ -40,9 +40,12 @@ function hexByte(value: number): string {
   return value.toString(16).padStart(2, '0');
 }
 
+/** What another target may have changed is told as reads are: under the lease of the volume. */
 function reserveIn(serviceAction: number, name: string, run: Operation['run']): Operation {
   const usage = `5e ${hexByte(serviceAction)} 00 00 00 00 00 ff ff 00`;
-  return defineOperation(`PERSISTENT RESERVE IN, ${name}`, usage, serviceAction, run);
+  return defineOperation(`PERSISTENT RESERVE IN, ${name}`, usage, serviceAction, (command) =>
+    command.confirm(run),
+  );
 }
 
 /** Which nexus may do what is part of the service actions themselves. SPC-4 table 66 */
