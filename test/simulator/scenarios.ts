@@ -4,7 +4,7 @@ import type { Order } from './initiator.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Task } from './management.ts';
 import type { Action, Fault } from './plan.ts';
-import { AREAS, ATOMIC_READ, ATOMIC_WRITE, GROWN_AREA, order } from './plan.ts';
+import { AREAS, ATOMIC_WRITE, GROWN_AREA, order } from './plan.ts';
 
 /** A plan without its seed. */
 export interface Script {
@@ -425,7 +425,6 @@ const atomic = (random: Random): Script => {
     for (const name of [0, 1, 0]) scene.order(name, ATOMIC_WRITE);
     if (random.chance(0.4)) scene.fault({ kind: 'kill-target', power: false }, scene.span(0, 9));
     scene.wait(60, 2_500);
-    scene.order(0, ATOMIC_READ);
   }
   return scene.end({ dataReplicas, graceMs: 0 }, random.chance(0.3));
 };
