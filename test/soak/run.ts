@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 /** A daemon that rests, before the load and after it. */
 export const IDLE_CAP_BYTES = 60 * MIB;
 /** Any sample under these loads. docs/status.md says what they are made of. */
-export const LOADED_CAP_BYTES = { target: 128 * MIB, replica: 96 * MIB } as const;
+export const LOADED_CAP_BYTES = { target: 160 * MIB, replica: 96 * MIB } as const;
 /** What the collector's moods add to the median of a quarter. */
 export const GROWTH_CAP_BYTES = 8 * MIB;
 
