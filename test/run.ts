@@ -43,7 +43,8 @@ function chosenSuites(names: readonly string[], grep: string | null): readonly S
       );
   }
   if (wanted.length > 0) return SUITES.filter((suite) => wanted.includes(suite.name));
-  return grep === null ? SUITES : SUITES.filter((suite) => suite.kind === 'mocha');
+  const usual = SUITES.filter(({ onRequest = false }) => !onRequest);
+  return grep === null ? usual : usual.filter(({ kind }) => kind === 'mocha');
 }
 
 /** Null when the text asked for has been printed. */

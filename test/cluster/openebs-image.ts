@@ -37,7 +37,7 @@ export const archiveOpenebs = async (archive: string, reference: string): Promis
 };
 
 /** Node.js, what it links, and who is who. */
-const copySystem = async (root: string): Promise<void> => {
+export const copySystem = async (root: string): Promise<void> => {
   const { stdout } = await runTool('ldd', [process.execPath]);
   const libraries = [...stdout.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path!);
   for (const path of [...libraries, ...globSync(NAME_SERVICE)]) copyTo(path, join(root, path));
@@ -54,7 +54,7 @@ const copySystem = async (root: string): Promise<void> => {
   mkdirSync(join(root, 'tmp'), { recursive: true });
 };
 
-const copyTo = (from: string, to: string): void => {
+export const copyTo = (from: string, to: string): void => {
   mkdirSync(dirname(to), { recursive: true });
   copyFileSync(from, to);
 };

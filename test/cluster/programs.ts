@@ -22,11 +22,11 @@ const CONTAINERS: Readonly<Record<string, string>> = {
   'cni/loopback': `${PLUGINS}/main/loopback`,
   'cni/host-local': `${PLUGINS}/ipam/host-local`,
   'cni/portmap': `${PLUGINS}/meta/portmap`,
-  runc: 'github.com/opencontainers/runc',
   pause: './pause',
 };
+const RUNC = 'github.com/opencontainers/runc';
 
-const NEEDED: readonly string[] = [...KUBERNETES, ...Object.keys(CONTAINERS)];
+const NEEDED: readonly string[] = [...KUBERNETES, ...Object.keys(CONTAINERS), 'runc'];
 const SOURCES = join(import.meta.dirname, 'programs');
 const CACHE = join(homedir(), '.cache', 'openebs-test', 'kubernetes');
 
@@ -70,7 +70,8 @@ const buildPrograms = (): string | null => {
     Object.entries(CONTAINERS).reduce<string | null>(
       (before, [program, from]) => before ?? build('containers', program, from),
       null,
-    );
+    ) ??
+    build('runc', 'runc', RUNC);
   if (failed !== null) return failed;
   for (const name of KUBERNETES) {
     if (!existsSync(join(CACHE, name))) symlinkSync('kt', join(CACHE, name));

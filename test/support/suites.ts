@@ -25,6 +25,8 @@ interface CommonSuite {
   readonly needs: readonly Requirement[];
   /** Nothing of it can reach another machine: where it runs as root it has a network of its own. */
   readonly ownNetwork?: boolean;
+  /** Runs only where it is named, for the reason that `about` gives. */
+  readonly onRequest?: boolean;
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
   /** What it needs that Debian does not have, in words; null: it is there. Else it is skipped. */
@@ -58,6 +60,11 @@ const GCC: readonly Requirement[] = [
   { file: '/usr/include/stdlib.h', packages: ['libc6-dev'] },
 ];
 const IPROUTE: readonly Requirement[] = [{ command: 'ip', packages: ['iproute2'] }];
+const DOCKER: readonly Requirement[] = [
+  { command: 'dockerd', packages: ['docker.io'] },
+  { command: 'busybox', packages: ['busybox-static'] },
+  ...IPROUTE,
+];
 const MACHINE: readonly Requirement[] = [
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { command: 'iscsiadm', packages: ['open-iscsi'] },
@@ -183,6 +190,12 @@ export const SUITES: readonly Suite[] = [
     ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 720, NODE_TOOLS),
     ownNetwork: true,
     lacks: missingPrograms,
+  },
+  {
+    // It takes minutes, and Debian's package would start a daemon on the machine of a user.
+    ...crossProcess('docker', 'the Dockerfile, with a Docker Engine of its own', 1200, DOCKER),
+    ownNetwork: true,
+    onRequest: true,
   },
   {
     ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
