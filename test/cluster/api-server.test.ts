@@ -130,6 +130,9 @@ describe('the API server on a real control plane', () => {
       return spec.members.length === 3 ? spec.members : null;
     });
     expect(members.map(({ role }) => role)).to.deep.equal(['data', 'data', 'witness']);
+    // The API server does not wait for members to ask for one copy more: it asks once.
+    await server.client.changeVolume('scaled', { replicas: 3 });
+    expect((await cluster.api.get(VOLUME_RESOURCES, where)).spec.replicas).to.equal(3);
     const removal = server.client.removeReplica('scaled', 'replica-1');
     expect(await failure(removal)).to.include('no other replica holds everything');
   });

@@ -145,11 +145,15 @@ export class Installation {
     });
   }
 
-  /** How many calls of the API were answered with this status, by resource. */
-  async calls(status: number): Promise<string[]> {
+  async metrics(): Promise<string> {
     const port = [...this.#output.matchAll(/"metrics":(\d+)/g)].at(-1)?.[1] ?? '';
     const response = await fetch(`http://127.0.0.1:${port}/metrics`);
-    const lines = (await response.text()).split('\n');
+    return response.text();
+  }
+
+  /** How many calls of the API were answered with this status, by resource. */
+  async calls(status: number): Promise<string[]> {
+    const lines = (await this.metrics()).split('\n');
     return lines.filter(
       (line) =>
         line.startsWith('openebs_kubernetes_calls_total') && line.includes(`status="${status}"`),

@@ -141,9 +141,10 @@ async function beginChange(
 
 async function scale(orchestrator: Orchestrator, name: string, count: number): Promise<void> {
   for (;;) {
-    const copies = (await viewOf(orchestrator, name)).replicas.filter(isWantedCopy);
-    if (copies.length === count) return;
-    if (copies.length < count) {
+    const { replicaCount, replicas } = await viewOf(orchestrator, name);
+    const copies = replicas.filter(isWantedCopy);
+    if (replicaCount === count) return;
+    if (replicaCount < count) {
       await orchestrator.changeVolume(name, { kind: 'add-replica' });
       continue;
     }
@@ -170,7 +171,8 @@ async function untilSettled(
     const view = await viewOf(orchestrator, name);
     const { replicas, servedSize, status, reason } = view;
     const behind = replicas.filter(({ mode, leaving }) => leaving || mode !== 'in-sync');
-    if (status === 'healthy' && behind.length === 0 && servedSize === null) {
+    const isCounted = replicas.filter(isWantedCopy).length === view.replicaCount;
+    if (status === 'healthy' && behind.length === 0 && isCounted && servedSize === null) {
       return `volume ${name} has ${formatSize(view.size)} on ${view.replicaCount} replicas, all in sync`;
     }
     const resync = behind.map((each) => each.resync).find((each) => each !== null);

@@ -2,6 +2,7 @@ import type { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { KubeError, orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import { fitnessOf } from '../orchestrator/kubernetes/cluster-node.ts';
 import { firstMembers } from '../orchestrator/kubernetes/member-plan.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type StorageClass,
 } from './contract.ts';
 import { Refusal } from './parameters.ts';
+import { VOLUME_POLICIES, withPolicy } from './volume-policy.ts';
 import { persistentVolume } from './persistent-volume.ts';
 import { volumeRecord } from './volume-record.ts';
 
@@ -60,7 +62,8 @@ export class ClaimController {
     };
     classes.onChange(all);
     nodes.onChange((before, after) => {
-      if (before === null || after === null) all();
+      const isSame = before !== null && after !== null && fitnessOf(before) === fitnessOf(after);
+      if (!isSame) all();
     });
   }
 
@@ -93,19 +96,10 @@ export class ClaimController {
     const { volumes, events, queue, now, provisioned } = this.#options;
     if (volumes.get(request.name) !== undefined) return;
     const startedMs = this.#begun.get(key) ?? now();
-    if (!this.#begun.has(key)) {
-      this.#begun.set(key, startedMs);
-      const { parameters } = request;
-      const copies = parameters.replicas === 1 ? 'one copy' : `${parameters.replicas} copies`;
-      events.event(
-        claim,
-        'Normal',
-        'Provisioning',
-        `Volume ${request.name} is made with ${copies}.`,
-      );
-    }
+    const isFirst = !this.#begun.has(key);
+    this.#begun.set(key, startedMs);
     try {
-      await this.#make(claim, request);
+      await this.#make(claim, await this.#withPolicy(request), isFirst);
     } catch (error) {
       if (error instanceof Refusal || error instanceof PoolMissing) {
         this.#refuse(claim, error.message);
@@ -132,7 +126,23 @@ export class ClaimController {
     );
   }
 
-  async #make(claim: Claim, request: VolumeRequest): Promise<void> {
+  async #withPolicy(request: VolumeRequest): Promise<VolumeRequest> {
+    const { policy: name } = request.parameters;
+    if (name === null) return request;
+    const policy = await this.#options.api.get(VOLUME_POLICIES, { name }).catch(orNull);
+    if (policy !== null) return withPolicy(request, policy);
+    throw new Refusal(
+      `There is no VolumePolicy "${name}"; create it (kubectl get volumepolicies lists those that are there), or correct the class.`,
+    );
+  }
+
+  #tellBegin(claim: Claim, { name, parameters }: VolumeRequest): void {
+    const copies = parameters.replicas === 1 ? 'one copy' : `${parameters.replicas} copies`;
+    const words = `Volume ${name} is made with ${copies}.`;
+    this.#options.events.event(claim, 'Normal', 'Provisioning', words);
+  }
+
+  async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<void> {
     const { api, namespace, objects, nodes, records } = this.#options;
     if (request.source !== null) {
       throw new Refusal(
@@ -145,6 +155,7 @@ export class ClaimController {
     const fleet = { nodes: [...nodes.values()], records: [...records.values()], pool };
     const first = firstMembers(wanted.spec, fleet);
     if ('reason' in first) throw new Refusal(first.reason);
+    if (isFirst) this.#tellBegin(claim, request);
     // Live, not from the cache: a claim that went meanwhile gets no volume.
     const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
     if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return;

@@ -10,6 +10,7 @@ import {
   type Claim,
   type StorageClass,
 } from './contract.ts';
+import type { PolicySettings } from './volume-policy.ts';
 import { readParameters, Refusal, type VolumeParameters } from './parameters.ts';
 
 const BLOCK_BYTES = 4096n;
@@ -40,6 +41,8 @@ export interface VolumeRequest {
   readonly selectedNode: string | null;
   readonly allowedTopologies: readonly TopologyTerm[];
   readonly source: VolumeSource | null;
+  /** Of the class's policy, for the record of the volume. */
+  readonly settings: PolicySettings;
 }
 
 export type Decision =
@@ -130,6 +133,7 @@ const requestOf = (
     selectedNode,
     allowedTopologies: topologiesOf(storageClass),
     source,
+    settings: {},
   };
 };
 
@@ -176,7 +180,8 @@ const topologiesOf = ({ allowedTopologies = [] }: StorageClass): TopologyTerm[] 
   allowedTopologies.map(({ matchLabelExpressions = [] }) => ({ matchLabelExpressions }));
 
 interface Reference {
-  readonly apiGroup?: string;
+  /** The API server writes null for the core group. */
+  readonly apiGroup?: string | null;
   readonly kind: string;
   readonly name: string;
 }
@@ -185,7 +190,8 @@ interface Reference {
 const sourceOf = ({ metadata, spec }: Claim): VolumeSource | 'foreign' | null => {
   const reference: Reference | undefined = spec?.dataSourceRef ?? spec?.dataSource;
   if (reference === undefined) return null;
-  const { apiGroup = '', kind, name } = reference;
+  const { kind, name } = reference;
+  const apiGroup = reference.apiGroup ?? '';
   const namespace = spec?.dataSourceRef?.namespace;
   if (namespace !== undefined && namespace !== metadata.namespace) {
     throw new Refusal(

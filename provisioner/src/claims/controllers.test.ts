@@ -71,7 +71,7 @@ describe('the provisioner', () => {
     await cluster.api.create(CLAIMS, claim('unknown', { storageClassName: 'typo' }));
     await cluster.api.create(CLAIMS, claim('many', { storageClassName: 'five' }));
     await cluster.api.create(CLAIMS, claim('poolless', { storageClassName: 'fast' }));
-    const dataSource = { kind: 'PersistentVolumeClaim', name: 'other' };
+    const dataSource = { apiGroup: null, kind: 'PersistentVolumeClaim', name: 'other' };
     await cluster.api.create(CLAIMS, claim('copy', { dataSource }));
     await cluster.settle();
     expect(await cluster.made()).to.deep.equal([]);

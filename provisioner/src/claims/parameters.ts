@@ -22,6 +22,10 @@ export interface VolumeParameters {
   readonly minimumBytes: bigint;
   /** Pods carry the annotations by which Prometheus finds what it scrapes. */
   readonly monitored: boolean;
+  /** Name of a VolumePolicy; null: none. */
+  readonly policy: string | null;
+  /** Which of these the class itself has said, by our name. */
+  readonly given: ReadonlySet<string>;
 }
 
 interface Reader {
@@ -109,6 +113,18 @@ const READERS: readonly Reader[] = [
     what: '"true": Prometheus finds the pods by annotations',
     read: (value, into, name) => (into.monitored = readFlag(value, name)),
   },
+  {
+    names: ['policy'],
+    what: 'the VolumePolicy that says what the class does not',
+    read: (value, into, name) => {
+      if (!DNS_LABEL.test(value)) {
+        throw new Refusal(
+          `Parameter ${name} of the class is "${value}"; write the name of a VolumePolicy (kubectl get volumepolicies).`,
+        );
+      }
+      into.policy = value;
+    },
+  },
 ];
 
 /** For documentation and error messages. */
@@ -127,6 +143,8 @@ export const readParameters = (
     topologyKey: 'kubernetes.io/hostname',
     minimumBytes: 0n,
     monitored: false,
+    policy: null,
+    given: new Set(),
   };
   const taken = new Map<Reader, string>();
   for (const [name, value] of Object.entries(given ?? {})) {
@@ -142,5 +160,5 @@ export const readParameters = (
     taken.set(reader, name);
     reader.read(value, draft, name);
   }
-  return draft;
+  return { ...draft, given: new Set([...taken.keys()].map(({ names }) => names[0] ?? '')) };
 };

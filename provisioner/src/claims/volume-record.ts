@@ -23,6 +23,7 @@ export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeR
       ...(selectedNode === null ? {} : { selectedNode }),
       ...(allowedTopologies.length === 0 ? {} : { allowedTopologies }),
       members: [],
+      ...request.settings,
       claimRef: request.claim,
     },
   };

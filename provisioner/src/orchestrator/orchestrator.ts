@@ -114,6 +114,7 @@ export interface VolumeView {
   /** What happens next by itself, or what somebody has to do. */
   readonly next: string | null;
   readonly controller: { readonly status: ReplicaView['status']; readonly node: string };
+  /** Copies that it shall have; `replicas` may be about to follow. */
   readonly replicaCount: number;
   readonly inSyncCount: number;
   readonly replicas: readonly ReplicaView[];

@@ -33,6 +33,10 @@ export const notReadySince = (node: ClusterNode): number | null => {
   return Date.parse(ready.lastTransitionTime ?? '') || null;
 };
 
+/** What decides about copies there, to be compared: heartbeats change a node all the time. */
+export const fitnessOf = (node: ClusterNode): string =>
+  JSON.stringify([takesPods(node), node.metadata.labels ?? {}]);
+
 export const takesPods = (node: ClusterNode): boolean => {
   const { spec } = node;
   if (spec?.unschedulable === true) return false;

@@ -46,8 +46,11 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
       address: replicaAddress(name, namespace, member.index),
     })),
   });
+  const recorded = record.status?.conditions?.find(({ type }) => type === 'AsRecorded');
   return {
     ...view,
+    replicaCount: record.spec.replicas,
+    reason: view.reason ?? (recorded?.status === 'False' ? recorded.message : null),
     replicas: view.replicas.map((replica) => ({
       ...replica,
       node: members.find(({ id }) => id === replica.id)?.node ?? '',
