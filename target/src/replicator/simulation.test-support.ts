@@ -11,7 +11,6 @@ import { SlabPool } from '@openebs/replica/runtime';
 import { createStatistics } from './statistics.ts';
 
 const MIB = 1024 * 1024;
-export const SECTOR = 512;
 const VOLUME_ID = '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
 
 interface Event {
