@@ -6,6 +6,7 @@ const PROBLEMS = {
   'bad-request': { status: 400, exitCode: 2, title: 'The request is not valid' },
   'name-invalid': { status: 400, exitCode: 2, title: 'The name is not valid' },
   'size-invalid': { status: 400, exitCode: 2, title: 'The size is not valid' },
+  'chap-invalid': { status: 400, exitCode: 2, title: 'The CHAP settings are not valid' },
   'cursor-invalid': { status: 400, exitCode: 2, title: 'The cursor is not valid' },
   unauthorized: { status: 401, exitCode: 1, title: 'A valid token is needed' },
   forbidden: { status: 403, exitCode: 1, title: 'The token is for reading only' },

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Orchestrator, ReplicaView, VolumeView } from '../orchestrator/orchestrator.ts';
+import { chapOf, type ChapBody } from '../chap.ts';
 import { Problem } from '../problem.ts';
 import { formatSize, parseSize, volumeSize } from '../size.ts';
 import type { ApiContext } from './app.ts';
@@ -12,6 +13,7 @@ interface ChangeBody {
   readonly size?: string;
   readonly sizeBytes?: number;
   readonly replicas?: number;
+  readonly chap?: ChapBody | null;
 }
 
 interface ReplicaParams {
@@ -134,6 +136,9 @@ async function beginChange(
     const size = volumeSize(body.sizeBytes ?? parseSize(body.size ?? '') ?? NaN);
     if ('reason' in size) throw new Problem('size-invalid', size.reason);
     await orchestrator.changeVolume(name, { kind: 'resize', sizeBytes: size.bytes });
+  }
+  if (body.chap !== undefined) {
+    await orchestrator.changeVolume(name, { kind: 'chap', chap: chapOf(body.chap) });
   }
   if (body.replicas !== undefined) await scale(orchestrator, name, body.replicas);
   return follow(context, 'volume-change', name);

@@ -144,6 +144,13 @@ export const volumeSchema = {
       },
     },
     integrity: integritySchema,
+    chap: {
+      type: ['object', 'null'],
+      description:
+        'what initiators have to prove, without secrets; null: nothing, or not known now',
+      required: ['user', 'mutualUser'],
+      properties: { user: text, mutualUser: nullableText },
+    },
     source: {
       type: ['object', 'null'],
       description: 'what it is a clone of; null where it is none',
@@ -337,6 +344,15 @@ const dnsLabel = {
   description: 'a DNS label',
 } as const;
 
+const chapSchema = {
+  type: 'object',
+  description:
+    'Initiators have to know the secret (12 to 255 bytes). Secrets are never told again.',
+  required: ['user', 'secret'],
+  additionalProperties: false,
+  properties: { user: text, secret: text, mutualUser: text, mutualSecret: text },
+} as const;
+
 const aSize = { anyOf: [{ required: ['size'] }, { required: ['sizeBytes'] }] } as const;
 
 export const createVolumeBody = {
@@ -359,6 +375,7 @@ export const createVolumeBody = {
       maximum: MAX_REPLICAS,
       description: '3 where nothing is said; of a clone as many as its origin has',
     },
+    chap: chapSchema,
     source: {
       type: 'object',
       description:
@@ -396,6 +413,10 @@ export const changeVolumeBody = {
     size: { type: 'string', maxLength: 32, description: '`2GiB`; it can only grow' },
     sizeBytes: { type: 'integer', minimum: 1 },
     replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS },
+    chap: {
+      anyOf: [chapSchema, { type: 'null' }],
+      description: 'for logins to come; null: whoever reaches the portal may log in',
+    },
   },
 } as const;
 

@@ -100,6 +100,7 @@ export class Shelf implements Orchestrator {
         sizeBytes: null,
         sessions: [],
         integrity: null,
+        settings: null,
       },
       members: record.members.map((member) => ({
         member,

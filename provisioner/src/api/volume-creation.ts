@@ -6,6 +6,7 @@ import type {
   VolumeSpec,
   VolumeView,
 } from '../orchestrator/orchestrator.ts';
+import { chapOf, type ChapBody } from '../chap.ts';
 import { Problem } from '../problem.ts';
 import { formatSize, parseSize, volumeSize } from '../size.ts';
 import type { ApiContext } from './app.ts';
@@ -16,6 +17,7 @@ export interface CreateBody {
   readonly size?: string;
   readonly sizeBytes?: number;
   readonly replicas?: number;
+  readonly chap?: ChapBody;
   readonly source?: { readonly volume: string; readonly snapshot?: string };
 }
 
@@ -43,17 +45,24 @@ export async function beginCreate(
 
 function create(
   orchestrator: Orchestrator,
-  { name, replicas, source }: CreateBody,
+  { name, replicas, source, chap: chapBody }: CreateBody,
   sizeBytes: number | null,
   origin: { idempotencyKey: string | null },
 ): Promise<VolumeView> {
+  const chap = chapOf(chapBody ?? null);
   if (source !== undefined) {
     const { volume, snapshot = null } = source;
-    const spec = { name, source: { volume, snapshot }, sizeBytes, replicas: replicas ?? null };
+    const spec = {
+      name,
+      source: { volume, snapshot },
+      sizeBytes,
+      replicas: replicas ?? null,
+      chap,
+    };
     return orchestrator.cloneVolume(spec, origin);
   }
   if (sizeBytes === null) throw new Problem('size-invalid', 'a volume needs a size');
-  const spec: VolumeSpec = { name, sizeBytes, replicas: replicas ?? DEFAULT_REPLICAS };
+  const spec: VolumeSpec = { name, sizeBytes, replicas: replicas ?? DEFAULT_REPLICAS, chap };
   return orchestrator.createVolume(spec, origin);
 }
 

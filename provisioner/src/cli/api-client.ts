@@ -3,6 +3,7 @@ import { request as httpsRequest, type Agent as HttpsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LoggedEvent } from '../api/event-log.ts';
 import type { Operation } from '../api/operations.ts';
+import type { ChapBody } from '../chap.ts';
 import type {
   DamagedVolume,
   RevertView,
@@ -23,6 +24,7 @@ export interface NewVolume {
   readonly name: string;
   readonly size?: string;
   readonly replicas?: number;
+  readonly chap?: ChapBody;
   readonly source?: { readonly volume: string; readonly snapshot?: string };
 }
 
@@ -117,7 +119,10 @@ export class ApiClient {
     });
   }
 
-  changeVolume(name: string, body: { size: string } | { replicas: number }): Promise<Operation> {
+  changeVolume(
+    name: string,
+    body: { size: string } | { replicas: number } | { chap: ChapBody | null },
+  ): Promise<Operation> {
     return this.#call('PATCH', volumePath(name), { body });
   }
 

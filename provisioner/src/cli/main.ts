@@ -5,7 +5,14 @@ import { VERSION } from '../version.ts';
 import { completion, SHELLS } from './commands/completion.ts';
 import { scrubVolume } from './commands/scrub.ts';
 import { status } from './commands/status.ts';
-import { connectVolume, createVolume, deleteVolume, listVolumes } from './commands/volume.ts';
+import {
+  connectVolume,
+  createVolume,
+  deleteVolume,
+  listVolumes,
+  setChap,
+} from './commands/volume.ts';
+import { addChapFlags, type ChapFlags } from './chap-flags.ts';
 import { commandName, makeContext, type CliContext, type GlobalOptions } from './context.ts';
 import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
@@ -97,7 +104,7 @@ function addVolumeCommands(
   finish: (command: Promise<number>) => Promise<void>,
 ): void {
   const volume = program.command('volume').description('create, see, connect and delete volumes');
-  volume
+  const create = volume
     .command('create')
     .description('create a volume and wait until it serves')
     .argument('<name>', 'lower-case letters, digits and hyphens, at most 63')
@@ -108,10 +115,19 @@ function addVolumeCommands(
       replicaCount,
       DEFAULT_REPLICAS,
     )
-    .option('--no-wait', 'return as soon as it is recorded')
-    .action((name: string, options: { size: string; replicas: number; wait: boolean }) =>
+    .option('--no-wait', 'return as soon as it is recorded');
+  addChapFlags(create).action(
+    (name: string, options: { size: string; replicas: number; wait: boolean } & ChapFlags) =>
       finish(createVolume(context(), name, options)),
-    );
+  );
+  const chap = volume
+    .command('set-chap')
+    .description('say who may log in from now on; sessions that are open stay')
+    .argument('<name>')
+    .option('--none', 'whoever reaches the portal', false);
+  addChapFlags(chap).action((name: string, options: ChapFlags & { none: boolean }) =>
+    finish(setChap(context(), name, options)),
+  );
   volume
     .command('list')
     .description('all volumes')

@@ -6,6 +6,7 @@ import {
   listSnapshots,
   revertVolume,
 } from './commands/snapshot.ts';
+import { addChapFlags } from './chap-flags.ts';
 import type { CliContext } from './context.ts';
 
 interface Running {
@@ -50,9 +51,8 @@ export function addCloneCommands(
   { context, finish }: Running,
   parse: { size: (text: string) => string; replicas: (text: string) => number },
 ): void {
-  program
-    .command('clone')
-    .description('volumes that begin as another one was')
+  const clone = program.command('clone').description('volumes that begin as another one was');
+  const create = clone
     .command('create')
     .description('make a volume of a snapshot; both share its blocks until one writes its own')
     .argument('<name>', NAME)
@@ -64,6 +64,8 @@ export function addCloneCommands(
       'at most as many as it has in sync, and no less as a rule',
       parse.replicas,
     )
-    .option('--no-wait', 'return as soon as it is made')
-    .action((name: string, options: CloneOptions) => finish(cloneVolume(context(), name, options)));
+    .option('--no-wait', 'return as soon as it is made');
+  addChapFlags(create).action((name: string, options: CloneOptions) =>
+    finish(cloneVolume(context(), name, options)),
+  );
 }

@@ -44,6 +44,7 @@ const volume: VolumeView = {
   replicas: [replica, { ...replica, index: 2 }, { ...replica, index: 3 }],
   sessions: [],
   integrity: null,
+  chap: null,
   source: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   generation: 1,
@@ -103,6 +104,18 @@ describe('what people read', () => {
     expect(widest(text)).to.be.at.most(80);
     expect(text).to.include('iscsiadm -m discovery -t sendtargets -p 127.0.0.1:65535');
     expect(text).to.include('iscsi-inq iscsi://127.0.0.1:65535/iqn.2016-09.com.openebs:demo/0');
+  });
+
+  it('prints what has to be proved, and where the secrets go', () => {
+    const chap = { user: 'alice', mutualUser: 'volume' };
+    const text = connectText({ ...volume, chap });
+    expect(widest(text)).to.be.at.most(80);
+    expect(text).to.include('node.session.auth.username -v alice\n');
+    expect(text).to.include('node.session.auth.username_in');
+    expect(text).to.include('url=iscsi://alice%SECRET@');
+    expect(volumeText({ ...volume, chap }, plain)).to.match(
+      /^CHAP +: alice, and mutual as volume$/m,
+    );
   });
 
   it('begins with one screen, at most 80 columns and 24 lines', () => {

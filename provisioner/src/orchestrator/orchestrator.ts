@@ -15,7 +15,20 @@ export interface VolumeSpec {
   readonly sizeBytes: number;
   /** Copies of the data; an even number gets a witness besides. */
   readonly replicas: number;
+  /** Whoever reaches the portal may log in where there is none. */
+  readonly chap?: ChapSettings | null;
 }
+
+/** What initiators have to prove, and what is proved to them. */
+export interface ChapSettings {
+  readonly user: string;
+  readonly secret: string;
+  readonly mutualUser: string | null;
+  readonly mutualSecret: string | null;
+}
+
+/** Never with the secrets. */
+export type ChapView = Pick<ChapSettings, 'user' | 'mutualUser'>;
 
 /** A volume that begins as another one was. What is left out is as it is there. */
 export interface CloneSpec {
@@ -27,6 +40,7 @@ export interface CloneSpec {
   };
   readonly sizeBytes: number | null;
   readonly replicas: number | null;
+  readonly chap: ChapSettings | null;
 }
 
 /** What a clone was made of; that volume and its snapshot may be gone by now. */
@@ -121,6 +135,8 @@ export interface VolumeView {
   readonly sessions: readonly SessionView[];
   /** Null while the target does not answer. */
   readonly integrity: IntegrityView | null;
+  /** Null: none is demanded, or the target does not say. */
+  readonly chap: ChapView | null;
   /** Null where it is no clone. */
   readonly source: SourceView | null;
   readonly createdAt: string;
@@ -206,6 +222,7 @@ export interface VolumeEvent {
 
 export type VolumeChange =
   | { readonly kind: 'resize'; readonly sizeBytes: number }
+  | { readonly kind: 'chap'; readonly chap: ChapSettings | null }
   | { readonly kind: 'add-replica' }
   /** `replica`: its index, its name or its id. */
   | { readonly kind: 'remove-replica'; readonly replica: string };

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { chapBody, type ChapFlags } from '../chap-flags.ts';
 import type { CliContext } from '../context.ts';
 import { createAndTell } from './volume.ts';
 
-export interface CloneOptions {
+export interface CloneOptions extends ChapFlags {
   readonly from: string;
   readonly snapshot?: string;
   readonly size?: string;
@@ -16,6 +17,7 @@ export async function cloneVolume(
   options: CloneOptions,
 ): Promise<number> {
   const { from, snapshot, size, replicas, wait } = options;
+  const chap = chapBody(options);
   const begun = await (
     await context.client()
   ).createVolume(
@@ -24,6 +26,7 @@ export async function cloneVolume(
       source: { volume: from, ...(snapshot === undefined ? {} : { snapshot }) },
       ...(size === undefined ? {} : { size }),
       ...(replicas === undefined ? {} : { replicas }),
+      ...(chap === null ? {} : { chap }),
     },
     randomUUID(),
   );

@@ -6,12 +6,14 @@ import type { VolumeView } from '../../orchestrator/orchestrator.ts';
  */
 export function connectText(volume: VolumeView): string {
   const { iqn, portal, lun, name } = volume;
-  const url = `iscsi://${portal}/${iqn}/${lun}`;
+  const proof = volume.chap === null ? '' : `${volume.chap.user}%SECRET@`;
+  const address = `iscsi://${proof}${portal}/${iqn}/${lun}`;
+  // With a name in it the lines would be too long.
+  const url = volume.chap === null ? address : '$url';
   return `${name}: ${iqn} at ${portal}, LUN ${lun}
 
 Linux kernel (open-iscsi, as root)
-  iscsiadm -m discovery -t sendtargets -p ${portal}
-  iscsiadm -m node -T ${iqn} \\
+${nodeText(volume)}  iscsiadm -m node -T ${iqn} \\
     -p ${portal} --login
   ls -l /dev/disk/by-path/*${iqn}-lun-${lun}
   # before the volume is deleted or OpenEBS stops: unmount it, then
@@ -19,7 +21,7 @@ Linux kernel (open-iscsi, as root)
     -p ${portal} --logout
 
 libiscsi
-  iscsi-ls -s iscsi://${portal}
+${volume.chap === null ? '' : `  url=${address}\n`}  iscsi-ls -s iscsi://${proof}${portal}
   iscsi-inq ${url}
 
 QEMU
@@ -29,8 +31,31 @@ file=${url},format=raw,if=virtio
   qemu-system-x86_64 -device virtio-blk-pci,drive=${nodeName(name)} \\
     -blockdev driver=iscsi,node-name=${nodeName(name)},\\
 transport=tcp,portal=${portal},\\
-target=${iqn},lun=${lun}
+target=${iqn},lun=${lun}${
+    volume.chap === null
+      ? ''
+      : `,\\\nuser=${volume.chap.user},password-secret=chap \\\n    -object secret,id=chap,file=FILE-WITH-THE-SECRET`
+  }
 `;
+}
+
+/** How the initiator learns of the target, and what it has to prove. */
+function nodeText({ iqn, portal, chap }: VolumeView): string {
+  if (chap === null) return `  iscsiadm -m discovery -t sendtargets -p ${portal}\n`;
+  const set = (name: string, value: string): string =>
+    `  iscsiadm -m node -T ${iqn} \\\n    -p ${portal} -o update \\\n    -n node.session.auth.${name} -v ${value}\n`;
+  const mutual =
+    chap.mutualUser === null
+      ? ''
+      : set('username_in', chap.mutualUser) + set('password_in', 'MUTUAL-SECRET');
+  return [
+    '  # SECRET is the one that the volume was given; nobody else knows it\n',
+    `  iscsiadm -m node -T ${iqn} \\\n    -p ${portal} -o new\n`,
+    set('authmethod', 'CHAP'),
+    set('username', chap.user),
+    set('password', 'SECRET'),
+    mutual,
+  ].join('');
 }
 
 /** QEMU: at most 31 characters, a letter first. */

@@ -1,4 +1,5 @@
 import type {
+  ChapView,
   DamagedVolume,
   IntegrityView,
   ReplicaView,
@@ -75,6 +76,7 @@ export function volumeText(
     ['Controller Status', paintStatus(volume.controller.status, color)],
     ['Controller Node', volume.controller.node],
     ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],
+    ...(volume.chap === null ? [] : [['CHAP', chapText(volume.chap)] as const]),
     ['Sessions', sessionsText(volume)],
     ['Integrity', hanging(integrityText(volume))],
     ...(options.wide || options.ids === true
@@ -110,6 +112,10 @@ export function volumeText(
     );
   const tail = errors.length === 0 ? '' : `\nLast errors:\n${errors.join('\n')}\n`;
   return `${head}\n${table(header, rows)}${rebuilds(volume)}${tail}`;
+}
+
+function chapText({ user, mutualUser }: ChapView): string {
+  return mutualUser === null ? user : `${user}, and mutual as ${mutualUser}`;
 }
 
 /** `V@S`; null where it is no clone. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Operation } from '../../api/operations.ts';
+import { chapBody, type ChapFlags } from '../chap-flags.ts';
 import type { CliContext } from '../context.ts';
 import { CliFailure, EXIT } from '../failure.ts';
 import { structured } from '../output.ts';
@@ -11,11 +12,13 @@ import { damagedText, volumeTable, volumeText } from './volume-text.ts';
 export async function createVolume(
   context: CliContext,
   name: string,
-  options: { size: string; replicas: number; wait: boolean },
+  options: { size: string; replicas: number; wait: boolean } & ChapFlags,
 ): Promise<number> {
   const { size, replicas, wait } = options;
+  const chap = chapBody(options);
   const client = await context.client();
-  const begun = await client.createVolume({ name, size, replicas }, randomUUID());
+  const body = { name, size, replicas, ...(chap === null ? {} : { chap }) };
+  const begun = await client.createVolume(body, randomUUID());
   return createAndTell(context, name, { begun, wait });
 }
 
@@ -69,6 +72,28 @@ export async function volumeInfo(context: CliContext, name: string): Promise<num
   const { output } = context.options;
   const text = await structured(output, volume, [name]);
   context.out(text ?? volumeText(volume, { wide: output === 'wide', color: context.color }));
+  return EXIT.ok;
+}
+
+/** For logins to come; whoever is logged in stays. */
+export async function setChap(
+  context: CliContext,
+  name: string,
+  options: ChapFlags & { none: boolean },
+): Promise<number> {
+  const chap = chapBody(options);
+  if ((chap === null) !== options.none) {
+    throw new CliFailure(EXIT.usage, 'give --chap-user and --chap-secret-file, or --none');
+  }
+  const client = await context.client();
+  const begun = await client.changeVolume(name, { chap });
+  const text = await structured(context.options.output, begun, [name]);
+  const who = chap === null ? 'whoever reaches its portal' : `${chap.user}, who proves it`;
+  const lines = [
+    `volume ${name} lets in ${who}; sessions that are open stay`,
+    `  next: ${context.mayactl} volume connect ${name}`,
+  ];
+  context.out(text ?? `${lines.join('\n')}\n`);
   return EXIT.ok;
 }
 

@@ -31,7 +31,7 @@ import type {
 import { CLUSTER_NODES, hostOf, notReadySince, type ClusterNode } from './cluster-node.ts';
 import { MANAGED_BY, REPLICA_CONTROL_PORT, replicaDomain, VOLUME_LABEL } from './names.ts';
 import { ofVolume, PODS, processOf, slimPod, type Pod } from './pod-state.ts';
-import { recordEdits } from './record-edits.ts';
+import { noChap, recordEdits } from './record-edits.ts';
 import { resourceView } from './resource-view.ts';
 import type { KubernetesSettings } from './settings.ts';
 import type { HttpTargets } from './targets.ts';
@@ -106,6 +106,7 @@ export class KubernetesOrchestrator implements Orchestrator {
     spec: VolumeSpec,
     origin: { idempotencyKey: string | null },
   ): Promise<VolumeView> {
+    if (spec.chap != null) throw noChap();
     const { api, settings } = this.#options;
     const record = newRecord(spec, settings.namespace, origin.idempotencyKey);
     try {

@@ -72,6 +72,7 @@ export class ModelTargets implements Targets {
       sizeBytes: model.sizeBytes,
       sessions: [],
       integrity: null,
+      settings: null,
     };
   }
 

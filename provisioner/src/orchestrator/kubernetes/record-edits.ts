@@ -32,6 +32,8 @@ const editsOf = (
   switch (change.kind) {
     case 'resize':
       return sizeEdits(record, change.sizeBytes);
+    case 'chap':
+      throw noChap();
     case 'add-replica': {
       if (spec.replicas >= MAX_REPLICAS) {
         throw new Problem('replica-refused', `a volume has at most ${MAX_REPLICAS} replicas`, {
@@ -55,6 +57,12 @@ const editsOf = (
     }
   }
 };
+
+/** Rather refused than left out: the volume would be open to everybody. */
+export const noChap = (): Problem =>
+  new Problem('chap-invalid', 'CHAP settings cannot be given to volumes on Kubernetes yet', {
+    next: 'leave them out, and restrict who reaches the portal (NetworkPolicy)',
+  });
 
 const sizeEdits = (
   { metadata, spec }: VolumeResource,

@@ -73,6 +73,7 @@ const localRecord = (record: VolumeResource): VolumeRecord => ({
   generation: record.metadata.generation ?? 0,
   createdAt: record.metadata.creationTimestamp ?? '',
   idempotencyKey: null,
+  firstChap: null,
   source: null,
 });
 
@@ -110,5 +111,6 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
     sizeBytes: size === undefined ? null : Number(parseQuantity(size)),
     sessions: [],
     integrity: null,
+    settings: null,
   };
 };

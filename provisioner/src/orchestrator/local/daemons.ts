@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { firstChapFlags } from './first-chap.ts';
 import type { MemberRecord, VolumeRecord } from './record.ts';
 import { IQN_PREFIX } from './volume-view.ts';
 
@@ -55,7 +56,7 @@ export function cloneCommand(
 
 export function targetCommand(
   record: VolumeRecord,
-  where: { replicas: readonly string[]; portal: string; control: string },
+  where: { directory: string; replicas: readonly string[]; portal: string; control: string },
 ): CommandLine {
   return {
     command: process.execPath,
@@ -68,6 +69,7 @@ export function targetCommand(
       ...['--iqn', `${IQN_PREFIX}${record.name}`],
       ...['--listen', where.portal],
       ...['--control', `unix:${where.control}`],
+      ...firstChapFlags(where.directory, record.firstChap),
     ],
   };
 }

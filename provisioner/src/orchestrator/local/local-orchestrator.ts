@@ -25,6 +25,7 @@ import type {
 import { syncDirectory } from './atomic-file.ts';
 import { cloneCopies, planClone } from './clone.ts';
 import { daemonEnvironment } from './daemons.ts';
+import { writeFirstChap } from './first-chap.ts';
 import { findFreePort } from './ports.ts';
 import { RECORD_FILE, RecordError, newRecord, readRecord, type VolumeRecord } from './record.ts';
 import { changedRecord, changeEvent, findReplica, requireCopies } from './record-changes.ts';
@@ -172,6 +173,7 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async #change(runner: VolumeRunner, change: VolumeChange): Promise<void> {
+    if (change.kind === 'chap') return runner.setChap(change.chap);
     const { record } = runner;
     const next = changedRecord(record, change);
     if (next === record) return;
@@ -256,7 +258,9 @@ export class LocalOrchestrator implements Orchestrator {
     const portalPort = await this.#choosePort();
     const record = newRecord(spec, { portalPort, idempotencyKey, createdAt: new Date() });
     const what = `${formatSize(record.sizeBytes)}, ${counted(spec.replicas, 'replica')}`;
-    return this.#begin(record, `created, ${what}`, () => Promise.resolve());
+    return this.#begin(record, `created, ${what}`, (directory) =>
+      writeFirstChap(directory, spec.chap ?? null),
+    );
   }
 
   async #clone(spec: CloneSpec, idempotencyKey: string | null): Promise<VolumeView> {
@@ -270,32 +274,28 @@ export class LocalOrchestrator implements Orchestrator {
     }
     const portalPort = await this.#choosePort();
     const record = newRecord(
-      { name, sizeBytes, replicas: copies.length },
+      { name, sizeBytes, replicas: copies.length, chap: spec.chap },
       { portalPort, idempotencyKey, createdAt: new Date(), source },
     );
     const from = `${source.volume}@${source.snapshot}`;
     const what = `${formatSize(sizeBytes)}, ${counted(copies.length, 'replica')}`;
-    return this.#begin(record, `created as clone of ${from}, ${what}`, () =>
-      cloneCopies({
-        record,
-        layer,
-        copies,
-        directory: this.#directories(name).directory,
-        env: this.#env,
-        markDirectory: this.#options.markDirectory,
-      }),
-    );
+    return this.#begin(record, `created as clone of ${from}, ${what}`, async (directory) => {
+      await writeFirstChap(directory, spec.chap);
+      const { markDirectory } = this.#options;
+      await cloneCopies({ record, layer, copies, directory, env: this.#env, markDirectory });
+    });
   }
 
   /** A volume that begins with what `fill` makes, all of it or nothing. */
   async #begin(
     record: VolumeRecord,
     message: string,
-    fill: () => Promise<void>,
+    fill: (directory: string) => Promise<void>,
   ): Promise<VolumeView> {
     const { name } = record;
     try {
-      await makeVolume(this.#directories(name), record, fill);
+      const where = this.#directories(name);
+      await makeVolume(where, record, () => fill(where.directory));
     } catch (error) {
       throw fileProblem(error, this.#options.dataDirectory) ?? error;
     }

@@ -45,6 +45,7 @@ const statusOf = (record: VolumeRecord, change: Partial<TargetStatus> = {}): Tar
   sizeBytes: record.sizeBytes,
   sessions: [],
   integrity: null,
+  settings: null,
   ...change,
 });
 

@@ -73,7 +73,10 @@ export const findReplica = (
   });
 };
 
-export const changedRecord = (record: VolumeRecord, change: VolumeChange): VolumeRecord => {
+/** Who may log in is not in the record: the replicas keep it. */
+export type RecordChange = Exclude<VolumeChange, { kind: 'chap' }>;
+
+export const changedRecord = (record: VolumeRecord, change: RecordChange): VolumeRecord => {
   switch (change.kind) {
     case 'resize':
       return withSize(record, change.sizeBytes);

@@ -7,7 +7,7 @@ import {
   MAX_VOLUME_BYTES,
   MIN_VOLUME_BYTES,
 } from '../../limits.ts';
-import type { SourceView, VolumeSpec } from '../orchestrator.ts';
+import type { ChapView, SourceView, VolumeSpec } from '../orchestrator.ts';
 import { replaceFile } from './atomic-file.ts';
 
 /**
@@ -44,6 +44,8 @@ export interface VolumeRecord {
   readonly generation: number;
   readonly createdAt: string;
   readonly idempotencyKey: string | null;
+  /** Until the replicas keep the CHAP settings that it was created with; null from then on. */
+  readonly firstChap: ChapView | null;
   /** Null where it is no clone. */
   readonly source: SourceView | null;
 }
@@ -74,6 +76,7 @@ export function newRecord(
     generation: 1,
     createdAt: options.createdAt.toISOString(),
     idempotencyKey: options.idempotencyKey,
+    firstChap: chapView(spec.chap ?? null),
     source: options.source ?? null,
   };
 }
@@ -138,7 +141,22 @@ export function checkRecord(value: unknown, name: string): VolumeRecord {
     generation: integer(fields, 'generation', 1, Number.MAX_SAFE_INTEGER),
     createdAt,
     idempotencyKey: typeof key === 'string' ? key : null,
+    firstChap: firstChapOf(fields['firstChap']),
     source: sourceOf(fields['source']),
+  };
+}
+
+function chapView(chap: ChapView | null): ChapView | null {
+  return chap === null ? null : { user: chap.user, mutualUser: chap.mutualUser };
+}
+
+function firstChapOf(value: unknown): ChapView | null {
+  if (value === undefined || value === null) return null;
+  const fields = fieldsOf(value, 'its firstChap');
+  const hasMutual = fields['mutualUser'] !== null;
+  return {
+    user: text(fields, 'user'),
+    mutualUser: hasMutual ? text(fields, 'mutualUser') : null,
   };
 }
 

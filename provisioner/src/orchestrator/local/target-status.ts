@@ -1,4 +1,10 @@
-import type { IntegrityView, ResyncView, SessionView, VolumeAccess } from '../orchestrator.ts';
+import type {
+  ChapView,
+  IntegrityView,
+  ResyncView,
+  SessionView,
+  VolumeAccess,
+} from '../orchestrator.ts';
 import { integrityOf } from './volume-integrity.ts';
 
 /**
@@ -17,6 +23,8 @@ export interface TargetStatus {
   readonly sizeBytes: number | null;
   readonly sessions: readonly SessionView[];
   readonly integrity: IntegrityView | null;
+  /** Null while it does not know them. */
+  readonly settings: { readonly chap: ChapView | null } | null;
 }
 
 export interface TargetReplica {
@@ -62,7 +70,16 @@ export function parseTargetStatus(body: string): TargetStatus | null {
       address: textOf(session['address']) ?? textOf(session['remote']),
     })),
     integrity: integrityOf(value['integrity']),
+    settings: settingsOf(value['settings']),
   };
+}
+
+function settingsOf(value: unknown): TargetStatus['settings'] {
+  if (!isObject(value)) return null;
+  const { chap } = value;
+  const user = isObject(chap) ? textOf(chap['user']) : null;
+  if (!isObject(chap) || user === null) return { chap: null };
+  return { chap: { user, mutualUser: textOf(chap['mutualUser']) } };
 }
 
 function accessOf(value: unknown): VolumeAccess | null {

@@ -11,6 +11,7 @@ import {
   TARGET_STOP_MS,
 } from '../../limits.ts';
 import type {
+  ChapSettings,
   DaemonMetrics,
   ScrubView,
   VolumeEvent,
@@ -23,6 +24,7 @@ import { controlGet, controlSend } from './control-client.ts';
 import { scrapeDaemons } from './daemon-metrics.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
 import { IntegrityWatch } from './integrity-watch.ts';
+import { forgetFirstChap, removeFirstChap, sendChap } from './first-chap.ts';
 import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
 import { memberName, writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
@@ -32,7 +34,7 @@ import { parseTargetStatus, type TargetStatus } from './target-status.ts';
 import { withoutMember } from './record-changes.ts';
 import { markDeleted, removeVolume } from './volume-directory.ts';
 import { scrubOf } from './volume-integrity.ts';
-import type { SnapshotPlaces } from './volume-snapshots.ts';
+import { notReady, type SnapshotPlaces } from './volume-snapshots.ts';
 import { viewOf } from './volume-view.ts';
 import { volumeStats } from './volume-stats.ts';
 
@@ -97,10 +99,6 @@ export class VolumeRunner {
     return this.#record;
   }
 
-  get isDeleting(): boolean {
-    return this.#isDeleting;
-  }
-
   get portalPort(): number {
     return this.#portalPort;
   }
@@ -111,6 +109,7 @@ export class VolumeRunner {
    */
   async start(takenPorts: () => ReadonlySet<number>): Promise<void> {
     mkdirSync(this.#places.directory, { recursive: true });
+    if (this.#record.firstChap === null) await removeFirstChap(this.#places.directory);
     for (const { process } of this.#members) process.start();
     this.#logTimer = setInterval(() => {
       for (const log of this.#logs) log.rotateIfLarge();
@@ -214,6 +213,10 @@ export class VolumeRunner {
     const target = this.#target;
     const status = this.#targetStatus;
     if (target === null || status === null || this.#isDeleting) return;
+    if (status.settings !== null && this.#record.firstChap !== null) {
+      const next = { ...this.#record, firstChap: null };
+      await forgetFirstChap(this.#places.directory, () => this.change(next));
+    }
     const addresses = new Map(this.#members.map((each) => [each.member.id, each.dataSocket]));
     await this.#convergence.run({
       record: this.#record,
@@ -232,6 +235,15 @@ export class VolumeRunner {
     await this.change(withoutMember(this.#record, id));
     const message = `${memberName(gone.member)} has left, its data is removed`;
     this.#emit({ kind: 'replica-removed', severity: 'info', message });
+  }
+
+  /** Throws Problem volume-not-ready. */
+  async setChap(chap: ChapSettings | null): Promise<void> {
+    await this.observe();
+    const { name, firstChap } = this.#record;
+    const isKept = this.#targetStatus?.settings != null && firstChap === null;
+    if (this.#target === null || !isKept) throw notReady(name);
+    await sendChap(name, this.#target.controlSocket, chap);
   }
 
   /** Null while the target does not take the order. */
@@ -377,6 +389,7 @@ export class VolumeRunner {
     // Those that leave are named too: they may still be needed for a majority.
     const command = (): CommandLine =>
       targetCommand(this.#record, {
+        directory: this.#places.directory,
         replicas: this.#members.map(({ dataSocket }) => dataSocket),
         portal: this.#portal(),
         control,

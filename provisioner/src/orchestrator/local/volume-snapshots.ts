@@ -44,7 +44,7 @@ export interface TargetSnapshot {
 /** As the target has decided, the oldest first. */
 export async function targetSnapshots(places: SnapshotPlaces): Promise<TargetSnapshot[]> {
   const body = await ask(places, (socket) => controlGet(socket, '/v1/snapshots'));
-  if (!Array.isArray(body['snapshots'])) throw notReady(places);
+  if (!Array.isArray(body['snapshots'])) throw notReady(places.volume);
   return body['snapshots'].flatMap((each: unknown) => {
     const { layer, name, createdAt } = fieldsOf(each);
     return typeof layer === 'number' && typeof name === 'string' && typeof createdAt === 'string'
@@ -104,7 +104,7 @@ async function ask(
   places: SnapshotPlaces,
   send: (socket: ControlPlace) => Promise<ControlAnswer>,
 ): Promise<Record<string, unknown>> {
-  if (places.target === null) throw notReady(places);
+  if (places.target === null) throw notReady(places.volume);
   let answer: ControlAnswer;
   try {
     answer = await send(places.target);
@@ -127,7 +127,7 @@ async function ask(
   );
 }
 
-function notReady({ volume }: SnapshotPlaces): Problem {
+export function notReady(volume: string): Problem {
   return new Problem('volume-not-ready', `the target of volume ${volume} takes no orders now`, {
     next: `see why: mayactl volume info ${volume}`,
   });

@@ -47,6 +47,7 @@ function statusOf(
     next: null,
     sessions: [],
     integrity: null,
+    settings: null,
     voters: null,
     sizeBytes: null,
     replicas: modes.map((mode, i) => ({
@@ -141,6 +142,7 @@ describe('what is told of a volume', () => {
       next: null,
       sessions: [],
       integrity: null,
+      settings: null,
       voters: null,
       sizeBytes: null,
       replicas: two.members.map(({ id }) => ({
@@ -187,6 +189,7 @@ describe("a target's status", () => {
       ],
       sessions: [{ initiator: 'unknown', address: null }],
       integrity: null,
+      settings: null,
     });
   });
 });

@@ -83,6 +83,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     replicas,
     sessions: targetStatus?.sessions ?? [],
     integrity: integrityView(facts),
+    chap: targetStatus?.settings?.chap ?? record.firstChap,
     source: record.source,
     createdAt: record.createdAt,
     generation: record.generation,
