@@ -7,7 +7,8 @@ import { formatSize, parseSize, volumeSize } from '../size.ts';
 import type { ApiContext } from './app.ts';
 import type { Operation, Progress } from './operations.ts';
 import { requireMatch, requireVolume } from './volume-lookup.ts';
-import { accepted, changeVolumeBody, nameParams, problems, replicaParams } from './schemas.ts';
+import { accepted, nameParams, problems, replicaParams } from './schemas.ts';
+import { changeVolumeBody } from './volume-bodies.ts';
 
 interface ChangeBody {
   readonly size?: string;

@@ -1,4 +1,4 @@
-import { MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS, MAX_REPLICAS } from '../limits.ts';
+import { MAX_NAME_CHARACTERS, MAX_PAGE_ITEMS } from '../limits.ts';
 
 /** JSON schemas: they validate requests, serialise answers, and are the OpenAPI document. */
 export const NAME_PATTERN = '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$';
@@ -336,56 +336,12 @@ export const sharedSchemas = [
   revertSchema,
 ];
 
-const dnsLabel = {
+export const dnsLabel = {
   type: 'string',
   minLength: 1,
   maxLength: MAX_NAME_CHARACTERS,
   pattern: NAME_PATTERN,
   description: 'a DNS label',
-} as const;
-
-const chapSchema = {
-  type: 'object',
-  description:
-    'Initiators have to know the secret (12 to 255 bytes). Secrets are never told again.',
-  required: ['user', 'secret'],
-  additionalProperties: false,
-  properties: { user: text, secret: text, mutualUser: text, mutualSecret: text },
-} as const;
-
-const aSize = { anyOf: [{ required: ['size'] }, { required: ['sizeBytes'] }] } as const;
-
-export const createVolumeBody = {
-  type: 'object',
-  required: ['name'],
-  additionalProperties: false,
-  // A clone is as large as its snapshot where nothing else is asked for.
-  oneOf: [
-    { required: ['size'] },
-    { required: ['sizeBytes'] },
-    { required: ['source'], not: aSize },
-  ],
-  properties: {
-    name: dnsLabel,
-    size: { type: 'string', maxLength: 32, description: '`1GiB`, `500M`; rounded up to 4 KiB' },
-    sizeBytes: { type: 'integer', minimum: 1 },
-    replicas: {
-      type: 'integer',
-      minimum: 1,
-      maximum: MAX_REPLICAS,
-      description: '3 where nothing is said; of a clone as many as its origin has',
-    },
-    chap: chapSchema,
-    source: {
-      type: 'object',
-      description:
-        'The volume begins as a clone: it shares the blocks of this snapshot until it writes its own. ' +
-        'Without `snapshot` one is taken first.',
-      required: ['volume'],
-      additionalProperties: false,
-      properties: { volume: dnsLabel, snapshot: dnsLabel },
-    },
-  },
 } as const;
 
 export const snapshotBody = {
@@ -401,22 +357,6 @@ export const snapshotParams = {
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 253 },
     snapshot: { type: 'string', minLength: 1, maxLength: 253 },
-  },
-} as const;
-
-export const changeVolumeBody = {
-  type: 'object',
-  additionalProperties: false,
-  minProperties: 1,
-  not: { required: ['size', 'sizeBytes'] },
-  properties: {
-    size: { type: 'string', maxLength: 32, description: '`2GiB`; it can only grow' },
-    sizeBytes: { type: 'integer', minimum: 1 },
-    replicas: { type: 'integer', minimum: 1, maximum: MAX_REPLICAS },
-    chap: {
-      anyOf: [chapSchema, { type: 'null' }],
-      description: 'for logins to come; null: whoever reaches the portal may log in',
-    },
   },
 } as const;
 

@@ -4,7 +4,8 @@ import type { ApiContext } from './app.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { Idempotency } from './idempotency.ts';
 import type { Operation } from './operations.ts';
-import { accepted, createVolumeBody, nameParams, pageQuery, problems } from './schemas.ts';
+import { accepted, nameParams, pageQuery, problems } from './schemas.ts';
+import { createVolumeBody } from './volume-bodies.ts';
 import { beginCreate, type CreateBody } from './volume-creation.ts';
 import { etagOf, requireMatch, requireUnused, requireVolume } from './volume-lookup.ts';
 

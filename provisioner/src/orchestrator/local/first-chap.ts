@@ -25,7 +25,7 @@ export async function removeFirstChap(directory: string): Promise<void> {
   }
 }
 
-/** The replicas keep it now: nothing but them says from here on who may log in. Tried again where it fails. */
+/** The replicas keep it now, and say from here on who may log in. Tried again where it fails. */
 export async function forgetFirstChap(
   directory: string,
   change: () => Promise<void>,
