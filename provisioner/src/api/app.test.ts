@@ -87,12 +87,13 @@ describe('API server', () => {
       await outcome({ name: 'two', source: { volume: 'db' }, size: '2GiB', replicas: 1 }),
     ).to.equal('volume two serves, a clone of db@clone-two, which was taken for it');
     expect(shelf.clones).to.deep.equal([
-      { name: 'one', source, sizeBytes: null, replicas: null },
+      { name: 'one', source, sizeBytes: null, replicas: null, chap: null },
       {
         name: 'two',
         source: { volume: 'db', snapshot: null },
         sizeBytes: 2 * 1024 ** 3,
         replicas: 1,
+        chap: null,
       },
     ]);
     const { body } = await call('GET', '/v1/volumes/one');
