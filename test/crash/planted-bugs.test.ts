@@ -24,8 +24,8 @@ const CASES: readonly Case[] = [
     name: 'a resynchronisation that copies the wrong way',
     bug: {
       module: 'target/src/replicator/resync.ts',
-      text: 'members, sources: live }',
-      instead: 'members, sources: [member] }',
+      text: 'sources: live });',
+      instead: 'sources: [member] });',
     },
     blow: blow([1]),
     found: /stale|seen before and after/,
@@ -33,7 +33,7 @@ const CASES: readonly Case[] = [
   {
     name: 'a replica that comes back without what it missed',
     bug: {
-      module: 'target/src/replicator/resync.ts',
+      module: 'target/src/replicator/suspects.ts',
       text: 'if (!known || !same) suspects.push(extent);',
       instead: 'void known; void same;',
     },
