@@ -77,13 +77,21 @@ function notRun(suite: Suite, problems: readonly string[]): SuiteResult {
   return { name, seconds: 0, passed: 0, failed, skipped: 1 - failed, failures: problems };
 }
 
-function withoutTools(suite: Suite, missing: readonly Missing[]): SuiteResult {
+type Write = (text: string) => void;
+
+function withoutTools(suite: Suite, missing: readonly Missing[], write: Write): SuiteResult {
   const lines = missing.map(({ what, why, remedy }) => `needs ${what} (${why}): ${remedy}`);
   write(`${isCi ? 'failed' : 'skipped'}: ${lines.join('\n         ')}\n`);
   return notRun(suite, isCi ? lines : []);
 }
 
-async function run(suite: Suite, debian: Debian, grep: string | null): Promise<SuiteResult> {
+interface RunContext {
+  readonly debian: Debian;
+  readonly grep: string | null;
+  readonly write: Write;
+}
+
+async function run(suite: Suite, { debian, grep, write }: RunContext): Promise<SuiteResult> {
   write(`\n== ${suite.name}: ${suite.about}\n`);
   if ((suite.architecture ?? process.arch) !== process.arch) {
     write(`skipped: it runs on ${suite.architecture ?? ''} only, and this is ${process.arch}\n`);
@@ -95,8 +103,28 @@ async function run(suite: Suite, debian: Debian, grep: string | null): Promise<S
     return notRun(suite, isCi ? [lacks] : []);
   }
   const missing = debian.provide(suite.needs);
-  if (missing.length > 0) return withoutTools(suite, missing);
+  if (missing.length > 0) return withoutTools(suite, missing, write);
   return await runSuite(suite, { root, grep, write });
+}
+
+/** In their order, but for neighbours that mostly wait: those run at once, and speak in turn. */
+async function runAll(suites: readonly Suite[], context: RunContext): Promise<SuiteResult[]> {
+  const results: SuiteResult[] = [];
+  for (let next = 0; next < suites.length;) {
+    let end = next + 1;
+    while (suites[next]?.waits === true && suites[end]?.waits === true) end++;
+    const group = suites.slice(next, end).map((suite, index) => {
+      const said: string[] = [];
+      const speak = index === 0 ? context.write : (text: string) => void said.push(text);
+      return { said, ended: run(suite, { ...context, write: speak }) };
+    });
+    for (const { said, ended } of group) {
+      results.push(await ended);
+      context.write(said.join(''));
+    }
+    next = end;
+  }
+  return results;
 }
 
 function summarise(results: readonly SuiteResult[]): void {
@@ -120,9 +148,7 @@ async function main(): Promise<void> {
   const path = [dirname(process.execPath), join(root, 'node_modules', '.bin'), process.env['PATH']];
   process.env['PATH'] = path.join(delimiter);
   const debian = new Debian(root, (line) => write(`${line}\n`));
-  const results: SuiteResult[] = [];
-  for (const suite of options.suites) results.push(await run(suite, debian, options.grep));
-  summarise(results);
+  summarise(await runAll(options.suites, { debian, grep: options.grep, write }));
 }
 
 for (const [signal, exitCode] of [

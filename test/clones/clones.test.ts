@@ -204,7 +204,7 @@ describe('a clone', function () {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const random = new Random(seed);
     const outcomes = { whole: 0, nothing: 0 };
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < 5; round++) {
       const name = `copy-${round}`;
       const making = system.mayactl('clone', 'create', name, '--from', 'origin', '--snapshot', 's');
       const directory = join(root, 'volumes', name);

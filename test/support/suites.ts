@@ -27,6 +27,8 @@ interface CommonSuite {
   readonly ownNetwork?: boolean;
   /** Runs only where it is named, for the reason that `about` gives. */
   readonly onRequest?: boolean;
+  /** Most of its time it waits for time to pass: it runs beside its neighbours that do so too. */
+  readonly waits?: boolean;
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
   /** What it needs that Debian does not have, in words; null: it is there. Else it is skipped. */
@@ -150,7 +152,8 @@ export const SUITES: readonly Suite[] = [
     about: 'codecs and state machines, beside their sources, and the tests of the test tools',
     limitSeconds: 300,
     needs: [],
-    files: '{{replica,target,provisioner}/src/**,test/{support,initiator,bench}}/*.test.ts',
+    files:
+      '{{{replica,target,provisioner}/src/**,test/{support,initiator,bench}}/*,test/soak/judge}.test.ts',
     reporter: 'dot',
     testTimeoutMs: 20_000,
   },
@@ -182,9 +185,16 @@ export const SUITES: readonly Suite[] = [
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 720),
   crossProcess('power-loss', 'machines that lose their power', 480, GCC),
-  crossProcess('disk-faults', 'disks that are full, hang, or fail', 480),
-  crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
-  crossProcess('soak', 'the memory of every daemon under changing load', 300, GCC),
+  { ...crossProcess('disk-faults', 'disks that are full, hang, or fail', 480), waits: true },
+  {
+    ...crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
+    waits: true,
+  },
+  {
+    // Its figures are those of a machine that does nothing else.
+    ...crossProcess('soak', 'the memory of every daemon under changing load', 300, GCC),
+    onRequest: true,
+  },
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
     ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 720, NODE_TOOLS),
