@@ -118,6 +118,8 @@ export class ControlPlane {
       `--service-account-private-key-file=${join(this.directory, 'sa.key')}`,
       `--root-ca-file=${join(certificates, 'apiserver.crt')}`,
       ...['--node-monitor-period=2s', `--node-monitor-grace-period=${NODE_GRACE}`],
+      // Nodes that are only objects, and never say that they are well, stay usable.
+      '--node-startup-grace-period=1h',
       // Its own limit of 20 calls a second would hide what is to be seen.
       ...['--kube-api-qps=500', '--kube-api-burst=1000'],
     ]);
