@@ -89,9 +89,11 @@ interface RunContext {
   readonly debian: Debian;
   readonly grep: string | null;
   readonly write: Write;
+  readonly piped: boolean;
 }
 
-async function run(suite: Suite, { debian, grep, write }: RunContext): Promise<SuiteResult> {
+async function run(suite: Suite, { debian, ...options }: RunContext): Promise<SuiteResult> {
+  const { write } = options;
   write(`\n== ${suite.name}: ${suite.about}\n`);
   if ((suite.architecture ?? process.arch) !== process.arch) {
     write(`skipped: it runs on ${suite.architecture ?? ''} only, and this is ${process.arch}\n`);
@@ -104,7 +106,7 @@ async function run(suite: Suite, { debian, grep, write }: RunContext): Promise<S
   }
   const missing = debian.provide(suite.needs);
   if (missing.length > 0) return withoutTools(suite, missing, write);
-  return await runSuite(suite, { root, grep, write });
+  return await runSuite(suite, { root, ...options });
 }
 
 /** In their order, but for neighbours that mostly wait: those run at once, and speak in turn. */
@@ -116,7 +118,7 @@ async function runAll(suites: readonly Suite[], context: RunContext): Promise<Su
     const group = suites.slice(next, end).map((suite, index) => {
       const said: string[] = [];
       const speak = index === 0 ? context.write : (text: string) => void said.push(text);
-      return { said, ended: run(suite, { ...context, write: speak }) };
+      return { said, ended: run(suite, { ...context, write: speak, piped: index > 0 }) };
     });
     for (const { said, ended } of group) {
       results.push(await ended);
@@ -148,7 +150,7 @@ async function main(): Promise<void> {
   const path = [dirname(process.execPath), join(root, 'node_modules', '.bin'), process.env['PATH']];
   process.env['PATH'] = path.join(delimiter);
   const debian = new Debian(root, (line) => write(`${line}\n`));
-  summarise(await runAll(options.suites, { debian, grep: options.grep, write }));
+  summarise(await runAll(options.suites, { debian, grep: options.grep, write, piped: false }));
 }
 
 for (const [signal, exitCode] of [

@@ -26,6 +26,8 @@ export interface RunOptions {
   /** Only tests whose full title matches. */
   readonly grep: string | null;
   readonly write: (text: string) => void;
+  /** What the suite's process prints goes to `write` too, instead of where ours goes. */
+  readonly piped?: boolean;
 }
 
 interface Ended {
@@ -79,11 +81,14 @@ function membersOf(group: number): string[] {
 }
 
 function start(command: Command, options: RunOptions, ipc: boolean): ChildProcess {
+  const output = options.piped === true ? 'pipe' : 'inherit';
   const child = spawn(command.file, command.args, {
     cwd: options.root,
     detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', ...(ipc ? ['ipc' as const] : [])],
+    stdio: ['ignore', output, output, ...(ipc ? ['ipc' as const] : [])],
   });
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => options.write(chunk.toString()));
   if (child.pid !== undefined) groups.add(child.pid);
   return child;
 }
@@ -103,6 +108,8 @@ async function finish(child: ChildProcess, limitMs: number, stuck: () => void): 
   const leftovers = timedOut ? [] : membersOf(group);
   signalGroup(group, 'SIGKILL');
   groups.delete(group);
+  // Its last words may still be in the pipe.
+  if (child.stdout?.readableEnded === false) await once(child.stdout, 'end');
   return { code, signal, timedOut, leftovers };
 }
 
