@@ -248,7 +248,7 @@ const fault = (random: Random, profile: ByChance): Fault => {
     case 'partition':
       return { kind, replica, direction: random.pick(['both', 'to-replica', 'from-replica']), ms };
     case 'slow-disk':
-      return { kind, replica, slowMs: random.pick([5, 100, 3_000, 30_000]), ms };
+      return { kind, replica, slowMs: random.pick([5, 100, 3_000, 15_000]), ms };
     case 'full-disk':
       return { kind, replica, ms };
     case 'io-error': {

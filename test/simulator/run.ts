@@ -23,7 +23,10 @@ export interface RunResult {
   readonly refused: number;
 }
 
-/** I11: from the end of all faults until I/O is answered, and until all members are in sync. */
+/**
+ * I11: from the end of all faults until I/O is answered, and until all members are in sync. What a
+ * slow disk has begun before may last for half of the first.
+ */
 const RESUME_MS = 30_000;
 const REBUILT_MS = 60_000;
 const BLOCK_SECTORS = 8;
