@@ -1,11 +1,7 @@
 import { expect } from 'chai';
 import type { FastifyInstance } from 'fastify';
-import pino from 'pino';
 import type { VolumeView } from '../orchestrator/orchestrator.ts';
-import { buildApp } from './app.ts';
-import { EventLog } from './event-log.ts';
-import { Operations } from './operations.ts';
-import { Shelf } from './shelf.test-support.ts';
+import { appOver, Shelf } from './shelf.test-support.ts';
 
 describe('API server', () => {
   let app: FastifyInstance;
@@ -13,18 +9,7 @@ describe('API server', () => {
 
   beforeEach(async () => {
     shelf = new Shelf();
-    app = await buildApp(
-      {
-        orchestrator: shelf,
-        operations: new Operations(),
-        events: new EventLog(shelf),
-        tokens: { admin: 'adm', readOnly: 'ro' },
-        dataDirectory: '/data',
-        startedAt: new Date(0),
-        isReady: () => false,
-      },
-      pino({ level: 'silent' }),
-    );
+    app = await appOver(shelf, { isReady: false });
   });
   afterEach(() => app.close());
 

@@ -1,27 +1,12 @@
 import { expect } from 'chai';
-import pino from 'pino';
-import { buildApp } from './app.ts';
-import { EventLog } from './event-log.ts';
-import { Operations } from './operations.ts';
-import { Shelf } from './shelf.test-support.ts';
+import { appOver, Shelf } from './shelf.test-support.ts';
 
 describe('changes of a volume over the API', function () {
   this.timeout(20_000);
 
   it('change only the volume that was seen, and one of two who have seen the same', async () => {
     const shelf = new Shelf();
-    const app = await buildApp(
-      {
-        orchestrator: shelf,
-        operations: new Operations(),
-        events: new EventLog(shelf),
-        tokens: { admin: 'adm', readOnly: 'ro' },
-        dataDirectory: '/data',
-        startedAt: new Date(0),
-        isReady: () => true,
-      },
-      pino({ level: 'silent' }),
-    );
+    const app = await appOver(shelf);
     await shelf.createVolume(
       { name: 'db', sizeBytes: 1024 ** 2, replicas: 1 },
       { idempotencyKey: null },

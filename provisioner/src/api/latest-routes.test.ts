@@ -1,10 +1,6 @@
 import { expect } from 'chai';
 import type { FastifyInstance, LightMyRequestResponse } from 'fastify';
-import pino from 'pino';
-import { buildApp } from './app.ts';
-import { EventLog } from './event-log.ts';
-import { Operations } from './operations.ts';
-import { Shelf } from './shelf.test-support.ts';
+import { appOver, Shelf } from './shelf.test-support.ts';
 
 describe("the original's API", () => {
   let app: FastifyInstance;
@@ -12,18 +8,7 @@ describe("the original's API", () => {
 
   beforeEach(async () => {
     shelf = new Shelf();
-    app = await buildApp(
-      {
-        orchestrator: shelf,
-        operations: new Operations(),
-        events: new EventLog(shelf),
-        tokens: { admin: 'adm', readOnly: 'ro' },
-        dataDirectory: '/data',
-        startedAt: new Date(0),
-        isReady: () => true,
-      },
-      pino({ level: 'silent' }),
-    );
+    app = await appOver(shelf);
   });
   afterEach(() => app.close());
 

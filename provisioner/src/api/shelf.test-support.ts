@@ -1,3 +1,5 @@
+import type { FastifyInstance } from 'fastify';
+import pino from 'pino';
 import type {
   CloneSpec,
   DaemonMetrics,
@@ -14,6 +16,9 @@ import type {
 import { newRecord } from '../orchestrator/local/record.ts';
 import { viewOf } from '../orchestrator/local/volume-view.ts';
 import { Problem } from '../problem.ts';
+import { buildApp } from './app.ts';
+import { EventLog } from './event-log.ts';
+import { Operations } from './operations.ts';
 
 const process_ = { status: 'running', failures: 0, lastFailure: null } as const;
 
@@ -221,3 +226,18 @@ export class Shelf implements Orchestrator {
     return Promise.resolve();
   }
 }
+
+/** The API server over a shelf, with a token for each role: `adm` and `ro`. */
+export const appOver = (shelf: Shelf, { isReady = true } = {}): Promise<FastifyInstance> =>
+  buildApp(
+    {
+      orchestrator: shelf,
+      operations: new Operations(),
+      events: new EventLog(shelf),
+      tokens: { admin: 'adm', readOnly: 'ro' },
+      dataDirectory: '/data',
+      startedAt: new Date(0),
+      isReady: () => isReady,
+    },
+    pino({ level: 'silent' }),
+  );
