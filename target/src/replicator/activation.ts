@@ -5,6 +5,7 @@ import type { Environment } from './environment.ts';
 import { equaliseAtomicRanges } from './atomic-ranges.ts';
 import { leaseWaitMs } from './lease.ts';
 import { activateLayers } from './layer-activation.ts';
+import type { Growth } from './growth.ts';
 import type { Layers } from './layers.ts';
 import {
   decides,
@@ -24,6 +25,7 @@ export interface ActivationHost {
   readonly resync: ResyncContext;
   readonly members: readonly Member[];
   readonly layers: Layers;
+  readonly growth: Growth;
   readonly graceMs: number;
   /** The highest epoch that this target had or tried. */
   readonly epoch: number;
@@ -189,6 +191,7 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
     throw new MemberError(LOST, 'an in-sync replica');
   }
   await agreeOnLayers(host, plan, members);
+  host.growth.learn(members);
   await Promise.all(members.map((member) => member.growTo(resync.sizeBytes)));
   host.waitFor('the in-sync replicas to be compared');
   for (const member of members) {

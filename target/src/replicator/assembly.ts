@@ -240,7 +240,7 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
   memberGreeted(member: Member): void {
     const { identity, known } = member;
     if (identity === null || known === null) return;
-    const problem = this.#roster.problemOf(member, this.growth.wantedBytes);
+    const problem = this.#roster.problemOf(member);
     if (problem !== null) {
       this.environment.log('error', { replica: member.address }, problem);
       member.drop(problem);

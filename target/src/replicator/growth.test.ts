@@ -49,6 +49,34 @@ describe('growing a volume that serves', () => {
     await scene.finish(scene.simulation.replicas);
   });
 
+  it('is as large as its replicas, also for a target that was started with an older size', async () => {
+    const scene = await Scene.begin(25, 3);
+    expect(await grow(scene)).to.equal('grown');
+    const grown = scene.simulation.sizeBytes;
+    scene.simulation.killTarget(scene.target);
+    scene.simulation.sizeBytes = SIZE;
+    scene.moveTo(scene.simulation.target());
+    scene.simulation.sizeBytes = grown;
+    await scene.untilVoters(scene.simulation.replicas);
+    expect(scene.target.replicator.sizeBytes).to.equal(grown);
+    await scene.finish(scene.simulation.replicas);
+  });
+
+  it('makes the others follow the one that had grown when a target died in the middle', async () => {
+    const scene = await Scene.begin(26, 3);
+    await scene.replica(0).store.resize(SIZE + MIB);
+    scene.simulation.killTarget(scene.target);
+    scene.moveTo(scene.simulation.target());
+    scene.simulation.sizeBytes = SIZE + MIB;
+    for (const { volume } of scene.simulation.replicas) volume.sizeBytes = SIZE + MIB;
+    await scene.untilVoters(scene.simulation.replicas);
+    expect(scene.target.replicator.sizeBytes).to.equal(SIZE + MIB);
+    for (const { store } of scene.simulation.replicas) {
+      expect(store.identity.sizeBytes).to.equal(SIZE + MIB);
+    }
+    await scene.finish(scene.simulation.replicas);
+  });
+
   it('never shrinks', async () => {
     const scene = await Scene.begin(24, 1);
     scene.simulation.sizeBytes -= 2 * MIB;

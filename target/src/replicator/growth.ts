@@ -7,7 +7,7 @@ import { ChangeRefused } from './roster.ts';
 /**
  * The volume grows: first every member that takes the stream, durable, then the volume itself.
  * Whoever comes later grows before it takes the stream. After a crash in between some members are
- * larger than others; the target that is started with the new size makes the others follow.
+ * larger than others; the next activation makes the others follow.
  */
 export class Growth {
   readonly #context: ResyncContext;
@@ -39,6 +39,17 @@ export class Growth {
   /** The size of the volume, or the one that it is about to have. */
   get wantedBytes(): number {
     return this.#wantedBytes;
+  }
+
+  /**
+   * What these replicas hold is the volume: the size that a target is started with can be older
+   * than the last growth, and the volume never shrinks.
+   */
+  learn(inSync: readonly Member[]): void {
+    const sizeBytes = Math.max(...inSync.map(({ identity }) => identity?.sizeBytes ?? 0));
+    if (sizeBytes <= this.#context.sizeBytes) return;
+    this.#wantedBytes = Math.max(this.#wantedBytes, sizeBytes);
+    this.#become(sizeBytes);
   }
 
   /** Resolves when the volume has this size. Rejects with ChangeRefused. */
@@ -77,8 +88,12 @@ export class Growth {
         if (error.code !== 'LINK_CLOSED') throw new ChangeRefused(error.message);
       }
     }
-    context.sizeBytes = sizeBytes;
-    context.environment.log('info', { sizeBytes }, 'the volume has grown');
+    this.#become(sizeBytes);
+  }
+
+  #become(sizeBytes: number): void {
+    this.#context.sizeBytes = sizeBytes;
+    this.#context.environment.log('info', { sizeBytes }, 'the volume has grown');
     this.#grown();
   }
 }

@@ -78,15 +78,11 @@ export class Roster {
   }
 
   /** What speaks against talking to the one that was just greeted; null: nothing. */
-  problemOf(member: Member, maxSizeBytes: number): string | null {
+  problemOf(member: Member): string | null {
     const { identity } = member;
     if (identity === null) return null;
     if (identity.volumeId !== this.#volumeId) {
       return `${member.address} belongs to volume ${identity.volumeId}, not to ${this.#volumeId}; correct the list of replicas`;
-    }
-    // A smaller one grows before it is used.
-    if (identity.role === 'data' && identity.sizeBytes > maxSizeBytes) {
-      return `${member.address} has ${identity.sizeBytes} bytes, the volume ${maxSizeBytes}; start the target with the size of its replicas`;
     }
     const twin = this.#members.find(
       (other) =>
