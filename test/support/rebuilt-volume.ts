@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { metricOf } from './metrics.ts';
+import { metricOf, ONE_CALL } from './metrics.ts';
 import {
   ReplicatedVolume,
   type ReplicaKind,
@@ -51,7 +51,11 @@ export class RebuiltVolume {
   async order(path: string, body: unknown): Promise<Response> {
     return await fetch(`http://${this.volume.target.ready.control}${path}`, {
       method: 'PUT',
-      headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
+      headers: {
+        ...ONE_CALL,
+        authorization: `Bearer ${TOKEN}`,
+        'content-type': 'application/json',
+      },
       body: JSON.stringify(body),
     });
   }

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { SessionOptions } from '../initiator/connect.ts';
 import type { Daemon, Flags, ReadyLine, SpawnOptions } from './daemons.ts';
 import { startReplica, startTarget } from './daemons.ts';
+import { ONE_CALL } from './metrics.ts';
 
 /**
  * A volume of real processes on this host: one target and its replicas, each of which can be killed
@@ -162,7 +163,8 @@ export class ReplicatedVolume {
 
   /** GET on the target's control API. */
   async status(): Promise<VolumeStatus> {
-    const response = await fetch(`http://${this.target.ready.control}/v1/status`);
+    const url = `http://${this.target.ready.control}/v1/status`;
+    const response = await fetch(url, { headers: ONE_CALL });
     return (await response.json()) as VolumeStatus;
   }
 
