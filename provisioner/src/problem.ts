@@ -14,6 +14,7 @@ const PROBLEMS = {
   'volume-not-found': { status: 404, exitCode: 3, title: 'There is no such volume' },
   'replica-not-found': { status: 404, exitCode: 3, title: 'There is no such replica' },
   'replica-refused': { status: 409, exitCode: 4, title: 'The replicas cannot be changed so' },
+  'change-refused': { status: 409, exitCode: 4, title: 'The target does not take the change' },
   'clone-refused': { status: 409, exitCode: 4, title: 'The volume cannot be cloned so' },
   'operation-not-found': { status: 404, exitCode: 3, title: 'There is no such operation' },
   'snapshot-not-found': { status: 404, exitCode: 3, title: 'There is no such snapshot' },

@@ -23,6 +23,8 @@ interface ReplicaParams {
 }
 
 const POLL_MS = 100;
+/** A target refuses also what it takes a moment later, when a replica is connected again. */
+const REFUSAL_MS = 30_000;
 
 export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
   const { orchestrator } = context;
@@ -168,23 +170,34 @@ function follow({ orchestrator, operations }: ApiContext, kind: Operation['kind'
   return operations.begin(kind, name, (progress) => untilSettled(orchestrator, name, progress));
 }
 
-async function untilSettled(
+/** Throws Problem change-refused when the target has refused for `refusalMs`. */
+export async function untilSettled(
   orchestrator: Orchestrator,
   name: string,
   progress: Progress,
+  { refusalMs } = { refusalMs: REFUSAL_MS },
 ): Promise<string> {
+  let acceptedAt = performance.now();
   for (;;) {
     const view = await viewOf(orchestrator, name);
-    const { replicas, servedSize, status, reason } = view;
+    const { replicas, servedSize, status, reason, refusal } = view;
+    if (refusal === null) acceptedAt = performance.now();
+    else if (performance.now() - acceptedAt >= refusalMs) throw changeRefused(name, refusal);
     const behind = replicas.filter(({ mode, leaving }) => leaving || mode !== 'in-sync');
     const isCounted = replicas.filter(isWantedCopy).length === view.replicaCount;
     if (status === 'healthy' && behind.length === 0 && isCounted && servedSize === null) {
       return `volume ${name} has ${formatSize(view.size)} on ${view.replicaCount} replicas, all in sync`;
     }
     const resync = behind.map((each) => each.resync).find((each) => each !== null);
-    progress(resync?.percent ?? 0, reason ?? 'the target is told');
+    progress(resync?.percent ?? 0, refusal ?? reason ?? 'the target is told');
     await delay(POLL_MS, undefined, { ref: false });
   }
+}
+
+function changeRefused(name: string, refusal: string): Problem {
+  return new Problem('change-refused', `volume ${name} is not changed yet: ${refusal}`, {
+    next: `it is recorded, and tried again by itself; see: mayactl volume info ${name}`,
+  });
 }
 
 async function viewOf(orchestrator: Orchestrator, name: string): Promise<VolumeView> {

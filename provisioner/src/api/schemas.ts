@@ -112,6 +112,10 @@ export const volumeSchema = {
       type: ['integer', 'null'],
       description: 'what initiators see, while it differs from the size',
     },
+    refusal: {
+      ...nullableText,
+      description: 'why it is not yet what was asked for; null while nothing is refused',
+    },
     status: {
       type: 'string',
       enum: ['healthy', 'degraded', 'unavailable', 'starting', 'deleting'],

@@ -87,6 +87,7 @@ export class Shelf implements Orchestrator {
       logDirectory: '/logs',
       sinceOf: () => '2026-01-01T00:00:00.000Z',
       target: process_,
+      refusal: null,
       targetStatus: {
         state: 'healthy',
         access: 'read-write',

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { ReplicaView, VolumeView } from '../orchestrator/orchestrator.ts';
 import { startScreen } from '../start-screen.ts';
 import { connectText } from './commands/connect-text.ts';
+import { summaryText } from './commands/status.ts';
 import { snapshotTable } from './commands/snapshot.ts';
 import { volumeTable, volumeText } from './commands/volume-text.ts';
 import { findingsText } from './doctor/doctor.ts';
@@ -33,6 +34,7 @@ const volume: VolumeView = {
   size: 1024 ** 3,
   sizeText: '1 GiB',
   servedSize: null,
+  refusal: null,
   status: 'healthy',
   access: 'read-write',
   since: '2026-01-01T00:00:00.000Z',
@@ -160,6 +162,30 @@ describe('what people read', () => {
     expect(volumeText({ ...volume, integrity: running }, plain)).to.include('scrub runs, 40%');
   });
 
+  it('shows the whole system within 80 columns, wherever its data is', () => {
+    const path = `/home/${'a-long-name/'.repeat(20)}volumes`;
+    const text = summaryText(
+      {
+        version: '0.1.0',
+        status: 'healthy',
+        startedAt: '2026-01-01T00:00:00.000Z',
+        pid: 4_194_304,
+        runtime: 'Node.js',
+        dataDirectory: '/d',
+        volumes: { total: 1, healthy: 1, degraded: 0, unavailable: 0, starting: 0, deleting: 0 },
+        volumeBytes: 1024 ** 3,
+        nodes: ['one', 'two', 'three'].map((name) => ({
+          name: `${name}.rack-17.example.internal`,
+          status: 'ready',
+        })),
+        pools: [{ name: 'default', path, capacityBytes: 2 ** 42 - 1, freeBytes: 2 ** 41 - 1 }],
+        damaged: [],
+      },
+      { url: 'http://127.0.0.1:15656', color: false },
+    );
+    expect(widest(text)).to.be.at.most(80);
+    expect(text).to.match(/2 TiB free of 4 TiB, in\n +\/home\/a-long.*\.\.\..*\/volumes\n/);
+  });
   it('gives each finding with its fix on a line of its own', () => {
     const text = findingsText([ok('a', 'fine'), failure('bb', 'not fine', 'do it')], false);
     expect(text).to.equal(

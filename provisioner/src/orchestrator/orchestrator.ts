@@ -119,6 +119,8 @@ export interface VolumeView {
   readonly sizeText: string;
   /** What initiators see, in bytes, while it differs from the size; else null. */
   readonly servedSize: number | null;
+  /** Why the volume is not yet what was asked for; it is tried again. Null: nothing is refused. */
+  readonly refusal: string | null;
   readonly status: VolumeStatus;
   readonly access: VolumeAccess;
   /** When status and access became what they are. */

@@ -73,6 +73,7 @@ export function volumeText(
     ['Since', sinceText(volume.since)],
     ...(volume.reason === null ? [] : [['Reason', hanging(volume.reason)] as const]),
     ...(volume.next === null ? [] : [['Next', hanging(volume.next)] as const]),
+    ...(volume.refusal === null ? [] : [['Not Changed', hanging(volume.refusal)] as const]),
     ['Controller Status', paintStatus(volume.controller.status, color)],
     ['Controller Node', volume.controller.node],
     ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],

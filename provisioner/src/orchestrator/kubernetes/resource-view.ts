@@ -30,6 +30,8 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
     record.status?.conditions?.find(({ type }) => type === 'Ready')?.lastTransitionTime ??
     record.metadata.creationTimestamp ??
     '';
+  const recorded = record.status?.conditions?.find(({ type }) => type === 'AsRecorded');
+  const refusal = recorded?.status === 'False' ? recorded.message : null;
   const view = viewOf({
     record: localRecord(record),
     isDeleting: record.metadata.deletionTimestamp !== undefined,
@@ -39,6 +41,7 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
     sinceOf: () => since,
     target: processOf(target),
     targetStatus: facts.target ?? lastTold(facts),
+    refusal,
     members: members.map((member) => ({
       member: memberOf(member),
       facts: processOf(pods.get(String(member.index)) ?? null),
@@ -46,11 +49,10 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
       address: replicaAddress(name, namespace, member.index),
     })),
   });
-  const recorded = record.status?.conditions?.find(({ type }) => type === 'AsRecorded');
   return {
     ...view,
     replicaCount: record.spec.replicas,
-    reason: view.reason ?? (recorded?.status === 'False' ? recorded.message : null),
+    reason: view.reason ?? refusal,
     replicas: view.replicas.map((replica) => ({
       ...replica,
       node: members.find(({ id }) => id === replica.id)?.node ?? '',

@@ -16,13 +16,13 @@ export interface Scene {
 
 /**
  * Makes a volume what its record says, as far as it can be made now; called again and again. What
- * the target refuses is told once.
+ * the target refuses is told once, and kept until it takes it or nobody wants it any more.
  */
 export class Convergence {
   readonly #remove: (member: MemberRecord) => Promise<void>;
   readonly #refused: (message: string) => void;
   #running = false;
-  #told = '';
+  #refusal: string | null = null;
 
   constructor(options: {
     /** The member votes no more. */
@@ -33,30 +33,39 @@ export class Convergence {
     this.#refused = options.refused;
   }
 
+  /** Why the target does not become what the record says; null: it does, or is. */
+  get refusal(): string | null {
+    return this.#refusal;
+  }
+
   async run({ record, status, socket, addressOf }: Scene): Promise<void> {
     if (this.#running) return;
     this.#running = true;
     try {
       const { replicas, sizeBytes, gone } = ordersFor(record, status, addressOf);
-      if (replicas !== null) await this.#order(socket, '/v1/replicas', { replicas });
-      if (sizeBytes !== null) await this.#order(socket, '/v1/size', { sizeBytes });
+      const refusals = [
+        replicas === null ? null : await order(socket, '/v1/replicas', { replicas }),
+        sizeBytes === null ? null : await order(socket, '/v1/size', { sizeBytes }),
+      ];
       for (const member of gone) await this.#remove(member);
+      this.#keep(refusals.find((refusal) => refusal !== null) ?? null);
     } catch (error) {
-      this.#tell(error instanceof Error ? error.message : String(error));
+      this.#keep(error instanceof Error ? error.message : String(error));
     } finally {
       this.#running = false;
     }
   }
 
-  async #order(socket: string, path: string, body: unknown): Promise<void> {
-    const timeoutMs = ORDER_TIMEOUT_MS;
-    const answer = await controlSend(socket, 'PUT', path, { body, timeoutMs });
-    if (answer.status === 200) return;
-    this.#tell((JSON.parse(answer.body) as { detail?: string }).detail ?? answer.body);
+  #keep(refusal: string | null): void {
+    if (refusal !== null && refusal !== this.#refusal) this.#refused(refusal);
+    this.#refusal = refusal;
   }
+}
 
-  #tell(message: string): void {
-    if (message !== this.#told) this.#refused(message);
-    this.#told = message;
-  }
+/** Null: it is taken. */
+async function order(socket: string, path: string, body: unknown): Promise<string | null> {
+  const timeoutMs = ORDER_TIMEOUT_MS;
+  const answer = await controlSend(socket, 'PUT', path, { body, timeoutMs });
+  if (answer.status === 200) return null;
+  return (JSON.parse(answer.body) as { detail?: string }).detail ?? answer.body;
 }

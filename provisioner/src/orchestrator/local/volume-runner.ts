@@ -178,6 +178,7 @@ export class VolumeRunner {
       sinceOf: (status, access) => this.#since.of(`${status} ${access}`),
       target: this.#target ?? { status: 'starting', failures: 0, lastFailure: null },
       targetStatus: this.#targetStatus,
+      refusal: this.#convergence.refusal,
       members: this.#members.map(({ member, directory, dataSocket, process }) => ({
         member,
         facts: process,

@@ -24,6 +24,7 @@ function facts(change: Partial<VolumeFacts> = {}, replicaFacts = [up, up, up]): 
     logDirectory: '/logs/db',
     sinceOf: () => SEEN,
     target: up,
+    refusal: null,
     targetStatus: statusOf('healthy', ['in-sync', 'in-sync', 'in-sync']),
     members: record.members.map((member, i) => ({
       member,

@@ -30,6 +30,8 @@ export interface VolumeFacts {
   readonly target: ProcessFacts;
   /** Null while the target does not answer. */
   readonly targetStatus: TargetStatus | null;
+  /** Why the target does not take what the record says; null: it does. */
+  readonly refusal: string | null;
   readonly members: readonly {
     readonly member: MemberRecord;
     readonly facts: ProcessFacts;
@@ -75,6 +77,8 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     sizeText: formatSize(record.sizeBytes),
     servedSize:
       targetStatus?.sizeBytes === record.sizeBytes ? null : (targetStatus?.sizeBytes ?? null),
+    // Of a target that does not answer it would be out of date.
+    refusal: targetStatus === null ? null : named(facts.refusal, facts),
     ...condition,
     since: targetStatus?.state === status ? (targetStatus.since ?? seen) : seen,
     controller: { status: facts.target.status, node: facts.node },
