@@ -8,7 +8,7 @@ export const SYSTEM_NAMESPACE = 'openebs';
 export const STORAGE_CLASS = 'openebs';
 
 /** The tag that the chart asks for when nobody says another. */
-const IMAGE = 'docker.io/openebs/openebs:0.1.0';
+export const IMAGE = 'docker.io/openebs/openebs:0.1.0';
 const INSTALL_SECONDS = 120;
 
 type Values = Readonly<Record<string, unknown>>;

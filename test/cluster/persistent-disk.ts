@@ -67,12 +67,17 @@ export class PersistentDisk {
   }
 
   async isWhole(copies: number): Promise<boolean> {
+    return (await this.copiesInSync()) === copies;
+  }
+
+  /** As the target says; null: it does not answer. */
+  async copiesInSync(): Promise<number | null> {
     const url = `http://${this.#options.host}:${CONTROL_PORT}/v1/status`;
     const signal = AbortSignal.timeout(SILENCE_MS);
     const answer = await fetch(url, { signal }).catch(() => null);
-    if (answer === null) return false;
+    if (answer === null) return null;
     const { replicas } = (await answer.json()) as TargetStatus;
-    return replicas.filter(({ mode }) => mode === 'in-sync').length === copies;
+    return replicas.filter(({ mode }) => mode === 'in-sync').length;
   }
 
   /** Another turn may have changed it since it was last looked at. */

@@ -6,14 +6,23 @@
  */
 import { expect } from 'chai';
 import { CLAIMS, VOLUMES } from '../../provisioner/src/claims/contract.ts';
+import { CheckingLoad } from '../crash/checking-load.ts';
+import { Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
-import { RELEASE_VALUES, SYSTEM_NAMESPACE, helmInstall, helmUpgrade } from './openebs-system.ts';
+import {
+  IMAGE,
+  RELEASE_VALUES,
+  SYSTEM_NAMESPACE,
+  helmInstall,
+  helmUpgrade,
+} from './openebs-system.ts';
 import { type SharedCluster, theCluster } from './the-cluster.ts';
 import { claimVolume, untilFreed, type ClaimedVolume } from './volume-claim.ts';
 
 const SIZE_BYTES = 16 * 1024 * 1024;
 const BLOCK = Buffer.alloc(4096, 'kept');
 const GONE_MS = 60_000;
+const ROLLED_MS = 180_000;
 
 describe('a release of the chart', function () {
   this.timeout(300_000);
@@ -45,6 +54,37 @@ describe('a release of the chart', function () {
     expect(await (await volume.disk.open()).read(0, 4096)).to.deep.equal(BLOCK);
   });
 
+  it('starts the pods of a volume anew for a new image, one at a time, while it serves', async () => {
+    const { cluster } = shared;
+    const next = IMAGE.replace(/:.*/, ':next');
+    const ctr = cluster.plane.program('ctr');
+    const tag = [ctr, '--namespace', 'k8s.io', 'images', 'tag', IMAGE, next];
+    await Promise.all(cluster.nodes.map((node) => node.exec(tag)));
+    const load = new CheckingLoad({ sizeBytes: SIZE_BYTES, random: new Random(62) });
+    load.calm = true;
+    await (await volume.disk.open()).write(0, Buffer.alloc(BLOCK.length));
+    load.startOver(await load.stamps(await volume.disk.open()));
+    volume.disk.keepBusy(load);
+    const start = performance.now();
+    await helmUpgrade(cluster, { ...RELEASE_VALUES, 'image.tag': 'next' });
+    let least = 3;
+    await until(
+      'all pods of the new image',
+      async () => {
+        least = Math.min(least, (await volume.disk.copiesInSync()) ?? 3);
+        const images = (await volume.pods.ready()).map(({ spec }) => spec?.containers?.[0]?.image);
+        return images.length === 4 && images.every((image) => image?.endsWith(':next'));
+      },
+      ROLLED_MS,
+    );
+    console.log(`      ${((performance.now() - start) / 1000).toFixed(1)} s for four pods`);
+    await until('three copies in sync', () => volume.disk.isWhole(3), GONE_MS);
+    expect(least).to.equal(2);
+    await volume.disk.rest(load);
+    await load.verify(await volume.disk.open());
+    await (await volume.disk.open()).write(0, BLOCK);
+  });
+
   it('leaves volumes serving when it is uninstalled, also when their pods start anew', async () => {
     const { cluster } = shared;
     await cluster.helm(['uninstall', 'openebs', '--namespace', SYSTEM_NAMESPACE, '--wait']);
@@ -70,8 +110,11 @@ describe('a release of the chart', function () {
       async () => !(await api.list(CLAIMS)).items.some(({ metadata }) => metadata.name === 'kept'),
       GONE_MS,
     );
-    const { status } = await api.get(VOLUMES, { name: volume.name });
-    expect(status?.phase).to.equal('Released');
+    await until(
+      'a released volume',
+      async () => (await api.get(VOLUMES, { name: volume.name })).status?.phase === 'Released',
+      GONE_MS,
+    );
     await helmInstall(cluster, RELEASE_VALUES);
     await untilFreed(api, volume.name);
   });

@@ -4,9 +4,13 @@ import { until } from '../support/until.ts';
 import { SYSTEM_NAMESPACE } from './openebs-system.ts';
 
 export interface Pod extends KubeObject {
-  readonly spec?: { readonly nodeName?: string };
+  readonly spec?: {
+    readonly nodeName?: string;
+    readonly containers?: readonly { readonly image?: string }[];
+  };
   readonly status?: {
     readonly phase?: string;
+    readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly containerStatuses?: readonly {
       readonly state?: { readonly terminated?: { readonly exitCode: number } };
@@ -50,6 +54,10 @@ export class VolumePods {
       async () => (await this.#list()).filter(STATES[state]).length === ALL,
       withinMs,
     );
+  }
+
+  async ready(): Promise<readonly Pod[]> {
+    return (await this.#list()).filter(isReady);
   }
 
   async names(): Promise<string[]> {

@@ -161,6 +161,12 @@ export const volumeSchema = {
       required: ['volume', 'volumeId', 'snapshot'],
       properties: { volume: text, volumeId: { type: 'string', format: 'uuid' }, snapshot: text },
     },
+    claim: {
+      type: ['object', 'null'],
+      description: 'in a cluster, the claim that it was made for; null where there is none',
+      required: ['namespace', 'name', 'storageClass'],
+      properties: { namespace: text, name: text, storageClass: nullableText },
+    },
     createdAt: date,
     generation: { ...count, description: 'counts changes of what was asked for; the ETag' },
   },

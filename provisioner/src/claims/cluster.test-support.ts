@@ -6,7 +6,8 @@ import { settle, VirtualClock } from '../kubernetes/virtual-clock.test-support.t
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { ModelTargets } from '../orchestrator/kubernetes/model-targets.test-support.ts';
-import { RecordController, type Deployment } from '../orchestrator/kubernetes/record-controller.ts';
+import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
+import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
@@ -85,6 +86,8 @@ export class Cluster {
   readonly clock = new VirtualClock();
   readonly targets = new ModelTargets(this.api);
   readonly failures: string[] = [];
+  /** Read when it starts. */
+  settings = SETTINGS;
   #stop = new AbortController();
   #ended: Promise<unknown> = Promise.resolve();
   #queues: WorkQueue[] = [];
@@ -124,7 +127,7 @@ export class Cluster {
       wallClock: () => this.date(),
       log,
     });
-    const objects = new VolumeObjects(api, SETTINGS);
+    const objects = new VolumeObjects(api, this.settings, deployments);
     const now = (): number => clock.now();
     const claimController = new ClaimController({
       ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes, records },
@@ -182,7 +185,9 @@ export class Cluster {
     api.apply = async (of, object) => {
       if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });
       if (of.kind === 'Deployment') {
-        return apply(of, { ...object, status: { availableReplicas: 1 } });
+        const pods = { replicas: 1, updatedReplicas: 1, availableReplicas: 1 };
+        // Of any generation.
+        return apply(of, { ...object, status: { ...pods, observedGeneration: Infinity } });
       }
       const spec = (object as { spec?: { clusterIP?: string } }).spec;
       if (of.kind !== 'Service' || spec?.clusterIP !== undefined) return apply(of, object);

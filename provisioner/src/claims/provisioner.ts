@@ -6,7 +6,8 @@ import { Reflector } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
-import { RecordController, type Deployment } from '../orchestrator/kubernetes/record-controller.ts';
+import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
+import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { HttpTargets } from '../orchestrator/kubernetes/targets.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
@@ -52,7 +53,7 @@ export class Provisioner {
     const { namespace } = settings;
     const caches = this.#caches();
     const { claims, volumes, classes, nodes, records, deployments, services } = caches;
-    const objects = new VolumeObjects(api, settings);
+    const objects = new VolumeObjects(api, settings, deployments);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
     const events = new EventRecorder({
       api,

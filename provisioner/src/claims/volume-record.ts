@@ -24,7 +24,7 @@ export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeR
       ...(allowedTopologies.length === 0 ? {} : { allowedTopologies }),
       members: [],
       ...request.settings,
-      claimRef: request.claim,
+      claimRef: { ...request.claim, storageClass: request.className },
     },
   };
   return {

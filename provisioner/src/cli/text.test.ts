@@ -48,6 +48,7 @@ const volume: VolumeView = {
   integrity: null,
   chap: null,
   source: null,
+  claim: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   generation: 1,
 };

@@ -107,6 +107,13 @@ export interface SessionView {
   readonly address: string | null;
 }
 
+export interface ClaimView {
+  readonly namespace: string;
+  readonly name: string;
+  /** Null: it was not recorded. */
+  readonly storageClass: string | null;
+}
+
 export interface VolumeView {
   readonly name: string;
   readonly id: string;
@@ -141,6 +148,8 @@ export interface VolumeView {
   readonly chap: ChapView | null;
   /** Null where it is no clone. */
   readonly source: SourceView | null;
+  /** In a cluster, whose volume it is; null where it was made for no claim. */
+  readonly claim: ClaimView | null;
   readonly createdAt: string;
   /** Counts changes of what was asked for; the entity tag. */
   readonly generation: number;

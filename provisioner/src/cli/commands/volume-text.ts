@@ -29,12 +29,12 @@ export function volumeTable(
   ];
   const rows = volumes.map((volume) => [
     // Namespaces and storage classes are a cluster's; a host has none.
-    '-',
+    volume.claim?.namespace ?? '-',
     volume.name,
     paintStatus(volume.status, options.color),
     volume.source === null ? 'replicated' : 'clone',
     capacityOf(volume),
-    '-',
+    volume.claim?.storageClass ?? '-',
     'RWO',
     ...(options.wide
       ? [
@@ -64,6 +64,9 @@ export function volumeText(
   const { color } = options;
   const head = fields([
     ['Name', volume.name],
+    ...(volume.claim === null
+      ? []
+      : [['Claim', `${volume.claim.namespace}/${volume.claim.name}`] as const]),
     ['IQN', volume.iqn],
     ['Portal', volume.portal],
     ['Size', sizeText(volume)],

@@ -1,6 +1,7 @@
 import { resource, type KubeObject, type Resource } from '../../kubernetes/objects.ts';
 import { replicaDeployment } from './replica-manifest.ts';
 import { replicaResource } from './replica-resource.ts';
+import { withTemplateHash } from './template-hash.ts';
 import { controllerService, replicaDisruptionBudget, replicaService } from './service-manifests.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { targetDeployment } from './target-manifest.ts';
@@ -46,10 +47,13 @@ export const desiredObjects = (
   { resource: SERVICES, object: replicaService(volume, settings.namespace) },
   { resource: CONFIG_MAPS, object: settingsMap(volume, settings.namespace) },
   ...runningMembers(volume).flatMap((member) => [
-    { resource: DEPLOYMENTS, object: replicaDeployment(volume, member, pool, settings) },
+    {
+      resource: DEPLOYMENTS,
+      object: withTemplateHash(replicaDeployment(volume, member, pool, settings)),
+    },
     { resource: REPLICA_RESOURCES, object: replicaResource(volume, member, settings.namespace) },
   ]),
-  { resource: DEPLOYMENTS, object: targetDeployment(volume, portalIp, settings) },
+  { resource: DEPLOYMENTS, object: withTemplateHash(targetDeployment(volume, portalIp, settings)) },
   {
     resource: DISRUPTION_BUDGETS,
     object: replicaDisruptionBudget(volume, settings.namespace),

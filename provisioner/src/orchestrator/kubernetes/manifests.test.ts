@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { SETTINGS } from '../../claims/cluster.test-support.ts';
 import { desiredAddress, desiredObjects } from './desired-objects.ts';
+import { replicaDisruptionBudget } from './service-manifests.ts';
 import type { StoragePool, VolumeMember, VolumeResource } from './volume-resource.ts';
 
 const member = (index: number, change: Partial<VolumeMember> = {}): VolumeMember => ({
@@ -74,7 +75,7 @@ describe('the objects of a volume', () => {
       return list[list.indexOf('--role') + 1];
     };
     expect([1, 2, 3].map(role)).to.deep.equal(['data', 'data', 'witness']);
-    expect(at(replicas.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(2);
+    expect(at(replicas.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(3);
   });
 
   it('keep what leaves running, and not what has departed', () => {
@@ -86,7 +87,7 @@ describe('the objects of a volume', () => {
     const objects = made({ members });
     const replicas = [...objects.keys()].filter((name) => name.startsWith('Deployment V-rep'));
     expect(replicas).to.deep.equal([1, 2, 3, 4].map((index) => `Deployment V-rep-${index}`));
-    expect(at(objects.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(2);
+    expect(at(objects.get('PodDisruptionBudget V-rep'), 'spec.minAvailable')).to.equal(4);
   });
 
   it('are changed in no pod template when the volume grows or another copy comes', () => {
@@ -107,10 +108,31 @@ describe('the objects of a volume', () => {
       expect(at(object, 'metadata.labels'), name).to.include({
         'openebs.io/persistent-volume-claim-uid': '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279',
       });
-      expect(at(object, 'metadata.annotations'), name).to.deep.equal({
+      expect(at(object, 'metadata.annotations'), name).to.include({
         'openebs.io/persistent-volume-claim': 'shop/data',
       });
     }
+  });
+
+  it('let a drain take one replica while all are in sync, and else none', () => {
+    const least = (inSync: 'True' | 'False' | null, members: number): unknown => {
+      const volume_ = volume({
+        members: Array.from({ length: members }, (_, at) => member(at + 1)),
+      });
+      const condition = {
+        type: 'InSync' as const,
+        reason: '',
+        message: '',
+        lastTransitionTime: '',
+      };
+      const conditions = inSync === null ? [] : [{ ...condition, status: inSync }];
+      const status = { phase: 'Healthy' as const, conditions };
+      return at(replicaDisruptionBudget({ ...volume_, status }, 'openebs'), 'spec.minAvailable');
+    };
+    expect([least('True', 3), least('True', 5)]).to.deep.equal([2, 4]);
+    expect([least('False', 3), least(null, 3)]).to.deep.equal([3, 3]);
+    // The only copy is not taken from a volume by a drain.
+    expect(least('True', 1)).to.equal(1);
   });
 
   it('let the target find its replicas by names that stay', () => {

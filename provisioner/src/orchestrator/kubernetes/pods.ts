@@ -1,7 +1,19 @@
 import type { KubernetesSettings } from './settings.ts';
 
-/** A node that does not answer keeps nobody waiting: the target moves. */
-export const TARGET_TOLERATION_SECONDS = 5;
+/**
+ * A node that does not answer has kept the volume waiting long enough when that is noticed: the
+ * target moves at once, and the replicas fence the old one if it runs on. A node that answers and
+ * says that it is not ready, as one whose kubelet starts anew, gets a moment.
+ */
+export const targetTolerations = Object.entries({
+  'node.kubernetes.io/unreachable': 0,
+  'node.kubernetes.io/not-ready': 5,
+}).map(([key, tolerationSeconds]) => ({
+  key,
+  operator: 'Exists',
+  effect: 'NoExecute',
+  tolerationSeconds,
+}));
 
 /** All that a container of ours may do is its work. */
 export const containerSecurity = {

@@ -10,6 +10,8 @@ import { MemberController } from './member-controller.ts';
 import { runningMembers } from './members.ts';
 import { ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
 import { NodeIndex } from './node-index.ts';
+import { RollOut, type Deployment } from './roll-out.ts';
+import { allowsDisruption } from './service-manifests.ts';
 import { TargetWatch } from './target-watch.ts';
 import type { Targets } from './targets.ts';
 import { PoolMissing, StillCleaning, type VolumeObjects } from './volume-objects.ts';
@@ -20,10 +22,6 @@ import {
   type VolumeResource,
 } from './volume-resource.ts';
 import { replicaStatus, volumeStatus, type VolumeFacts } from './volume-status.ts';
-
-export interface Deployment extends KubeObject {
-  readonly status?: { readonly availableReplicas?: number };
-}
 
 export interface RecordControllerOptions {
   readonly api: KubeApi;
@@ -59,10 +57,13 @@ export class RecordController {
   readonly #nodes: NodeIndex;
   readonly #watch: TargetWatch;
   readonly #members: MemberController;
+  readonly #rollOut: RollOut;
   /** Which generation of a record was brought about. */
   readonly #applied = new Map<string, number>();
   /** By name of a replica's resource, what was told in its status. */
   readonly #told = new Map<string, object>();
+  /** By volume, whether its budget lets a drain take a replica. */
+  readonly #disruptable = new Map<string, boolean>();
   /** By volume, the names of its Deployments and Services that are there. */
   readonly #owned = new Map<string, Set<string>>();
 
@@ -81,6 +82,7 @@ export class RecordController {
       ...{ api, namespace, objects, targets, events, records, clock },
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
+    this.#rollOut = new RollOut(options);
     records.onChange((_before, after) => {
       if (after !== null) queue.add(after.metadata.name);
     });
@@ -124,16 +126,19 @@ export class RecordController {
     if (portal === null) return;
     const { ordered, refused } = await this.#members.converge(record, target);
     if (ordered) this.#watch.ordered(name);
+    const rolling = ordered ? null : await this.#rollOut.step(record, addressOf(record));
+    if (rolling !== null) this.#watch.ordered(name);
     await this.#tell({
       ...{ record, namespace, portal, target, targetAvailable: serving },
       available: (deployment) => this.#isAvailable(deployment),
-      problem: plan.problem ?? refused,
+      problem: plan.problem ?? refused ?? rolling,
       now: this.#options.wallClock().toISOString(),
     });
     const departingMs = await this.#members.depart(record);
     if (departingMs !== null) queue.addAfter(name, departingMs);
-    const settled = plan.problem === null && refused === null && target?.state === 'healthy';
-    if (serving) queue.addAfter(name, this.#watch.nextMs(name, settled));
+    const asRecorded = plan.problem === null && refused === null && rolling === null;
+    const settled = asRecorded && target?.state === 'healthy';
+    if (serving || rolling !== null) queue.addAfter(name, this.#watch.nextMs(name, settled));
     else if (plan.problem !== null) queue.addAfter(name, PROBLEM_MS);
   }
 
@@ -151,6 +156,7 @@ export class RecordController {
 
   #forget(name: string): void {
     this.#applied.delete(name);
+    this.#disruptable.delete(name);
     this.#watch.forget(name);
     for (const replica of this.#told.keys()) {
       if (replica.startsWith(`${name}-rep-`)) this.#told.delete(replica);
@@ -197,6 +203,7 @@ export class RecordController {
     }
     if (address === null) return null;
     this.#applied.set(name, generation);
+    this.#disruptable.set(name, allowsDisruption(record.status));
     return `${address}:${ISCSI_PORT}`;
   }
 
@@ -215,7 +222,13 @@ export class RecordController {
     const { record, namespace } = facts;
     const { name } = record.metadata;
     const status = volumeStatus(facts);
+    const disruptable = allowsDisruption(status);
     try {
+      // Closed before anybody is told that a copy is away, so that no drain takes another.
+      if (disruptable !== this.#disruptable.get(name)) {
+        await this.#options.objects.setBudget({ ...record, status });
+        this.#disruptable.set(name, disruptable);
+      }
       if (!isDeepStrictEqual(status, record.status)) {
         const { apiVersion, kind } = record;
         const told = { apiVersion, kind, metadata: { namespace, name }, status };

@@ -51,6 +51,7 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
   });
   return {
     ...view,
+    claim: claimOf(record),
     replicaCount: record.spec.replicas,
     reason: view.reason ?? refusal,
     replicas: view.replicas.map((replica) => ({
@@ -58,6 +59,12 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
       node: members.find(({ id }) => id === replica.id)?.node ?? '',
     })),
   };
+};
+
+const claimOf = ({ spec }: VolumeResource): VolumeView['claim'] => {
+  if (spec.claimRef === undefined) return null;
+  const { namespace, name, storageClass = null } = spec.claimRef;
+  return { namespace, name, storageClass };
 };
 
 const memberOf = ({ id, index, role, state }: VolumeResource['spec']['members'][number]) => ({
@@ -86,15 +93,15 @@ const MODES: Readonly<Record<string, TargetReplica['mode']>> = {
 
 /** As the provisioner has written it down. Null: the target does not serve. */
 const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus | null => {
-  const { phase, size, conditions } = record.status ?? {};
+  const { phase, size, conditions, access, since, next } = record.status ?? {};
   if (phase !== 'Healthy' && phase !== 'Degraded') return null;
   const message = conditions?.find(({ type }) => type === 'Ready')?.message ?? null;
   return {
     state: phase === 'Healthy' ? 'healthy' : 'degraded',
-    access: 'read-write',
-    since: null,
+    access: access ?? 'read-write',
+    since: since ?? null,
     reason: phase === 'Healthy' ? null : message,
-    next: null,
+    next: next ?? null,
     replicas: runningMembers(record).map(({ id, index }) => {
       const { mode = 'Offline', progress, message: words } = replicas.get(index)?.status ?? {};
       const percent = Number.parseFloat(progress ?? '');

@@ -9,8 +9,8 @@ import {
   selectorOf,
   TARGET_CONTROL_PORT,
 } from './names.ts';
-import { majorityOf, wantedMembers } from './members.ts';
-import type { VolumeResource } from './volume-resource.ts';
+import { runningMembers } from './members.ts';
+import type { VolumeResource, VolumeResourceStatus } from './volume-resource.ts';
 
 /**
  * The address of the volume. `clusterIp`: the one that its PersistentVolume names already, if the
@@ -67,7 +67,11 @@ export const replicaService = (volume: VolumeResource, namespace: string): KubeO
     },
   }) as KubeObject;
 
-/** A drain takes replicas only while a majority stays. The target has none: it may move. */
+/**
+ * A drain takes one replica of a volume that has everything in sync, and none of one that has not:
+ * the next node waits until the copy of the last one is back and whole. The target has no budget:
+ * it may move. The only copy of a volume stays where it is until somebody deletes its pod.
+ */
 export const replicaDisruptionBudget = (volume: VolumeResource, namespace: string): KubeObject =>
   ({
     apiVersion: 'policy/v1',
@@ -79,7 +83,18 @@ export const replicaDisruptionBudget = (volume: VolumeResource, namespace: strin
       annotations: annotationsOf(volume),
     },
     spec: {
-      minAvailable: majorityOf(wantedMembers(volume).length),
+      minAvailable: leastAvailable(volume),
+      // A replica that does not serve may go at any time: it keeps nobody's drain waiting.
+      unhealthyPodEvictionPolicy: 'AlwaysAllow',
       selector: { matchLabels: selectorOf(volume, 'replica') },
     },
   }) as KubeObject;
+
+const leastAvailable = (volume: VolumeResource): number => {
+  const { length } = runningMembers(volume);
+  return allowsDisruption(volume.status) ? Math.max(1, length - 1) : length;
+};
+
+export const allowsDisruption = (status: VolumeResourceStatus | undefined): boolean =>
+  status?.phase === 'Healthy' &&
+  (status.conditions ?? []).some((each) => each.type === 'InSync' && each.status === 'True');

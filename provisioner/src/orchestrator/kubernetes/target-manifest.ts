@@ -14,7 +14,7 @@ import {
   containerSecurity,
   probes,
   scrapeAnnotations,
-  TARGET_TOLERATION_SECONDS,
+  targetTolerations,
 } from './pods.ts';
 import type { KubernetesSettings } from './settings.ts';
 import type { VolumeResource } from './volume-resource.ts';
@@ -63,12 +63,7 @@ export const targetDeployment = (
             seccompProfile: { type: 'RuntimeDefault' },
           },
           tolerations: [
-            ...['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'].map((key) => ({
-              key,
-              operator: 'Exists',
-              effect: 'NoExecute',
-              tolerationSeconds: TARGET_TOLERATION_SECONDS,
-            })),
+            ...targetTolerations,
             ...settings.tolerations,
             ...(volume.spec.tolerations ?? []),
           ],

@@ -1,19 +1,23 @@
 import { setFinalizer } from '../../kubernetes/finalizer.ts';
 import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../../kubernetes/objects.ts';
+import type { Reflector } from '../../kubernetes/reflector.ts';
 import {
   DEPLOYMENTS,
   desiredAddress,
   desiredObjects,
   DISRUPTION_BUDGETS,
   SERVICES,
+  type Desired,
   type Service,
 } from './desired-objects.ts';
 import { cleaningJob, cleaningJobName, JOBS, type Job } from './cleaning-job.ts';
 import { CLUSTER_NODES } from './cluster-node.ts';
 import { controllerServiceName, replicaName, targetName, VOLUME_LABEL } from './names.ts';
 import { CONFIG_MAPS, settingsMapName } from './volume-settings.ts';
+import { replicaDisruptionBudget } from './service-manifests.ts';
 import type { KubernetesSettings } from './settings.ts';
+import { isOutdated } from './template-hash.ts';
 import {
   RECORD_FINALIZER,
   REPLICA_RESOURCES,
@@ -46,15 +50,25 @@ export class VolumeObjects {
   readonly #busy = new Map<string, Promise<unknown>>();
   /** By volume, the generation in which we left each object: any other is somebody else's work. */
   readonly #made = new Map<string, Map<string, number | undefined>>();
+  /** By volume, Deployments whose pods would start anew: that waits for its moment. */
+  readonly #outdated = new Map<string, Map<string, KubeObject>>();
+  readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
 
-  constructor(api: KubeApi, settings: KubernetesSettings) {
+  /** `deployments`: those that are there, as far as is known. */
+  constructor(
+    api: KubeApi,
+    settings: KubernetesSettings,
+    deployments: Pick<Reflector<KubeObject>, 'get'>,
+  ) {
     this.#api = api;
     this.#settings = settings;
+    this.#deployments = deployments;
   }
 
   /**
-   * Applies everything that the record asks for. Returns the address of the volume. Objects that
-   * are as they should be are left untouched by the API server.
+   * Applies everything that the record asks for, but what would start a pod anew: see outdated().
+   * Returns the address of the volume. Objects that are as they should be are left untouched by the
+   * API server.
    */
   ensure(volume: VolumeResource): Promise<string> {
     return this.#alone(volume.metadata.name, () => this.#ensure(volume, null));
@@ -83,11 +97,56 @@ export class VolumeObjects {
       throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
     }
     const desired = desiredObjects(volume, pool, this.#settings, portalIp);
+    const outdated = this.#sortOut(volume, desired);
     const made = await Promise.all(
-      desired.map(({ resource, object }) => this.#api.apply(resource, object)),
+      desired
+        .filter(({ object }) => !outdated.has(object.metadata.name))
+        .map(({ resource, object }) => this.#api.apply(resource, object)),
     );
     for (const object of made) this.#note(volume, object);
     return portalIp;
+  }
+
+  #sortOut(volume: VolumeResource, desired: readonly Desired[]): ReadonlyMap<string, KubeObject> {
+    const outdated = new Map<string, KubeObject>();
+    for (const { resource, object } of desired) {
+      if (resource !== DEPLOYMENTS) continue;
+      const { namespace = '', name } = object.metadata;
+      const live = this.#deployments.get(`${namespace}/${name}`);
+      if (live === undefined || !isOutdated(object, live)) continue;
+      outdated.set(name, object);
+      this.#note(volume, live);
+    }
+    if (outdated.size === 0) this.#outdated.delete(volume.metadata.name);
+    else this.#outdated.set(volume.metadata.name, outdated);
+    return outdated;
+  }
+
+  /** How many replicas a drain may take follows from the volume's status. */
+  async setBudget(volume: VolumeResource): Promise<void> {
+    const budget = replicaDisruptionBudget(volume, this.#settings.namespace);
+    await this.#alone(volume.metadata.name, () => this.#api.apply(DISRUPTION_BUDGETS, budget));
+  }
+
+  /** Names of Deployments whose pods have to start anew: replicas first, the target last. */
+  outdated(volume: string): readonly string[] {
+    return [...(this.#outdated.get(volume)?.keys() ?? [])];
+  }
+
+  /** Starts the pod of one that is outdated anew; false: it is not outdated any more. */
+  update(volume: VolumeResource, deployment: string): Promise<boolean> {
+    return this.#alone(volume.metadata.name, async () => {
+      const object = this.#outdated.get(volume.metadata.name)?.get(deployment);
+      if (object === undefined) return false;
+      this.#note(volume, await this.#api.apply(DEPLOYMENTS, object));
+      this.#outdated.get(volume.metadata.name)?.delete(deployment);
+      return true;
+    });
+  }
+
+  /** In which we left a Deployment. */
+  generation({ metadata }: VolumeResource, deployment: string): number {
+    return this.#made.get(metadata.name)?.get(`${DEPLOYMENTS.kind} ${deployment}`) ?? 0;
   }
 
   #note({ metadata }: VolumeResource, made: KubeObject): void {
@@ -155,6 +214,7 @@ export class VolumeObjects {
     const { namespace } = this.#settings;
     const where = { namespace, name: volume };
     this.#made.delete(volume);
+    this.#outdated.delete(volume);
     // From here on nobody makes its objects again; its finalizer keeps it until all is done.
     await this.#api.remove(VOLUME_RESOURCES, where);
     const record = await this.#api.get(VOLUME_RESOURCES, where).catch(orNull);
@@ -188,6 +248,7 @@ export class VolumeObjects {
       const { namespace } = this.#settings;
       const name = replicaName(record.metadata.name, member.index);
       this.#made.get(record.metadata.name)?.delete(`${DEPLOYMENTS.kind} ${name}`);
+      this.#outdated.get(record.metadata.name)?.delete(name);
       await this.#api.remove(DEPLOYMENTS, { namespace, name });
       await this.#api.remove(REPLICA_RESOURCES, { namespace, name });
       const state = await this.#cleanOne(record, member);

@@ -1,4 +1,5 @@
 import { resource, type KubeObject } from '../../kubernetes/objects.ts';
+import type { VolumeAccess } from '../orchestrator.ts';
 import type { ResourceRequirements } from './settings.ts';
 
 /** On a record: keeps it until everything of its volume is gone, data included. */
@@ -57,6 +58,7 @@ export interface VolumeResourceSpec {
     readonly namespace: string;
     readonly name: string;
     readonly uid: string;
+    readonly storageClass?: string;
   };
 }
 
@@ -78,6 +80,11 @@ export interface VolumeResourceStatus {
   readonly size?: string;
   /** Copies that hold everything, as far as the target has said. */
   readonly inSync?: number;
+  /** What initiators get, since when, why it is not healthy, and what happens next. */
+  readonly access?: VolumeAccess;
+  readonly since?: string;
+  readonly reason?: string;
+  readonly next?: string;
   /** Initiators that are logged in. */
   readonly sessions?: number;
   readonly observedGeneration?: number;

@@ -92,6 +92,7 @@ export const volumeStatus = (facts: VolumeFacts): VolumeResourceStatus => {
       : {
           inSync,
           sessions: target.sessions.length,
+          ...told(facts, target),
           ...(target.sizeBytes === null ? {} : { size: formatQuantity(BigInt(target.sizeBytes)) }),
         }),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
@@ -111,6 +112,19 @@ export const volumeStatus = (facts: VolumeFacts): VolumeResourceStatus => {
         : condition(facts, 'AsRecorded', 'False', 'Changing', problem ?? recorded ?? ''),
     ],
   };
+};
+
+/** In the target's own words. */
+const told = (
+  facts: VolumeFacts,
+  { access, since, reason, next }: TargetStatus,
+): Partial<VolumeResourceStatus> => {
+  const words = (text: string | null): string | null => {
+    const known = named(facts, text);
+    return known === null ? null : withoutProgress(known);
+  };
+  const all = { access, since, reason: words(reason), next: words(next) };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 };
 
 const recordedCondition = ({ record, target }: VolumeFacts): string | null => {
@@ -171,11 +185,12 @@ const condition = (
 ): VolumeCondition => {
   const before = record.status?.conditions?.find((each) => each.type === type);
   const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now;
-  return { type, status, reason, message: withoutPercent(message), lastTransitionTime };
+  return { type, status, reason, message: withoutProgress(message), lastTransitionTime };
 };
 
-/** The target tells each percent; the record is not written for each. */
-const withoutPercent = (message: string): string => message.replaceAll(/ \([\d.]+ %\)/g, '');
+/** The target tells each percent and second; the record is not written for each. */
+const withoutProgress = (message: string): string =>
+  message.replaceAll(/ \([\d.]+ %\)/g, '').replaceAll(/ in about \d+ s/g, ' when that is done');
 
 /** The target knows its replicas by address, people by number. */
 const named = ({ record, namespace }: VolumeFacts, words: string | null): string | null => {

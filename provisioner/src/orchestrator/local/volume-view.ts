@@ -89,6 +89,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     integrity: integrityView(facts),
     chap: targetStatus?.settings?.chap ?? record.firstChap,
     source: record.source,
+    claim: null,
     createdAt: record.createdAt,
     generation: record.generation,
   };
