@@ -17,6 +17,7 @@ import type { DataStoreParts, Progress } from './data-store-parts.ts';
 import { isCurable, StoreError } from './errors.ts';
 import { failureOf } from './failure.ts';
 import { checkGrowth } from './growth.ts';
+import type { Hold } from './layer-changes.ts';
 import { Layering } from './layering.ts';
 import { OperationQueue } from './operation-queue.ts';
 import type { Reader } from './reader.ts';
@@ -55,7 +56,6 @@ export class DataStore implements Store {
   #failure: StoreError | null = null;
   #dead = false;
   /** Operations wait: the head is being changed for another. */
-  #held = false;
   #closed = false;
   #promisedEpoch: Epoch;
   #promisedSession: Session;
@@ -88,7 +88,6 @@ export class DataStore implements Store {
     this.#layering = new Layering({
       ...parts,
       hold: () => this.#hold(),
-      release: () => this.#release(),
       failure: () => this.#failure,
       activity: () => this.#readOps + this.#writeOps + this.#unmapOps,
       die: (error) => this.die(error),
@@ -205,9 +204,9 @@ export class DataStore implements Store {
       this.fail(this.#bounds.error(operation.offsetBytes, operation.lengthBytes));
       return;
     }
-    if (this.#held || !this.#queue.empty) {
+    if (!this.#queue.empty) {
       this.#queue.pushOperation(operation, 0);
-      if (!this.#held) this.#writer.prepare(operation);
+      if (!this.#queue.barred) this.#writer.prepare(operation);
       return;
     }
     const reached = this.#advance(operation, 0);
@@ -256,7 +255,7 @@ export class DataStore implements Store {
 
   /** Marks became durable: goes on with what waits. */
   readonly resume = (): void => {
-    if (this.#held || this.#queue.empty) return;
+    if (this.#queue.empty) return;
     this.#queue.run();
     if (!this.#writer.blocked) this.#queue.continueLater(this.resume);
     this.settle();
@@ -307,7 +306,7 @@ export class DataStore implements Store {
       return;
     }
     this.#flushes += 1;
-    if (!this.#held && this.#queue.empty) this.#flushNow(done);
+    if (this.#queue.empty) this.#flushNow(done);
     else this.#queue.pushFlush(done);
   }
 
@@ -368,20 +367,18 @@ export class DataStore implements Store {
     else this.#layering.filler.fill(layer, fill, done);
   }
 
-  /** When all that was given is applied; what comes after waits for #release. */
-  #hold(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#queue.whenEmpty(() => {
-        this.#held = true;
-        this.settle();
-        resolve();
-      });
+  /** From now on what is given waits. */
+  #hold(): Hold {
+    const { promise: reached, resolve } = Promise.withResolvers<undefined>();
+    const lift = this.#queue.pushBarrier(() => {
+      this.settle();
+      resolve(undefined);
     });
-  }
-
-  #release(): void {
-    this.#held = false;
-    this.resume();
+    const release = (): void => {
+      lift();
+      this.resume();
+    };
+    return { reached, release };
   }
 
   async close(): Promise<void> {

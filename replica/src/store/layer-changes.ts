@@ -1,3 +1,4 @@
+import assert from 'node:assert';
 import { EXTENT_BYTES } from '../protocol/types.ts';
 import type { LayersChange } from '../protocol/types.ts';
 import type { Closable } from './directory.ts';
@@ -11,14 +12,26 @@ import type { LayerTree } from './layer-tree.ts';
 import type { Merger } from './merger.ts';
 import { storeTagOf } from './superblock.ts';
 
+/** A place in the order of operations: those that come after it wait until it is released. */
+export interface Hold {
+  /** Resolves when all operations given before are applied. */
+  readonly reached: Promise<void>;
+  readonly release: () => void;
+}
+
+const MOVES_HEAD: ReadonlySet<LayersChange['change']> = new Set([
+  'snapshot',
+  'undo',
+  'revert',
+  'adopt',
+]);
+
 export interface LayerChangesOptions {
   readonly durable: DurableState;
   readonly layers: LayerSet;
   readonly merger: Merger;
   readonly filler: LayerFiller;
-  /** Resolves when all operations given before are applied; those that come after wait. */
-  readonly hold: () => Promise<void>;
-  readonly release: () => void;
+  readonly hold: () => Hold;
   /** Makes data and pages of the head durable and clears all marks; rejects with a StoreError. */
   readonly settle: () => Promise<void>;
   /** Closes files when nothing reads from them any more. */
@@ -41,13 +54,21 @@ export class LayerChanges {
     this.#options = options;
   }
 
-  /** Of the session that is served; those that wait are dropped when the next one begins. */
+  /**
+   * Of the session that is served; those that wait are dropped when the next one begins. A change
+   * of the head has its place among the operations from now on: what is given after it goes to the
+   * head that it leaves.
+   */
   change(change: LayersChange): Promise<void> {
     const session = this.#session;
-    const work = this.#last.then(() => {
-      if (session === this.#session) return this.#perform(change);
-      throw new StoreError('EPOCH_STALE', 'Another session began before the layers were changed.');
-    });
+    const hold = MOVES_HEAD.has(change.change) ? this.#options.hold() : null;
+    const work = this.#last
+      .then(() => {
+        if (session === this.#session) return this.#perform(change, hold);
+        const message = 'Another session began before the layers were changed.';
+        throw new StoreError('EPOCH_STALE', message);
+      })
+      .finally(() => hold?.release());
     this.#last = work.catch(() => undefined);
     return work;
   }
@@ -72,7 +93,7 @@ export class LayerChanges {
     await this.#options.merger.pause();
   }
 
-  async #perform(change: LayersChange): Promise<void> {
+  async #perform(change: LayersChange, hold: Hold | null): Promise<void> {
     const { merger } = this.#options;
     if (change.change === 'resume-merges') {
       merger.resume();
@@ -84,13 +105,13 @@ export class LayerChanges {
     }
     await merger.suspend();
     try {
-      await this.#change(change);
+      await this.#change(change, hold);
     } finally {
       merger.unsuspend();
     }
   }
 
-  async #change(change: LayersChange): Promise<void> {
+  async #change(change: LayersChange, hold: Hold | null): Promise<void> {
     const { durable, layers, filler } = this.#options;
     const { tree, identity } = durable.superblock;
     const next = changed(tree, change, storeTagOf(identity.replicaId));
@@ -102,19 +123,17 @@ export class LayerChanges {
       await this.#commit(next);
       return;
     }
-    const { hold, release, settle } = this.#options;
-    await hold();
+    assert(hold !== null, `${change.change} does not move the head`);
+    await hold.reached;
     try {
       if (change.change === 'undo') this.#checkUntouched();
       const isBack = tree.layers.some(({ id }) => id === next.head);
       if (isBack) layers.thaw(next.head);
-      await settle();
+      await this.#options.settle();
       layers.makeFiles(next);
       await this.#commit(next);
     } catch (cause) {
       throw failureOf('changing the layers', cause);
-    } finally {
-      release();
     }
   }
 

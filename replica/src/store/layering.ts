@@ -3,7 +3,7 @@ import type { DurableState } from './durable-state.ts';
 import type { Closable } from './directory.ts';
 import { failureOf } from './failure.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { LayerChanges } from './layer-changes.ts';
+import { LayerChanges, type Hold } from './layer-changes.ts';
 import { LayerFiller } from './layer-filler.ts';
 import { LayerReader } from './layer-reader.ts';
 import type { LayerSet } from './layer-set.ts';
@@ -22,8 +22,7 @@ export interface LayeringOptions {
   readonly every: (intervalMs: number, tick: () => void) => () => void;
   readonly later: (callback: () => void) => void;
   readonly warn: (message: string) => void;
-  readonly hold: () => Promise<void>;
-  readonly release: () => void;
+  readonly hold: () => Hold;
   readonly failure: () => StoreError | null;
   readonly activity: () => number;
   readonly die: (error: StoreError) => void;

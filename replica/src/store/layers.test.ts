@@ -152,6 +152,31 @@ describe('the layers of a store', () => {
     expect(await one.read(1)).to.equal(2);
   });
 
+  it('change at their place among the writes, however long they take', async () => {
+    const one = new Layered('one');
+    await one.open();
+    one.write(1, 1);
+    const made = one.snapshot(2);
+    const undone = one.change({ change: 'undo', head: 2 });
+    one.write(1, 2);
+    await Promise.all([made, undone]);
+    expect(one.ids).to.deep.equal([1]);
+    const again = one.snapshot(3);
+    one.write(1, 3);
+    const reverted = one.change({ change: 'revert', head: 4, to: 1, name: 'c', createdAt: AT });
+    one.write(2, 4);
+    await Promise.all([again, reverted]);
+    expect([await one.read(1), await one.read(2)]).to.deep.equal([2, 4]);
+    const begun = one.snapshot(5);
+    const late = rejection(one.change({ change: 'undo', head: 5 }));
+    await one.replica.promise(2);
+    expect((await late).code).to.equal('EPOCH_STALE');
+    await Promise.allSettled([begun]);
+    await one.replica.close();
+    await one.open();
+    expect([await one.read(1), await one.read(2)]).to.deep.equal([2, 4]);
+  });
+
   it('give back a deleted snapshot into the head while it is written', async () => {
     const one = new Layered('one');
     await one.open();

@@ -11,7 +11,8 @@ export interface QueuedRead {
 type Entry =
   | { readonly kind: 'operation'; readonly operation: StoreOperation; reached: number }
   | { readonly kind: 'read'; readonly read: QueuedRead }
-  | { readonly kind: 'flush'; readonly done: ReadDone };
+  | { readonly kind: 'flush'; readonly done: ReadDone }
+  | { readonly kind: 'barrier'; reached: boolean; readonly whenReached: () => void };
 
 export interface OperationQueueHandlers {
   /** Applies from a byte on and returns up to where it came. */
@@ -22,12 +23,13 @@ export interface OperationQueueHandlers {
   later(callback: () => void): void;
 }
 
-/** What waits for a mark in the activity log, in order. Empty nearly always. */
+/** What waits for a mark in the activity log or behind a barrier, in order. Empty nearly always. */
 export class OperationQueue {
   readonly #handlers: OperationQueueHandlers;
   #entries: Entry[] = [];
   #head = 0;
   #operations = 0;
+  #barriers = 0;
   #later = false;
   #emptied: (() => void)[] = [];
 
@@ -37,6 +39,11 @@ export class OperationQueue {
 
   get empty(): boolean {
     return this.#head === this.#entries.length;
+  }
+
+  /** What is given now may wait for something else than marks. */
+  get barred(): boolean {
+    return this.#barriers > 0;
   }
 
   /** Copies the operation: what was given is only lent. */
@@ -51,6 +58,23 @@ export class OperationQueue {
 
   pushFlush(done: ReadDone): void {
     this.#entries.push({ kind: 'flush', done });
+  }
+
+  /**
+   * Calls back when everything given before is handled; what is given after waits for the barrier
+   * to be lifted, which may be before that.
+   */
+  pushBarrier(whenReached: () => void): () => void {
+    const barrier: Entry = { kind: 'barrier', reached: false, whenReached };
+    this.#barriers += 1;
+    this.#entries.push(barrier);
+    if (this.#entries[this.#head] === barrier) this.run();
+    return () => {
+      if (this.#entries[this.#head] === barrier) this.#head += 1;
+      else this.#entries.splice(this.#entries.indexOf(barrier, this.#head), 1);
+      this.#barriers -= 1;
+      if (this.empty) this.#reset();
+    };
   }
 
   /**
@@ -77,6 +101,13 @@ export class OperationQueue {
     for (;;) {
       const entry = this.#entries[this.#head];
       if (entry === undefined) break;
+      if (entry.kind === 'barrier') {
+        if (!entry.reached) {
+          entry.reached = true;
+          entry.whenReached();
+        }
+        return;
+      }
       if (entry.kind === 'operation') {
         const { operation } = entry;
         entry.reached = this.#handlers.advance(operation, entry.reached);
@@ -97,7 +128,7 @@ export class OperationQueue {
    * else waiting.
    */
   continueLater(run: () => void): void {
-    if (this.#later || this.empty) return;
+    if (this.#later || this.empty || this.#entries[this.#head]?.kind === 'barrier') return;
     this.#later = true;
     this.#handlers.later(() => {
       this.#later = false;
@@ -105,10 +136,15 @@ export class OperationQueue {
     });
   }
 
-  /** Forgets the operations; flushes that wait for them fail, reads see what there is. */
+  /**
+   * Forgets the operations; flushes that wait for them fail, reads see what there is. Barriers stay.
+   */
   drop(error: StoreError): void {
     const entries = this.#entries.slice(this.#head);
-    this.#reset();
+    this.#entries = entries.filter(({ kind }) => kind === 'barrier');
+    this.#head = 0;
+    this.#operations = 0;
+    this.run();
     for (const entry of entries) {
       if (entry.kind === 'read') this.#handlers.read(entry.read);
       else if (entry.kind === 'flush') entry.done(error);
@@ -123,7 +159,6 @@ export class OperationQueue {
   #reset(): void {
     this.#entries = [];
     this.#head = 0;
-    this.#operations = 0;
     const emptied = this.#emptied;
     this.#emptied = [];
     for (const done of emptied) done();
