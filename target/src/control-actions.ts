@@ -16,6 +16,14 @@ export const targetActions = (replicator: Replicator, scrub: Scrub | null): Acti
     await refusable(() => replicator.assembly.declare(addresses));
     return { replicas: addresses };
   },
+  'PUT /v1/departures': async (body) => {
+    const ids = fieldOf(body, 'replicaIds');
+    if (!Array.isArray(ids) || ids.length === 0 || !ids.every((id) => typeof id === 'string')) {
+      throw invalid('"replicaIds" must be a list of the ids of replicas');
+    }
+    await refusable(() => replicator.assembly.electorate.confirmDeparted(ids));
+    return { replicaIds: ids };
+  },
   'PUT /v1/size': async (body) => {
     const sizeBytes = fieldOf(body, 'sizeBytes');
     if (typeof sizeBytes !== 'number' || !Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) {

@@ -130,6 +130,8 @@ export const REPLICATOR_LIMITS = {
   snapshotMs: 1_000,
   /** How long a change of the layers waits for replicas that are just coming or going. */
   settleMs: 10_000,
+  /** How long voters may take to confirm that no other target has taken over. */
+  confirmMs: 5_000,
   /** Extents that are reconciled at a time before the first login. */
   reconcileWidth: 4,
   /** The contents of one document. Bytes. */

@@ -1,6 +1,7 @@
 import { ChangeRefused } from '../../target/src/replicator/roster.ts';
 import type { Cluster } from './cluster.ts';
 import type { ReplicaMachine } from './machine.ts';
+import type { SimulatedTarget } from './target.ts';
 
 const OBSERVE_MS = 250;
 
@@ -14,6 +15,8 @@ export class Orchestrator {
   /** Something was asked for, ever: before that the list may be wrong by mistake. */
   #active = false;
   #observing = false;
+  /** The target that is to confirm who has departed. */
+  #asked: SimulatedTarget | null = null;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
@@ -118,19 +121,34 @@ export class Orchestrator {
     });
   }
 
-  /** Whom the record in force names no more, and nobody talks to, ends. */
+  /** Whom the record in force names no more ends, when the target has confirmed that. */
   #dismiss(): void {
     const { newest, machines } = this.#cluster;
     const assembly = newest?.replicator.assembly;
     if (newest?.ready !== true || assembly?.phase !== 'serving') return;
     const voters = assembly.record?.voters;
-    if (voters === undefined) return;
-    const leaving = machines.filter((machine) => !this.#wanted.includes(machine));
-    for (const machine of leaving) {
-      if (voters.includes(machine.id)) continue;
-      if (assembly.members.some(({ address }) => address === machine.address)) continue;
-      machine.retire();
-      this.#cluster.machines = this.#cluster.machines.filter((each) => each !== machine);
-    }
+    if (voters === undefined || this.#asked === newest) return;
+    const gone = machines.filter(
+      (machine) =>
+        !this.#wanted.includes(machine) &&
+        !voters.includes(machine.id) &&
+        assembly.members.every(({ address }) => address !== machine.address),
+    );
+    if (gone.length === 0) return;
+    this.#asked = newest;
+    newest.process.run(() => {
+      const confirmed = assembly.electorate.confirmDeparted(gone.map(({ id }) => id));
+      confirmed.then(
+        () => {
+          this.#asked = null;
+          for (const machine of gone) machine.retire();
+          this.#cluster.machines = this.#cluster.machines.filter((each) => !gone.includes(each));
+        },
+        (error: unknown) => {
+          this.#asked = null;
+          if (!(error instanceof ChangeRefused)) throw error;
+        },
+      );
+    });
   }
 }

@@ -36,12 +36,14 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * A replica that came anew, was lost and was back while somebody else was waited for: it got the
  * layers from before a snapshot that was made meanwhile. And a target that was stopped while
  * another one let the volume grow, and alone afterwards: it found all replicas too large.
+ * And a voter that was thrown away on the word of a target that had been replaced already.
  * And a snapshot that was undone too late: writes behind the order to undo it had gone to its head.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [4, 'members'],
   [3554001347, 'members'],
   [910001039, 'layers'],
+  [910002231, 'members'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

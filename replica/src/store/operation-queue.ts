@@ -137,7 +137,8 @@ export class OperationQueue {
   }
 
   /**
-   * Forgets the operations; flushes that wait for them fail, reads see what there is. Barriers stay.
+   * Forgets the operations; flushes that wait for them fail, reads see what there is. Barriers
+   * stay.
    */
   drop(error: StoreError): void {
     const entries = this.#entries.slice(this.#head);

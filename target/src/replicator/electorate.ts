@@ -7,7 +7,8 @@ import type { Member } from './member.ts';
 import { decides, forgetfulOf } from './membership.ts';
 import { nextMembers, sameIds, type Presence, type RecordHistory } from './record-history.ts';
 import { RecordKeeper } from './records.ts';
-import type { Roster } from './roster.ts';
+import { ChangeRefused, type Roster } from './roster.ts';
+import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VoterChange } from './voter-change.ts';
 
 export interface ElectorateOptions {
@@ -19,6 +20,8 @@ export interface ElectorateOptions {
   readonly changed: () => void;
 }
 
+const POLL_MS = 20;
+
 const NOBODY: ReadonlySet<string> = new Set();
 
 /**
@@ -29,6 +32,7 @@ const NOBODY: ReadonlySet<string> = new Set();
 export class Electorate {
   readonly #roster: Roster;
   readonly #documents: DocumentKeeper;
+  readonly #environment: Environment;
   readonly #voterChange: VoterChange;
   readonly #committed: (record: MembershipRecord) => void;
   #records: RecordKeeper | null = null;
@@ -36,6 +40,7 @@ export class Electorate {
   constructor({ roster, documents, environment, committed, changed }: ElectorateOptions) {
     this.#roster = roster;
     this.#documents = documents;
+    this.#environment = environment;
     this.#committed = committed;
     this.#voterChange = new VoterChange({
       documents,
@@ -53,6 +58,31 @@ export class Electorate {
 
   heartbeat(): void {
     for (const member of this.#voting()) member.heartbeat();
+  }
+
+  /**
+   * Resolves when these vote no more, and a majority of those who do has answered something that was
+   * sent after this call: no other target had taken over by then, with a record that names them.
+   * Only now may their copies be thrown away. Rejects with ChangeRefused.
+   */
+  async confirmDeparted(ids: readonly string[]): Promise<void> {
+    const environment = this.#environment;
+    const startedMs = environment.now();
+    for (;;) {
+      const voters = this.history?.inForce.voters ?? [];
+      const still = ids.filter((id) => voters.includes(id));
+      if (still.length > 0) throw new ChangeRefused(`replica ${still.join(', ')} votes still`);
+      const heard = this.#voting().filter(({ pulse }) => pulse.heardMs > startedMs);
+      const forgetful = this.#records?.forgetful ?? NOBODY;
+      if (voters.length > 0 && decides(voters, new Set(heard.map(({ id }) => id)), forgetful))
+        return;
+      if (environment.now() - startedMs > REPLICATOR_LIMITS.confirmMs) {
+        const needed = 'a majority of the voters must confirm first that no other target serves';
+        throw new ChangeRefused(`${needed}; ask again when the volume serves`);
+      }
+      this.heartbeat();
+      await new Promise<void>((resolve) => environment.after(POLL_MS, resolve));
+    }
   }
 
   /** Null while the volume does not serve. */

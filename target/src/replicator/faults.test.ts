@@ -145,6 +145,26 @@ describe('a fault of one part', () => {
     expect(second.fenced).to.equal(false);
   });
 
+  it('a target confirms that a replica may go only where none has replaced it', async () => {
+    const { simulation, target } = await start();
+    const confirm = async (ids: readonly string[]): Promise<string> => {
+      const told: string[] = [];
+      const { electorate } = target.replicator.assembly;
+      electorate.confirmDeparted(ids).then(
+        () => told.push('confirmed'),
+        (error: unknown) => told.push((error as Error).message),
+      );
+      await simulation.runUntil(() => told.length > 0, 20_000);
+      return told.join();
+    };
+    const voter = target.replicator.assembly.record?.voters[0] ?? '';
+    expect(await confirm(['somebody else'])).to.equal('confirmed');
+    expect(await confirm([voter])).to.contain('votes still');
+    const second = simulation.target();
+    expect(await simulation.runUntil(() => simulation.healthy(second), 20_000)).to.equal(true);
+    expect(await confirm(['somebody else'])).to.contain('no other target serves');
+  });
+
   it('a target that was cut off and replaced does not take the volume back', async () => {
     const { simulation, target } = await start();
     target.cutOff = true;

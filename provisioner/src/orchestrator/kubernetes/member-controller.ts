@@ -3,7 +3,7 @@ import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
 import { KubeError, type KubeApi } from '../../kubernetes/kube-api.ts';
 import { parseQuantity } from '../../kubernetes/quantity.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
-import { ordersFor } from '../local/orders.ts';
+import { DEPARTURES, ordersFor } from '../local/orders.ts';
 import type { TargetStatus } from '../local/target-status.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { isAsAsked, planMembers } from './member-plan.ts';
@@ -121,9 +121,12 @@ export class MemberController {
         refused ??= grown;
       }
       if (orders.gone.length > 0) {
+        const replicaIds = orders.gone.map(({ id }) => id);
+        const unconfirmed = await targets.order(address, DEPARTURES, { replicaIds });
         let { members } = record.spec;
-        for (const { id } of orders.gone) members = withState(members, id, 'Departed');
-        await this.#write(record, members);
+        for (const id of replicaIds) members = withState(members, id, 'Departed');
+        if (unconfirmed === null) await this.#write(record, members);
+        refused ??= unconfirmed;
       }
       return { ordered, refused };
     } catch (error) {

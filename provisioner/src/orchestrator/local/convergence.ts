@@ -1,5 +1,5 @@
 import { controlSend } from './control-client.ts';
-import { ordersFor } from './orders.ts';
+import { DEPARTURES, ordersFor } from './orders.ts';
 import type { MemberRecord, VolumeRecord } from './record.ts';
 import type { TargetStatus } from './target-status.ts';
 
@@ -47,7 +47,11 @@ export class Convergence {
         replicas === null ? null : await order(socket, '/v1/replicas', { replicas }),
         sizeBytes === null ? null : await order(socket, '/v1/size', { sizeBytes }),
       ];
-      for (const member of gone) await this.#remove(member);
+      if (gone.length > 0) {
+        const refusal = await order(socket, DEPARTURES, { replicaIds: gone.map(({ id }) => id) });
+        if (refusal === null) for (const member of gone) await this.#remove(member);
+        refusals.push(refusal);
+      }
       this.#keep(refusals.find((refusal) => refusal !== null) ?? null);
     } catch (error) {
       this.#keep(error instanceof Error ? error.message : String(error));

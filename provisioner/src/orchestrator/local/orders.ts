@@ -6,7 +6,7 @@ export interface Orders {
   /** The list to give to the target; null where it has it and it is in force. */
   readonly replicas: readonly string[] | null;
   readonly sizeBytes: number | null;
-  /** Members that vote no more: they can be ended and removed. */
+  /** Members that vote no more, as the target knows: when it has confirmed it, they can go. */
   readonly gone: readonly MemberRecord[];
 }
 
@@ -47,3 +47,6 @@ export const ordersFor = (
 
 const sameSet = (some: readonly unknown[], others: readonly unknown[]): boolean =>
   some.length === others.length && some.every((each) => others.includes(each));
+
+/** The order that confirms it. */
+export const DEPARTURES = '/v1/departures';
