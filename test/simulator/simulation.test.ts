@@ -37,6 +37,8 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * layers from before a snapshot that was made meanwhile. And a target that was stopped while
  * another one let the volume grow, and alone afterwards: it found all replicas too large.
  * And a voter that was thrown away on the word of a target that had been replaced already.
+ * And one on its way in that had taken what the last one had no space for: both were in sync then.
+ * And a layer that could not be filled, of which nobody was told.
  * And a snapshot that was undone too late: writes behind the order to undo it had gone to its head.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
@@ -44,6 +46,8 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [3554001347, 'members'],
   [910001039, 'layers'],
   [910002231, 'members'],
+  [910008550, 'disk'],
+  [910008083, 'members'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

@@ -106,6 +106,8 @@ export class LayerChanges {
     await merger.suspend();
     try {
       await this.#change(change, hold);
+    } catch (cause) {
+      throw failureOf('changing the layers', cause);
     } finally {
       merger.unsuspend();
     }
@@ -125,16 +127,12 @@ export class LayerChanges {
     }
     assert(hold !== null, `${change.change} does not move the head`);
     await hold.reached;
-    try {
-      if (change.change === 'undo') this.#checkUntouched();
-      const isBack = tree.layers.some(({ id }) => id === next.head);
-      if (isBack) layers.thaw(next.head);
-      await this.#options.settle();
-      layers.makeFiles(next);
-      await this.#commit(next);
-    } catch (cause) {
-      throw failureOf('changing the layers', cause);
-    }
+    if (change.change === 'undo') this.#checkUntouched();
+    const isBack = tree.layers.some(({ id }) => id === next.head);
+    if (isBack) layers.thaw(next.head);
+    await this.#options.settle();
+    layers.makeFiles(next);
+    await this.#commit(next);
   }
 
   async #commit(next: LayerTree): Promise<void> {

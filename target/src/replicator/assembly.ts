@@ -283,6 +283,9 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     member.sentSeq = member.ackedSeq;
     this.environment.log('error', { replica: member.address, code }, message);
     this.#full = true;
+    // Who is on the way in may have taken what the last one has refused.
+    const joining = this.members.filter((other) => other !== member && other.streaming);
+    for (const other of joining) other.drop('the last in-sync replica refuses writes');
     this.#host.full(message);
     this.environment.after(FULL_RETRY_MS, () => {
       if (this.#full && this.#phase === 'serving') {
