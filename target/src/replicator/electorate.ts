@@ -62,8 +62,8 @@ export class Electorate {
 
   /**
    * Resolves when these vote no more, and a majority of those who do has answered something that
-   * was sent after this call: no other target had taken over by then, with a record that names them.
-   * Only now may their copies be thrown away. Rejects with ChangeRefused.
+   * was sent after this call: no other target had taken over by then, with a record that names
+   * them. Only now may their copies be thrown away. Rejects with ChangeRefused.
    */
   async confirmDeparted(ids: readonly string[]): Promise<void> {
     const environment = this.#environment;
