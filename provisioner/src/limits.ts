@@ -70,7 +70,7 @@ export const KUBE_LIMITS = {
   callAttempts: 5,
   /** Where the server names no time of its own. */
   retryMs: 500,
-  maxRetryMs: 10_000,
+  maxRetryMs: 30_000,
   /** How long credentials are used before they are read again. */
   credentialsMs: 30_000,
   listPageObjects: 500,

@@ -34,6 +34,8 @@ export class ControlPlane {
   readonly #processes: ChildProcess[] = [];
   readonly #tokens = new Map<string, string>();
   #port = 0;
+  #etcd = '';
+  #apiServer: ChildProcess | null = null;
 
   private constructor(programs: string, { address, nodes }: ControlPlaneOptions) {
     this.#programs = programs;
@@ -66,13 +68,14 @@ export class ControlPlane {
     return join(this.directory, 'kubelet-client.crt');
   }
 
+  /** Killed, and started on what etcd has. Resolves when it answers again. */
+  async restartApiServer(): Promise<void> {
+    if (this.#apiServer !== null) await kill(this.#apiServer);
+    await this.#startApiServer();
+  }
+
   async stop(): Promise<void> {
-    for (const child of this.#processes.reverse()) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGKILL');
-      await ended;
-    }
+    for (const child of this.#processes.reverse()) await kill(child);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -96,6 +99,7 @@ export class ControlPlane {
     const [clients, peers, api] = [await freePort(), await freePort(), await freePort()];
     this.#port = api;
     const etcd = `http://127.0.0.1:${clients}`;
+    this.#etcd = etcd;
     const peer = `http://127.0.0.1:${peers}`;
     mkdirSync(join(this.directory, 'etcd'), { mode: 0o700 });
     this.#run('etcd', [
@@ -108,7 +112,7 @@ export class ControlPlane {
       `--initial-cluster=default=${peer}`,
     ]);
     this.#writeKeys();
-    await this.#startApiServer(etcd);
+    await this.#startApiServer();
     this.writeKubeconfig(this.kubeconfig, 'admin');
     const certificates = join(this.directory, 'certificates');
     const ports = ['--bind-address=127.0.0.1', `--cert-dir=${certificates}`];
@@ -131,7 +135,7 @@ export class ControlPlane {
     this.#startDns();
   }
 
-  async #startApiServer(etcd: string): Promise<void> {
+  async #startApiServer(): Promise<void> {
     const own = (name: string): string => join(this.directory, name);
     if (this.#nodes.length > 0) await this.#makeKubeletClient();
     const forNodes = [
@@ -141,8 +145,8 @@ export class ControlPlane {
       '--enable-admission-plugins=NodeRestriction',
       '--allow-privileged=true',
     ];
-    this.#run('kube-apiserver', [
-      `--etcd-servers=${etcd}`,
+    this.#apiServer = this.#run('kube-apiserver', [
+      `--etcd-servers=${this.#etcd}`,
       `--bind-address=${this.#address}`,
       `--advertise-address=${this.#address}`,
       `--secure-port=${this.#port}`,
@@ -203,7 +207,7 @@ export class ControlPlane {
     ]);
   }
 
-  #run(name: string, args: readonly string[]): void {
+  #run(name: string, args: readonly string[]): ChildProcess {
     const log = join(this.directory, `${name}.log`);
     const output = openSync(log, 'a');
     const child = spawn(this.program(name), args, { stdio: ['ignore', output, output] });
@@ -213,6 +217,7 @@ export class ControlPlane {
       process.stderr.write(`${name} ended with ${code}:\n${tail}\n`);
     });
     this.#processes.push(child);
+    return child;
   }
 
   async #untilReady(): Promise<void> {
@@ -246,3 +251,10 @@ export class ControlPlane {
     });
   }
 }
+
+const kill = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
+};

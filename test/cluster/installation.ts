@@ -31,6 +31,7 @@ const EVENTS = resource<KubeObject & { reason: string; message: string }>(
   true,
 );
 
+const CLEANERS = 'openebs.io/component=cleaner';
 const PODS = resource<KubeObject & { status?: { phase?: string } }>('v1', 'Pod', 'pods', true);
 
 /** What is asked for again until it is there. */
@@ -52,6 +53,15 @@ const orNull = (error: unknown): null => {
   if (error instanceof KubeError && error.isNotFound) return null;
   throw error;
 };
+
+interface Start {
+  /** The URL of a proxy instead of the API server itself. */
+  readonly through?: string | null;
+  /** Another one leads. */
+  readonly standsBy?: boolean;
+  /** It is started again when it ends by itself, as kubelet does. */
+  readonly restarts?: boolean;
+}
 
 /** The provisioner as a process beside a control plane, with nodes that nothing runs on. */
 export class Installation {
@@ -93,15 +103,28 @@ export class Installation {
     return join(thePlane().directory, 'settings.yaml');
   }
 
-  get #kubeconfig(): string {
-    return join(thePlane().directory, 'provisioner.kubeconfig');
+  /** One for each way to the API server. */
+  #kubeconfig(through: string | null): string {
+    const way = through === null ? '' : `-${new URL(through).port}`;
+    return join(thePlane().directory, `provisioner${way}.kubeconfig`);
   }
 
   /** The provisioner is the chart's service account, with exactly its rights. */
   #writeAccess(token: string): void {
     const admin = JSON.parse(readFileSync(thePlane().kubeconfig, 'utf8')) as object;
     const users = [{ name: 'admin', user: { token: token.trim() } }];
-    writeFileSync(this.#kubeconfig, JSON.stringify({ ...admin, users }), { mode: 0o600 });
+    writeFileSync(this.#kubeconfig(null), JSON.stringify({ ...admin, users }), { mode: 0o600 });
+  }
+
+  /** The same, but for the address: a proxy without certificates. */
+  #accessThrough(through: string | null): string {
+    if (through === null) return this.#kubeconfig(null);
+    const direct = JSON.parse(readFileSync(this.#kubeconfig(null), 'utf8')) as object;
+    const cluster = { server: through, 'insecure-skip-tls-verify': true };
+    const clusters = [{ name: 'test', cluster }];
+    const path = this.#kubeconfig(through);
+    writeFileSync(path, JSON.stringify({ ...direct, clusters }), { mode: 0o600 });
+    return path;
   }
 
   async storageClass(name: string, change: Partial<StorageClass> = {}): Promise<void> {
@@ -123,26 +146,65 @@ export class Installation {
     });
   }
 
-  async start(): Promise<void> {
+  async start({ through = null, standsBy = false, restarts = false }: Start = {}): Promise<void> {
+    const child = this.#spawn(through, restarts);
+    await eventually('the leader', () => {
+      if (child.exitCode !== null) throw new Error(this.#output);
+      return Promise.resolve(standsBy ? this.#output.includes('"ready"') : this.leads);
+    }).catch((error: unknown) => {
+      throw new Error(`it does not lead: ${this.#output}`, { cause: error });
+    });
+  }
+
+  #spawn(through: string | null, restarts: boolean): ChildProcess {
     const main = join(root, 'provisioner/src/kubernetes-main.ts');
     const child = spawn(
       process.execPath,
       [main, '--settings', this.settings, '--metrics-port', '0'],
       {
-        env: { ...process.env, KUBECONFIG: this.#kubeconfig },
+        env: { ...process.env, KUBECONFIG: this.#accessThrough(through) },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
     this.#process = child;
+    this.#output = '';
     const read = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-100_000);
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
-    await eventually('the leader', () => {
-      if (child.exitCode !== null) throw new Error(this.#output);
-      return Promise.resolve(this.#output.includes('"leading"'));
+    child.once('exit', (code) => {
+      if (!restarts || code === null || this.#process !== child) return;
+      process.stdout.write(`      the provisioner ended with ${code}: ${this.#lastWords()}\n`);
+      this.#spawn(through, restarts);
     });
+    return child;
+  }
+
+  #lastWords(): string {
+    return this.#output.trimEnd().split('\n').slice(-2).join(' ');
+  }
+
+  get leads(): boolean {
+    return this.#output.includes('"leading"');
+  }
+
+  /** What it has logged, the last of it. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Of its process; null: none runs. */
+  get pid(): number | null {
+    const child = this.#process;
+    return child === null || child.exitCode !== null ? null : (child.pid ?? null);
+  }
+
+  /** It ends by itself, with this exit code. */
+  async ended(): Promise<number | null> {
+    const child = this.#process;
+    if (child === null || child.exitCode !== null) return child?.exitCode ?? null;
+    return new Promise((resolve) => child.once('exit', resolve));
   }
 
   async metrics(): Promise<string> {
@@ -196,15 +258,25 @@ export class Installation {
   }
 
   /** No node runs the pods of the jobs that remove data: they end as kubelet would end them. */
-  async endCleaning(volume: string): Promise<void> {
-    const { items } = await this.api.list(PODS, {
-      namespace: NAMESPACE,
-      labelSelector: `openebs.io/persistent-volume=${volume},openebs.io/component=cleaner`,
-    });
-    for (const { metadata, status } of items) {
-      if (status?.phase === 'Succeeded') continue;
-      const value = { phase: 'Succeeded' };
-      await this.api.patch(PODS, metadata, [{ op: 'add', path: '/status', value }], 'status');
-    }
+  endCleaning(volume: string): Promise<void> {
+    return this.#endCleaners(`openebs.io/persistent-volume=${volume},${CLEANERS}`);
+  }
+
+  /** Those of all volumes. */
+  endAllCleaning(): Promise<void> {
+    return this.#endCleaners(CLEANERS);
+  }
+
+  async #endCleaners(labelSelector: string): Promise<void> {
+    const { items } = await this.api.list(PODS, { namespace: NAMESPACE, labelSelector });
+    const running = items.filter(({ status }) => status?.phase !== 'Succeeded');
+    const value = { phase: 'Succeeded' };
+    await Promise.all(
+      running.map(({ metadata }) =>
+        this.api
+          .patch(PODS, metadata, [{ op: 'add', path: '/status', value }], 'status')
+          .catch(orNull),
+      ),
+    );
   }
 }

@@ -16,16 +16,27 @@ export const theClient = (): KubeClient => {
   return client;
 };
 
-before(async function () {
-  this.timeout(180_000);
+export const startPlane = async (): Promise<void> => {
   plane = await ControlPlane.start();
   const config = new KubeConfig();
   config.loadFromFile(plane.kubeconfig);
   client = new KubeClient(config);
-});
+};
 
-after(async function () {
-  this.timeout(30_000);
+export const stopPlane = async (): Promise<void> => {
   await client?.close();
   await plane?.stop();
+};
+
+/** In tests it is started once; a benchmark starts one for each measurement. */
+const hooks: { readonly before?: typeof before; readonly after?: typeof after } = globalThis;
+
+hooks.before?.(async function () {
+  this.timeout(180_000);
+  await startPlane();
+});
+
+hooks.after?.(async function () {
+  this.timeout(30_000);
+  await stopPlane();
 });

@@ -164,7 +164,7 @@ export class ClaimController {
       ...wanted,
       spec: { ...wanted.spec, members: first.members },
     });
-    const portalIp = await objects.ensure(record);
+    const portalIp = await objects.ensure(record, pool);
     try {
       await api.create(VOLUMES, persistentVolume(request, portalIp));
     } catch (error) {

@@ -208,7 +208,8 @@ export class KubeClient implements KubeApi {
         failure = new KubeError(0, 'Unreachable', unreachable(this.#server, cause), { cause });
       }
       if (wait === null || attempt >= KUBE_LIMITS.callAttempts) throw failure;
-      await delay(Math.min(wait, KUBE_LIMITS.maxRetryMs) * (0.5 + Math.random()));
+      // Later than the server has named, never sooner: it counts on that.
+      await delay(Math.min(wait, KUBE_LIMITS.maxRetryMs) * (1 + Math.random() / 2));
     }
   }
 

@@ -133,6 +133,8 @@ export class Reflector<T extends KubeObject> {
     const startedMs = clock.now();
     for await (const event of events) {
       resourceVersion = event.object.metadata.resourceVersion ?? resourceVersion;
+      // It works: should it be cut now, the delay is the shortest again.
+      this.#failures = 0;
       if (event.type === 'BOOKMARK') continue;
       const key = keyOf(event.object);
       const before = this.#objects.get(key) ?? null;

@@ -58,8 +58,6 @@ export class RecordController {
   readonly #watch: TargetWatch;
   readonly #members: MemberController;
   readonly #rollOut: RollOut;
-  /** Which generation of a record was brought about. */
-  readonly #applied = new Map<string, number>();
   /** By name of a replica's resource, what was told in its status. */
   readonly #told = new Map<string, object>();
   /** By volume, whether its budget lets a drain take a replica. */
@@ -83,8 +81,9 @@ export class RecordController {
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
-    records.onChange((_before, after) => {
+    records.onChange((before, after) => {
       if (after !== null) queue.add(after.metadata.name);
+      else if (before !== null) objects.forget(before.metadata.name);
     });
     const own = (before: KubeObject | null, after: KubeObject | null): void => {
       const object = after ?? before;
@@ -96,6 +95,7 @@ export class RecordController {
       else owned.add(`${kind} ${metadata.name}`);
       if (owned.size === 0) this.#owned.delete(volume);
       else this.#owned.set(volume, owned);
+      objects.told(volume, object);
       this.#watch.stir(volume);
       queue.add(volume);
     };
@@ -155,7 +155,6 @@ export class RecordController {
   }
 
   #forget(name: string): void {
-    this.#applied.delete(name);
     this.#disruptable.delete(name);
     this.#watch.forget(name);
     for (const replica of this.#told.keys()) {
@@ -182,9 +181,9 @@ export class RecordController {
   /** Returns the portal; null: the record is gone, or going. */
   async #ensure(record: VolumeResource): Promise<string | null> {
     const { objects, events } = this.#options;
-    const { name, generation = 0 } = record.metadata;
+    const { name } = record.metadata;
     const portal = record.status?.portal;
-    const isApplied = this.#applied.get(name) === generation;
+    const isApplied = objects.isApplied(record);
     const drifted = isApplied ? this.#drift(name) : null;
     if (isApplied && drifted === null && portal !== undefined) return portal;
     if (drifted !== null) {
@@ -194,7 +193,8 @@ export class RecordController {
     let address: string | null;
     try {
       // The address that its PersistentVolume names does not change any more.
-      address = await objects.ensureRecorded(name, portal === undefined ? null : hostOf(portal));
+      const knownIp = portal === undefined ? null : hostOf(portal);
+      address = await objects.ensureRecorded(record, { knownIp, drifted: drifted !== null });
     } catch (error) {
       if (error instanceof PoolMissing) {
         events.event(record, 'Warning', 'PoolMissing', error.message);
@@ -202,7 +202,6 @@ export class RecordController {
       throw error;
     }
     if (address === null) return null;
-    this.#applied.set(name, generation);
     this.#disruptable.set(name, allowsDisruption(record.status));
     return `${address}:${ISCSI_PORT}`;
   }

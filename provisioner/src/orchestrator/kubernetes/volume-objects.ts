@@ -42,14 +42,22 @@ export class StillCleaning extends Error {
   }
 }
 
+interface Made {
+  readonly generation: number;
+  /** A watch has told of it since. */
+  readonly isTold: boolean;
+}
+
 /** Brings the objects of a volume about, and takes them away. Everything may be done again. */
 export class VolumeObjects {
   readonly #api: KubeApi;
   readonly #settings: KubernetesSettings;
   /** Volumes that are worked on: making and removing one must not overtake each other. */
   readonly #busy = new Map<string, Promise<unknown>>();
-  /** By volume, the generation in which we left each object: any other is somebody else's work. */
-  readonly #made = new Map<string, Map<string, number | undefined>>();
+  /** By volume, each object as we left it: any later generation is somebody else's work. */
+  readonly #made = new Map<string, Map<string, Made>>();
+  /** By volume, which generation of its record was brought about, and the address. */
+  readonly #applied = new Map<string, { readonly generation: number; readonly address: string }>();
   /** By volume, Deployments whose pods would start anew: that waits for its moment. */
   readonly #outdated = new Map<string, Map<string, KubeObject>>();
   readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
@@ -70,25 +78,35 @@ export class VolumeObjects {
    * Returns the address of the volume. Objects that are as they should be are left untouched by the
    * API server.
    */
-  ensure(volume: VolumeResource): Promise<string> {
-    return this.#alone(volume.metadata.name, () => this.#ensure(volume, null));
+  ensure(volume: VolumeResource, pool: StoragePool): Promise<string> {
+    return this.#alone(volume.metadata.name, () => this.#ensure(volume, pool, null));
   }
 
   /**
-   * The same from the record as it is now. `knownIp`: the address that is named elsewhere already.
-   * Null: the record is gone, or going.
+   * The same from the record as it is now, unless this generation of it was brought about already
+   * and nothing has drifted. `knownIp`: the address that is named elsewhere already. Null: the
+   * record is gone, or going.
    */
-  ensureRecorded(name: string, knownIp: string | null): Promise<string | null> {
+  ensureRecorded(
+    { metadata: { name, generation = 0 } }: VolumeResource,
+    { knownIp, drifted }: { readonly knownIp: string | null; readonly drifted: boolean },
+  ): Promise<string | null> {
     return this.#alone(name, async () => {
       const { namespace } = this.#settings;
+      const applied = this.#applied.get(name);
+      if (!drifted && applied?.generation === generation) return applied.address;
       const live = await this.#api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
       if (live === null || live.metadata.deletionTimestamp !== undefined) return null;
-      return this.#ensure(live, knownIp);
+      return this.#ensure(live, await this.pool(live.spec.pool), knownIp);
     });
   }
 
-  async #ensure(volume: VolumeResource, knownIp: string | null): Promise<string> {
-    const pool = await this.pool(volume.spec.pool);
+  async #ensure(
+    volume: VolumeResource,
+    pool: StoragePool,
+    knownIp: string | null,
+  ): Promise<string> {
+    const { name, generation = 0 } = volume.metadata;
     const address = desiredAddress(volume, this.#settings, knownIp);
     const service: Service = await this.#api.apply(address.resource, address.object);
     this.#note(volume, service);
@@ -104,6 +122,7 @@ export class VolumeObjects {
         .map(({ resource, object }) => this.#api.apply(resource, object)),
     );
     for (const object of made) this.#note(volume, object);
+    this.#applied.set(name, { generation, address: portalIp });
     return portalIp;
   }
 
@@ -146,13 +165,34 @@ export class VolumeObjects {
 
   /** In which we left a Deployment. */
   generation({ metadata }: VolumeResource, deployment: string): number {
-    return this.#made.get(metadata.name)?.get(`${DEPLOYMENTS.kind} ${deployment}`) ?? 0;
+    return this.#made.get(metadata.name)?.get(`${DEPLOYMENTS.kind} ${deployment}`)?.generation ?? 0;
   }
 
   #note({ metadata }: VolumeResource, made: KubeObject): void {
-    const known = this.#made.get(metadata.name) ?? new Map<string, number | undefined>();
-    known.set(`${made.kind} ${made.metadata.name}`, made.metadata.generation);
+    const known = this.#made.get(metadata.name) ?? new Map<string, Made>();
+    const { generation = 0 } = made.metadata;
+    known.set(`${made.kind} ${made.metadata.name}`, { generation, isTold: false });
     this.#made.set(metadata.name, known);
+  }
+
+  /** Was the present generation of the record brought about? */
+  isApplied({ metadata: { name, generation = 0 } }: VolumeResource): boolean {
+    return this.#applied.get(name)?.generation === generation;
+  }
+
+  /** A watch has told of this object, be it that it is gone. */
+  told(volume: string, { kind, metadata }: KubeObject): void {
+    const known = this.#made.get(volume);
+    const key = `${kind} ${metadata.name}`;
+    const made = known?.get(key);
+    if (made !== undefined) known?.set(key, { ...made, isTold: true });
+  }
+
+  /** Nothing is known of a volume that is gone. */
+  forget(volume: string): void {
+    this.#made.delete(volume);
+    this.#applied.delete(volume);
+    this.#outdated.delete(volume);
   }
 
   /**
@@ -160,12 +200,11 @@ export class VolumeObjects {
    * cluster has of these kinds.
    */
   drift(volume: string, present: readonly KubeObject[], kinds: readonly string[]): string | null {
-    for (const [key, generation] of this.#made.get(volume) ?? []) {
+    for (const [key, { generation, isTold }] of this.#made.get(volume) ?? []) {
       if (!kinds.some((kind) => key.startsWith(`${kind} `))) continue;
       const found = present.find(({ kind, metadata }) => key === `${kind} ${metadata.name}`);
-      // What the watch has not told yet is older than what we have made.
-      const { generation: now = 0 } = found?.metadata ?? {};
-      if (found === undefined || now > (generation ?? 0)) return key;
+      // The watch may be behind: what it has not told yet is not gone, only not there yet.
+      if (found === undefined ? isTold : (found.metadata.generation ?? 0) > generation) return key;
     }
     return null;
   }
@@ -213,8 +252,7 @@ export class VolumeObjects {
   async #remove(volume: string, skipped: (node: string) => void): Promise<void> {
     const { namespace } = this.#settings;
     const where = { namespace, name: volume };
-    this.#made.delete(volume);
-    this.#outdated.delete(volume);
+    this.forget(volume);
     // From here on nobody makes its objects again; its finalizer keeps it until all is done.
     await this.#api.remove(VOLUME_RESOURCES, where);
     const record = await this.#api.get(VOLUME_RESOURCES, where).catch(orNull);
