@@ -1,0 +1,59 @@
+import { expect } from 'chai';
+import { Cluster, SETTINGS } from '../../claims/cluster.test-support.ts';
+import { DEPLOYMENTS } from './desired-objects.ts';
+import { VolumeObjects } from './volume-objects.ts';
+import { VOLUME_RESOURCES, type StoragePool, type VolumeResource } from './volume-resource.ts';
+
+const NAME = 'pvc-5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
+const RECORD: VolumeResource = {
+  apiVersion: VOLUME_RESOURCES.apiVersion,
+  kind: VOLUME_RESOURCES.kind,
+  metadata: { namespace: 'openebs', name: NAME },
+  spec: {
+    ...{ size: '1Gi', replicas: 1, pool: 'default', topologyKey: 'kubernetes.io/hostname' },
+    ...{ monitored: false, members: [{ id: 'one', index: 1, role: 'data', node: 'node1' }] },
+  },
+};
+const POOL: StoragePool = {
+  apiVersion: 'openebs.io/v1alpha1',
+  kind: 'StoragePool',
+  metadata: { name: 'default' },
+  spec: { path: '/var/openebs' },
+};
+
+describe('the objects of a volume in the cluster', () => {
+  let cluster: Cluster;
+  let objects: VolumeObjects;
+  let record: VolumeResource;
+
+  const drift = (present: Parameters<VolumeObjects['drift']>[1]): string | null =>
+    objects.drift(NAME, present, ['Deployment']);
+
+  beforeEach(async () => {
+    cluster = new Cluster();
+    cluster.giveAddresses();
+    record = await cluster.api.create(VOLUME_RESOURCES, RECORD);
+    objects = new VolumeObjects(cluster.api, SETTINGS, { get: () => undefined });
+    await objects.ensure(record, POOL);
+  });
+
+  it('are made once for one generation of the record, whoever asks', async () => {
+    const { length } = cluster.api.calls;
+    const address = await objects.ensureRecorded(record, { knownIp: null, drifted: false });
+    expect(address).to.match(/^10\.96\./);
+    expect(cluster.api.calls.length).to.equal(length);
+    await objects.ensureRecorded(record, { knownIp: null, drifted: true });
+    expect(cluster.api.calls.length).to.be.above(length);
+  });
+
+  it('are not taken for removed while no watch has told of them, and are when one has', async () => {
+    const { items } = await cluster.api.list(DEPLOYMENTS, { namespace: 'openebs' });
+    const [first, ...others] = items;
+    if (first === undefined) throw new Error('there is no Deployment');
+    expect(drift([])).to.equal(null);
+    expect(drift(others)).to.equal(null);
+    objects.told(NAME, first);
+    expect(drift(items)).to.equal(null);
+    expect(drift(others)).to.equal(`Deployment ${first.metadata.name}`);
+  });
+});
