@@ -19,6 +19,8 @@ import { theClient, thePlane } from './plane.ts';
 
 /** Many claims at once on a machine with other work. */
 const BOUND_MS = 90_000;
+/** A lease that somebody left behind is waited for. */
+const LEADS_MS = 60_000;
 
 export const NAMESPACE = 'openebs';
 const root = join(import.meta.dirname, '..', '..');
@@ -148,10 +150,11 @@ export class Installation {
 
   async start({ through = null, standsBy = false, restarts = false }: Start = {}): Promise<void> {
     const child = this.#spawn(through, restarts);
-    await eventually('the leader', () => {
+    const look = (): Promise<boolean> => {
       if (child.exitCode !== null) throw new Error(this.#output);
       return Promise.resolve(standsBy ? this.#output.includes('"ready"') : this.leads);
-    }).catch((error: unknown) => {
+    };
+    await eventually('the leader', look, LEADS_MS).catch((error: unknown) => {
       throw new Error(`it does not lead: ${this.#output}`, { cause: error });
     });
   }
