@@ -171,7 +171,7 @@ const run = async (options: TargetOptions): Promise<void> => {
     );
   }, EXIT_CANNOT_START);
   replicator?.onChange((change) => {
-    if (change === 'fenced') endFenced(logger, server);
+    if (change === 'fenced') endFenced(logger, server, options.fencedMs);
   });
   if (replicator !== null) await untilReady(replicator);
   scrub?.start();
@@ -187,10 +187,11 @@ const run = async (options: TargetOptions): Promise<void> => {
 };
 
 /** Another target has the volume: initiators must find it, and not an answer of ours. */
-const endFenced = (logger: Logger, server: IscsiServer | null): void => {
+const endFenced = (logger: Logger, server: IscsiServer | null, afterMs: number): void => {
   logger.fatal('another target serves the volume; this one drops its initiators and ends');
   server?.dropAll('another target serves the volume');
-  setImmediate(() => process.exit(EXIT_FENCED));
+  if (afterMs > 0) void server?.close(0);
+  setTimeout(() => process.exit(EXIT_FENCED), afterMs);
 };
 
 const sayReady = (logger: Logger, facts: TargetFacts, control: ControlServer): void => {

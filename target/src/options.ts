@@ -28,6 +28,7 @@ export interface TargetOptions {
   readonly chap: ChapSettings | null;
   readonly holdMs: number;
   readonly graceMs: number;
+  readonly fencedMs: number;
   /** Of the volume, while a scrub reads it. */
   readonly scrubBytesPerSecond: number;
   /** Copied to replicas that come back; Infinity: no limit. */
@@ -89,7 +90,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
   const { listen, portals } = portalFlags(options);
   const { control, controlToken } = controlFlags(options);
   const chapFlag = chapFlags(options);
-  const { hold, grace } = timeFlags(options);
+  const { hold, grace, fenced } = timeFlags(options);
   const { scrubRate, rebuildRate } = rateFlags(options);
   const logLevel = options.flag<LogLevel>({
     flags: '--log-level <level>',
@@ -121,6 +122,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     chap,
     holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
+    fencedMs: (fenced() ?? 0) * 1000,
     scrubBytesPerSecond: scrubRate(),
     rebuildBytesPerSecond: rebuildRate() ?? Infinity,
     logLevel: logLevel() ?? 'info',
@@ -176,7 +178,14 @@ const timeFlags = (options: DaemonOptions) => {
     parse: parseSeconds,
     default: { value: DEFAULT_GRACE_SECONDS, text: String(DEFAULT_GRACE_SECONDS) },
   });
-  return { hold, grace };
+  const fenced = options.flag({
+    flags: '--fenced-seconds <seconds>',
+    description:
+      'How long a target that another one has replaced stays, serving nothing, before it ends: for who would start it again at once.',
+    parse: parseSeconds,
+    default: { value: 0, text: '0' },
+  });
+  return { hold, grace, fenced };
 };
 
 const rateFlags = (options: DaemonOptions) => {

@@ -1,5 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { runTool, type ToolResult } from '../support/tool.ts';
 import { until } from '../support/until.ts';
@@ -48,7 +58,11 @@ export class ClusterNode {
     this.#writeFiles();
     this.#cgroups = makeCgroups(`openebs-${process.pid}-${this.name}`);
     const { pid } = this.#spawn();
-    await until(`${this.name} to start`, () => this.#init(pid!) !== null);
+    await until(
+      `${this.name} to start`,
+      () => this.#checkOn() && this.#init(pid!) !== null,
+      START_MS,
+    );
     await this.#plugIn(this.#init(pid!)!);
     const answers = join(this.#directory, 'containerd-answers');
     await until(
@@ -172,8 +186,22 @@ export class ClusterNode {
     await runTool('ip', ['link', 'add', this.#link, 'type', 'veth', ...peer]);
     await runTool('ip', ['link', 'set', this.#link, 'master', BRIDGE, 'up']);
     await runTool('ip', ['route', 'replace', this.podNetwork, 'via', this.address]);
-    writeFileSync(join(this.#directory, 'link'), 'plugged in\n');
+    const link = join(this.#directory, 'link');
+    await until(`${this.name} to see its cable`, () => this.#checkOn() && tell(link), START_MS);
   }
 }
+
+/** Through a FIFO, without waiting for ever for one who has died; false: nobody reads yet. */
+const tell = (fifo: string): boolean => {
+  try {
+    const out = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    writeSync(out, 'plugged in\n');
+    closeSync(out);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+    return false;
+  }
+};
 
 const inVar = (folder: string): string => join('var', folder);

@@ -88,6 +88,6 @@ describe('a node that is drained', function () {
     await shared.cluster.kubectl(['uncordon', second]);
     await until('three copies in sync', () => volume.disk.isWhole(3), IN_SYNC_MS);
     await volume.disk.rest(load);
-    await load.verify(await volume.disk.open());
+    await volume.disk.verify(load);
   });
 });

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CheckingLoad } from '../crash/checking-load.ts';
 import { type Disk, openDisk } from '../initiator/disk.ts';
+import { SessionLost } from '../initiator/session.ts';
 
 export interface PersistentDiskOptions {
   readonly host: string;
@@ -12,6 +13,7 @@ export interface PersistentDiskOptions {
 const PING_EVERY_MS = 2_000;
 const SILENCE_MS = 5_000;
 const AGAIN_AFTER_MS = 200;
+const MOST_SESSIONS = 50;
 /** The target's control API, at the same address. */
 const CONTROL_PORT = 9501;
 
@@ -58,6 +60,20 @@ export class PersistentDisk {
     this.#resting = true;
     await load.stop();
     await this.#busy;
+  }
+
+  /** Reads all of it, over as many sessions as that takes; rejects as rest() does. */
+  async verify(load: CheckingLoad): Promise<void> {
+    for (let session = 1; ; session++) {
+      try {
+        await load.verify(await this.open());
+        return;
+      } catch (error) {
+        if (!(error instanceof SessionLost) || session === MOST_SESSIONS) throw error;
+        this.#disk = null;
+        await delay(AGAIN_AFTER_MS);
+      }
+    }
   }
 
   close(): void {

@@ -81,7 +81,7 @@ describe('a release of the chart', function () {
     await until('three copies in sync', () => volume.disk.isWhole(3), GONE_MS);
     expect(least).to.equal(2);
     await volume.disk.rest(load);
-    await load.verify(await volume.disk.open());
+    await volume.disk.verify(load);
     await (await volume.disk.open()).write(0, BLOCK);
   });
 

@@ -13,6 +13,7 @@ export interface Pod extends KubeObject {
     readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly containerStatuses?: readonly {
+      readonly restartCount?: number;
       readonly state?: { readonly terminated?: { readonly exitCode: number } };
     }[];
   };
@@ -58,6 +59,14 @@ export class VolumePods {
 
   async ready(): Promise<readonly Pod[]> {
     return (await this.#list()).filter(isReady);
+  }
+
+  /** How often containers of a component have been started anew. */
+  async restarts(component: string): Promise<number> {
+    const containers = (await this.of(component)).flatMap(
+      ({ status }) => status?.containerStatuses ?? [],
+    );
+    return containers.reduce((sum, { restartCount = 0 }) => sum + restartCount, 0);
   }
 
   async names(): Promise<string[]> {

@@ -115,7 +115,7 @@ describe('a claim on three nodes', function () {
     expect(answer - noticed).to.be.below(FAILOVER_MS);
     expect(await pods.targetNode()).not.to.equal(lost.name);
     await disk().rest(load);
-    await load.verify(await disk().open());
+    await disk().verify(load);
   });
 
   it('has all copies in sync again when that node is back', async () => {
@@ -125,7 +125,7 @@ describe('a claim on three nodes', function () {
     await until('three copies in sync', () => disk().isWhole(3), IN_SYNC_MS);
     console.log(`      all copies in sync ${seconds(on)} s after the power came`);
     await disk().rest(load);
-    await load.verify(await disk().open());
+    await disk().verify(load);
   });
 
   it('leaves nothing on the nodes when it is deleted', async () => {

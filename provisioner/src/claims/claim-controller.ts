@@ -166,7 +166,7 @@ export class ClaimController {
     });
     const portalIp = await objects.ensure(record, pool);
     try {
-      await api.create(VOLUMES, persistentVolume(request, portalIp));
+      await api.create(VOLUMES, persistentVolume(request, portalIp, record));
     } catch (error) {
       if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
       const found = await api.get(VOLUMES, { name: request.name });

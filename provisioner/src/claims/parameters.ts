@@ -22,6 +22,8 @@ export interface VolumeParameters {
   readonly minimumBytes: bigint;
   /** Pods carry the annotations by which Prometheus finds what it scrapes. */
   readonly monitored: boolean;
+  /** Who logs in has to prove himself by a secret of the volume's own. */
+  readonly chap: boolean;
   /** Name of a VolumePolicy; null: none. */
   readonly policy: string | null;
   /** Which of these the class itself has said, by our name. */
@@ -114,6 +116,11 @@ const READERS: readonly Reader[] = [
     read: (value, into, name) => (into.monitored = readFlag(value, name)),
   },
   {
+    names: ['chap'],
+    what: '"true": initiators log in by CHAP, with a Secret of the volume',
+    read: (value, into, name) => (into.chap = readFlag(value, name)),
+  },
+  {
     names: ['policy'],
     what: 'the VolumePolicy that says what the class does not',
     read: (value, into, name) => {
@@ -143,6 +150,7 @@ export const readParameters = (
     topologyKey: 'kubernetes.io/hostname',
     minimumBytes: 0n,
     monitored: false,
+    chap: false,
     policy: null,
     given: new Set(),
   };

@@ -1,5 +1,7 @@
 import { iqnOf, ISCSI_PORT } from '../orchestrator/kubernetes/names.ts';
 import { formatQuantity } from '../kubernetes/quantity.ts';
+import { chapSecretName } from '../orchestrator/kubernetes/chap-secret.ts';
+import type { VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
 import type { VolumeRequest } from './claim.ts';
 import {
   PROVISIONED_BY,
@@ -11,7 +13,11 @@ import {
 const LUN = 0;
 
 /** What the cluster binds to the claim. `portalIp`: in-tree iSCSI dials an address, not a name. */
-export const persistentVolume = (request: VolumeRequest, portalIp: string): PersistentVolume => {
+export const persistentVolume = (
+  request: VolumeRequest,
+  portalIp: string,
+  record: VolumeResource,
+): PersistentVolume => {
   const { name, claim, parameters } = request;
   const host = portalIp.includes(':') ? `[${portalIp}]` : portalIp;
   return {
@@ -43,8 +49,17 @@ export const persistentVolume = (request: VolumeRequest, portalIp: string): Pers
         lun: LUN,
         iscsiInterface: 'default',
         readOnly: false,
+        ...chap(record),
         ...(request.volumeMode === 'Filesystem' ? { fsType: parameters.fsType ?? 'ext4' } : {}),
       },
     },
   };
+};
+
+/** Kubelet reads the Secret beside the volume, not beside the claim: whoever uses it sees none. */
+const chap = ({ metadata, spec }: VolumeResource): object => {
+  if (spec.chap !== true) return {};
+  const { namespace = '', name } = metadata;
+  const secretRef = { namespace, name: chapSecretName(name) };
+  return { chapAuthDiscovery: true, chapAuthSession: true, secretRef };
 };

@@ -20,6 +20,7 @@ export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeR
       pool: parameters.pool,
       topologyKey: parameters.topologyKey,
       monitored: parameters.monitored,
+      ...(parameters.chap ? { chap: true } : {}),
       ...(selectedNode === null ? {} : { selectedNode }),
       ...(allowedTopologies.length === 0 ? {} : { allowedTopologies }),
       members: [],

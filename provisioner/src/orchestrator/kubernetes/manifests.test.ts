@@ -135,6 +135,19 @@ describe('the objects of a volume', () => {
     expect(least('True', 1)).to.equal(1);
   });
 
+  it('give the target the secret of the volume where its record asks for CHAP', () => {
+    const args = (change: object): unknown =>
+      at(made(change).get('Deployment V-ctrl'), `${TEMPLATE}.containers.0.args`);
+    expect(args({})).not.to.include('--chap-user');
+    expect(args({ chap: true })).to.include.members([
+      ...['--chap-user', volume().metadata.name],
+      ...['--chap-secret-file', '/run/openebs/chap/secret'],
+    ]);
+    expect(
+      at(made({ chap: true }).get('Deployment V-ctrl'), `${TEMPLATE}.volumes.1.secret.secretName`),
+    ).to.equal(`${volume().metadata.name}-chap`);
+  });
+
   it('let the target find its replicas by names that stay', () => {
     const args = at(made().get('Deployment V-ctrl'), `${TEMPLATE}.containers.0.args`) as string[];
     const { name } = volume().metadata;

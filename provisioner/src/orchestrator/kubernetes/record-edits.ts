@@ -60,8 +60,8 @@ const editsOf = (
 
 /** Rather refused than left out: the volume would be open to everybody. */
 export const noChap = (): Problem =>
-  new Problem('chap-invalid', 'CHAP settings cannot be given to volumes on Kubernetes yet', {
-    next: 'leave them out, and restrict who reaches the portal (NetworkPolicy)',
+  new Problem('chap-invalid', 'CHAP settings are not given to volumes of a cluster by hand', {
+    next: 'claim the volume from a class with the parameter chap: "true": it gets a secret of its own',
   });
 
 const sizeEdits = (

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kubernetes/objects.ts';
+import { chapSecretName, chapUser, SESSION_PASSWORD } from './chap-secret.ts';
 import {
   annotationsOf,
   ISCSI_PORT,
@@ -21,6 +22,14 @@ import type { VolumeResource } from './volume-resource.ts';
 import { settingVariable } from './volume-settings.ts';
 
 const TARGET_USER = 65532;
+/** A target starts elsewhere mostly because a node is gone, and the replica there with it. */
+const GRACE_SECONDS = 2;
+/**
+ * A kubelet that was cut off starts a container that ends anew until it hears that its pod was
+ * deleted; the old target would take the volume back from the new one.
+ */
+const FENCED_SECONDS = 60;
+const CHAP_MOUNT = '/run/openebs/chap';
 
 /** One target: never two pods at a time (Recreate); if there are two, the replicas fence one. */
 export const targetDeployment = (
@@ -74,6 +83,7 @@ export const targetDeployment = (
               name: 'control-token',
               secret: { secretName: settings.controlTokenSecret, defaultMode: 0o440 },
             },
+            ...chapVolumes(volume),
           ],
         },
       },
@@ -100,11 +110,29 @@ const targetContainer = (
   ...probes(TARGET_CONTROL_PORT),
   resources: volume.spec.resources?.target ?? settings.targetResources,
   securityContext: containerSecurity,
-  volumeMounts: [{ name: 'control-token', mountPath: '/run/openebs/control', readOnly: true }],
+  volumeMounts: [
+    { name: 'control-token', mountPath: '/run/openebs/control', readOnly: true },
+    ...(volume.spec.chap === true ? [{ name: 'chap', mountPath: CHAP_MOUNT, readOnly: true }] : []),
+  ],
 });
+
+const chapVolumes = ({ metadata, spec }: VolumeResource): object[] =>
+  spec.chap === true
+    ? [
+        {
+          name: 'chap',
+          secret: {
+            secretName: chapSecretName(metadata.name),
+            defaultMode: 0o440,
+            items: [{ key: SESSION_PASSWORD, path: 'secret' }],
+          },
+        },
+      ]
+    : [];
 
 const targetArguments = (volume: VolumeResource, portalIp: string): string[] => {
   const { name } = volume.metadata;
+  const chap = ['--chap-user', chapUser(name), '--chap-secret-file', `${CHAP_MOUNT}/secret`];
   return [
     ...['--volume', name],
     ...['--volume-id', volumeIdOf(volume)],
@@ -114,6 +142,9 @@ const targetArguments = (volume: VolumeResource, portalIp: string): string[] => 
     ...['--portal', `${portalIp}:${ISCSI_PORT}`],
     ...['--control', `0.0.0.0:${TARGET_CONTROL_PORT}`],
     ...['--control-token-file', '/run/openebs/control/token'],
+    ...['--grace-seconds', String(GRACE_SECONDS)],
+    ...['--fenced-seconds', String(FENCED_SECONDS)],
+    ...(volume.spec.chap === true ? chap : []),
   ];
 };
 

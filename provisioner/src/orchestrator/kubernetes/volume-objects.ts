@@ -11,6 +11,7 @@ import {
   type Desired,
   type Service,
 } from './desired-objects.ts';
+import { chapSecretName, newChapSecret, SECRETS } from './chap-secret.ts';
 import { cleaningJob, cleaningJobName, JOBS, type Job } from './cleaning-job.ts';
 import { CLUSTER_NODES } from './cluster-node.ts';
 import { controllerServiceName, replicaName, targetName, VOLUME_LABEL } from './names.ts';
@@ -115,6 +116,7 @@ export class VolumeObjects {
       throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
     }
     const desired = desiredObjects(volume, pool, this.#settings, portalIp);
+    if (volume.spec.chap === true) await this.#makeSecret(volume);
     const outdated = this.#sortOut(volume, desired);
     const made = await Promise.all(
       desired
@@ -124,6 +126,15 @@ export class VolumeObjects {
     for (const object of made) this.#note(volume, object);
     this.#applied.set(name, { generation, address: portalIp });
     return portalIp;
+  }
+
+  /** Once: nobody could log in who knows another one. */
+  async #makeSecret(volume: VolumeResource): Promise<void> {
+    try {
+      await this.#api.create(SECRETS, newChapSecret(volume, this.#settings.namespace));
+    } catch (error) {
+      if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
+    }
   }
 
   #sortOut(volume: VolumeResource, desired: readonly Desired[]): ReadonlyMap<string, KubeObject> {
@@ -274,6 +285,9 @@ export class VolumeObjects {
     await removeAll(SERVICES);
     await this.#api.remove(CONFIG_MAPS, { namespace, name: settingsMapName(volume) });
     if (record === null) return;
+    if (record.spec.chap === true) {
+      await this.#api.remove(SECRETS, { namespace, name: chapSecretName(volume) });
+    }
     await setFinalizer(this.#api, VOLUME_RESOURCES, record, RECORD_FINALIZER, false);
   }
 

@@ -39,6 +39,8 @@ export interface VolumeResourceSpec {
   readonly pool: string;
   readonly topologyKey: string;
   readonly monitored: boolean;
+  /** Initiators log in by CHAP, with a Secret that was made for the volume. */
+  readonly chap?: boolean;
   /** Where the first consumer runs; missing: nobody has said. */
   readonly selectedNode?: string;
   /** Nodes that fit one of these; missing: all of the pool. */
