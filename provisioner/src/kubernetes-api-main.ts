@@ -80,12 +80,13 @@ const orchestrator = new KubernetesOrchestrator({
   targets: new HttpTargets({ tokenFile: settings.controlTokenFile }),
   log: (level, fields, text) => logger[level](fields, text),
 });
+const events = new EventLog(orchestrator);
 let isReady = false;
 const app = await buildApp(
   {
     orchestrator,
-    operations: new Operations(),
-    events: new EventLog(orchestrator),
+    operations: new Operations({ failed: (operation) => events.operationFailed(operation) }),
+    events,
     tokens: await readTokens(tokens),
     dataDirectory: `namespace ${settings.namespace}`,
     startedAt: new Date(),

@@ -72,7 +72,7 @@ async function serve(directory: DataDirectory, options: SystemOptions): Promise<
   const app = await buildApp(
     {
       orchestrator,
-      operations: new Operations(),
+      operations: new Operations({ failed: (operation) => events.operationFailed(operation) }),
       events,
       tokens: await loadTokens(directory.path),
       dataDirectory: directory.path,

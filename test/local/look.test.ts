@@ -7,6 +7,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { until } from '../support/until.ts';
 import { LocalSystem } from './local-system.ts';
@@ -105,6 +106,31 @@ describe('a volume that is looked at', function () {
     expect(volume.reason).to.match(/replica-3 is (offline|syncing)/);
     expect(volume.next).to.include('reads and writes go on');
     await system.volumeBeing('demo', 'healthy');
+  });
+
+  it('is in the events, among all volumes, and in the archive for those who help', async () => {
+    const events = await system.mayactl('events');
+    expect(events.code).to.equal(0);
+    expect(events.stdout).to.match(/ ! demo: degraded, .*replica-3 is/);
+    expect(widest(events.stdout)).to.be.at.most(80);
+    const newest = await system.mayactl('events', 'demo', '--limit', '1', '-o', 'json');
+    expect(JSON.parse(newest.stdout)).to.have.length(1);
+    expect((await system.mayactl('events', 'none')).code).to.equal(3);
+    const top = await system.mayactl('top', '--interval', '0.2');
+    expect(top.stdout).to.match(/^r\/s .* NAME\n.* all 1\n.* demo\n$/);
+    const file = join(root, 'dump.tar.gz');
+    const dump = await system.mayactl('dump', '--file', file);
+    expect(dump.code, dump.stderr).to.equal(0);
+    expect(dump.stdout).to.not.include('left out');
+    const archive = gunzipSync(readFileSync(file)).toString();
+    for (const name of ['volumes/demo/stats.json', 'logs/demo/target.log', 'events.json']) {
+      expect(archive).to.include(name);
+    }
+    expect(archive).to.not.include(readFileSync(join(root, 'token'), 'utf8').trim());
+    const again = await system.mayactl('dump', '--file', file);
+    expect([again.code, again.stderr]).to.satisfy(
+      ([code, text]: [number, string]) => code === 4 && text.includes('exists already'),
+    );
   });
 
   it("is made, told, snapshotted and deleted by the original's calls", async () => {

@@ -97,6 +97,29 @@ describe('a start that cannot be', function () {
     expect(existsSync(join(root, 'd'))).to.equal(false);
   });
 
+  it('is followed by a command line that helps, of mayactl too', async () => {
+    const directory = join(root, 'd');
+    const wrong = await mayactl(['volume', 'create', 'db']);
+    expect(wrong.code).to.equal(2);
+    expect(wrong.stderr).to.match(/--size.*\n {2}next: mayactl volume create --help\n$/);
+    const system = await LocalSystem.start(directory, ['--no-demo']);
+    try {
+      const { code, stderr } = await system.mayactl('volume', 'info', 'none');
+      expect(code).to.equal(3);
+      expect(stderr).to.include(`next: mayactl --data-dir ${directory} volume list\n`);
+      const list = await system.mayactl('volume', 'list');
+      expect(list.stdout).to.include(`mayactl --data-dir ${directory} volume create`);
+      // Also without a system there is something to send.
+      await system.stop();
+      const file = join(root, 'dump.tar.gz');
+      const dump = await system.mayactl('dump', '--file', file);
+      expect(dump.code, dump.stderr).to.equal(0);
+      expect(dump.stdout).to.include('left out: what the system says: no OpenEBS runs in');
+    } finally {
+      await system.stop();
+    }
+  });
+
   it('is told of the system that has the directory, which goes on', async () => {
     const system = await LocalSystem.start(join(root, 'd'), ['--no-demo']);
     try {

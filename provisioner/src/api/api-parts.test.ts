@@ -7,6 +7,7 @@ import { IDEMPOTENCY_TTL_MS, MAX_OPERATIONS } from '../limits.ts';
 import { Problem } from '../problem.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { Idempotency } from './idempotency.ts';
+import { EventLog } from './event-log.ts';
 import { Operations } from './operations.ts';
 import { loadTokens, roleOf } from './tokens.ts';
 
@@ -67,8 +68,9 @@ describe('idempotency', () => {
 });
 
 describe('operations', () => {
-  it('tell progress, success and failure', async () => {
-    const operations = new Operations();
+  it('tell progress, success and failure, which is an event', async () => {
+    const events = new EventLog({ onEvent: () => () => undefined });
+    const operations = new Operations({ failed: (operation) => events.operationFailed(operation) });
     const release: (() => void)[] = [];
     const { id } = operations.begin('volume-create', 'db', async (progress) => {
       progress(40, 'half way');
@@ -88,11 +90,14 @@ describe('operations', () => {
     );
     await new Promise(setImmediate);
     expect(operations.get(failed.id).error).to.include({ code: 'no-space', next: 'free some' });
+    const [event, ...others] = events.list('db');
+    expect(event).to.include({ severity: 'warning', message: 'volume-delete failed: full' });
+    expect(others).to.have.length(0);
     expect(() => operations.get('other')).to.throw(Problem, /no operation/);
   });
 
   it('forget the oldest that ended, never one that runs', async () => {
-    const operations = new Operations();
+    const operations = new Operations({ failed: () => undefined });
     const running = operations.begin('volume-create', 'long', () => new Promise(() => undefined));
     const first = operations.begin('volume-create', 'db', () => Promise.resolve(''));
     await new Promise(setImmediate);

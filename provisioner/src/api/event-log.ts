@@ -1,4 +1,5 @@
 import { MAX_EVENTS } from '../limits.ts';
+import type { Operation } from './operations.ts';
 import type { Orchestrator, VolumeEvent } from '../orchestrator/orchestrator.ts';
 
 export interface LoggedEvent extends VolumeEvent {
@@ -18,6 +19,18 @@ export class EventLog {
 
   constructor(orchestrator: Pick<Orchestrator, 'onEvent'>) {
     orchestrator.onEvent((event) => this.#add(event));
+  }
+
+  /** Whoever began it may not have waited for its end. */
+  operationFailed({ kind, volume, message }: Operation): void {
+    const words = `${kind} failed: ${message}`;
+    this.#add({
+      kind: 'operation-failed',
+      severity: 'warning',
+      volume,
+      message: words,
+      status: null,
+    });
   }
 
   /** Newest first; of one volume, or of all. */

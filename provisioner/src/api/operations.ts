@@ -26,6 +26,11 @@ export type Progress = (percent: number, message: string) => void;
 /** Operations since the server started; what they did is kept by the volumes themselves. */
 export class Operations {
   readonly #operations = new Map<string, Operation>();
+  readonly #failed: (operation: Operation) => void;
+
+  constructor(options: { readonly failed: (operation: Operation) => void }) {
+    this.#failed = options.failed;
+  }
 
   /** Starts the work; its end is the operation's. */
   begin(
@@ -59,6 +64,7 @@ export class Operations {
           message: problem.message,
           error: problem.toDocument(`/v1/operations/${id}`),
         });
+        this.#failed(this.get(id));
       },
     );
     return this.get(id);

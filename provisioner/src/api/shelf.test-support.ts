@@ -229,12 +229,13 @@ export class Shelf implements Orchestrator {
 }
 
 /** The API server over a shelf, with a token for each role: `adm` and `ro`. */
-export const appOver = (shelf: Shelf, { isReady = true } = {}): Promise<FastifyInstance> =>
-  buildApp(
+export const appOver = (shelf: Shelf, { isReady = true } = {}): Promise<FastifyInstance> => {
+  const events = new EventLog(shelf);
+  return buildApp(
     {
       orchestrator: shelf,
-      operations: new Operations(),
-      events: new EventLog(shelf),
+      operations: new Operations({ failed: (operation) => events.operationFailed(operation) }),
+      events,
       tokens: { admin: 'adm', readOnly: 'ro' },
       dataDirectory: '/data',
       startedAt: new Date(0),
@@ -242,3 +243,4 @@ export const appOver = (shelf: Shelf, { isReady = true } = {}): Promise<FastifyI
     },
     pino({ level: 'silent' }),
   );
+};

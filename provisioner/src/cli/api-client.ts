@@ -104,12 +104,24 @@ export class ApiClient {
     return this.#get(`${volumePath(name)}/stats`);
   }
 
-  /** Newest first. */
-  async events(name: string): Promise<readonly LoggedEvent[]> {
-    const { items } = await this.#get<{ items: readonly LoggedEvent[] }>(
-      `${volumePath(name)}/events`,
-    );
+  /** Newest first; of one volume, or of all. */
+  async events(volume: string | null): Promise<readonly LoggedEvent[]> {
+    const of = volume === null ? '/v1' : volumePath(volume);
+    const { items } = await this.#get<{ items: readonly LoggedEvent[] }>(`${of}/events`);
     return items;
+  }
+
+  /** Newest first. */
+  async operations(): Promise<readonly Operation[]> {
+    const { items } = await this.#get<{ items: readonly Operation[] }>('/v1/operations');
+    return items;
+  }
+
+  /** Prometheus text. */
+  async metrics(): Promise<string> {
+    const { status, body } = await this.#send('GET', '/metrics', {});
+    if (status === 200) return body;
+    throw failureOf(JSON.parse(body) as ProblemDocument);
   }
 
   createVolume(body: NewVolume, idempotencyKey: string): Promise<Operation> {

@@ -25,7 +25,9 @@ export function chapBody(flags: ChapFlags): ChapBody | null {
   const given = Object.values({ chapUser, chapSecretFile, mutualChapUser, mutualChapSecretFile });
   if (given.every((each) => each === undefined)) return null;
   if (chapUser === undefined || chapSecretFile === undefined) {
-    throw new CliFailure(EXIT.usage, '--chap-user and --chap-secret-file go together');
+    throw new CliFailure(EXIT.usage, '--chap-user and --chap-secret-file go together', {
+      next: 'give both: who logs in, and a file with what that one has to know',
+    });
   }
   return {
     user: chapUser,
@@ -39,6 +41,9 @@ function secretIn(file: string): string {
   try {
     return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
-    throw new CliFailure(EXIT.usage, `cannot read ${file}: ${(error as Error).message}`);
+    throw new CliFailure(EXIT.usage, `the secret cannot be read: ${(error as Error).message}`, {
+      next: `write it to a file that you can read, then name that one`,
+      cause: error,
+    });
   }
 }

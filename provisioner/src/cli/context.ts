@@ -12,17 +12,23 @@ export interface CliContext {
   readonly color: boolean;
   /** How a command line that works here begins, for the hints. */
   readonly mayactl: string;
+  /** The words with each `mayactl volume ...` in them so that it works here. */
+  hint(words: string): string;
   client(): Promise<ApiClient>;
   out(text: string): void;
   note(text: string): void;
 }
 
+const COMMANDS = /\bmayactl (?=(?:volume|snapshot|clone|replica|status|doctor|events|top|dump)\b)/g;
+
 export function makeContext(options: GlobalOptions): CliContext {
+  const mayactl =
+    commandName() + (options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`);
   return {
     options,
     color: colorAllowed(process.stdout),
-    mayactl:
-      commandName() + (options.dataDir === undefined ? '' : ` --data-dir ${options.dataDir}`),
+    mayactl,
+    hint: (words) => words.replace(COMMANDS, () => `${mayactl} `),
     client: () => connect(options),
     out: (text) => process.stdout.write(text),
     note: (text) => process.stderr.write(text),

@@ -1,8 +1,11 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { describeVolume } from './commands/describe.ts';
+import { showEvents, type EventsOptions } from './commands/events.ts';
+import { top } from './commands/top.ts';
 import { volumeStats, type StatsOptions } from './commands/stats.ts';
 import { volumeInfo } from './commands/volume.ts';
 import { watchVolume } from './commands/watch.ts';
+import { MAX_EVENTS } from '../limits.ts';
 import type { CliContext } from './context.ts';
 
 const MAX_INTERVAL_SECONDS = 3600;
@@ -37,6 +40,34 @@ export function addLookCommands(volume: Command, { context, finish }: Running): 
       const options: StatsOptions = { watch, intervalSeconds: interval };
       return finish(volumeStats(context(), name, options));
     });
+}
+
+/** What happens to all of them. */
+export function addWatchCommands(program: Command, { context, finish }: Running): void {
+  program
+    .command('top')
+    .description('what all volumes do, the busiest first; on a terminal until Ctrl-C')
+    .option('--interval <seconds>', 'how long to count', intervalSeconds, 2)
+    .action(({ interval }: { interval: number }) =>
+      finish(top(context(), { intervalSeconds: interval })),
+    );
+  program
+    .command('events')
+    .description('what happened to all volumes, or to one, since the API server was started')
+    .argument('[name]')
+    .option('--limit <count>', 'the newest of them', eventCount, 100)
+    .option('--watch', 'go on telling, until Ctrl-C', false)
+    .action((name: string | undefined, options: EventsOptions) =>
+      finish(showEvents(context(), name ?? null, options)),
+    );
+}
+
+function eventCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_EVENTS) {
+    throw new InvalidArgumentError(`It is a number from 1 to ${MAX_EVENTS}.`);
+  }
+  return count;
 }
 
 function intervalSeconds(text: string): number {

@@ -16,7 +16,8 @@ import { addChapFlags, type ChapFlags } from './chap-flags.ts';
 import { commandName, makeContext, type CliContext, type GlobalOptions } from './context.ts';
 import { doctor } from './doctor/doctor.ts';
 import { CliFailure, EXIT } from './failure.ts';
-import { addLookCommands } from './look-commands.ts';
+import { dump } from './dump/dump.ts';
+import { addLookCommands, addWatchCommands } from './look-commands.ts';
 import { OUTPUT_FORMATS } from './output.ts';
 import { addChangeCommands, addReplicaCommands } from './replica-commands.ts';
 import { addCloneCommands, addSnapshotCommands } from './snapshot-commands.ts';
@@ -24,14 +25,14 @@ import { addCloneCommands, addSnapshotCommands } from './snapshot-commands.ts';
 /** Runs one command and gives the exit code. */
 async function run(argv: readonly string[]): Promise<number> {
   let exitCode: number = EXIT.ok;
-  const program = makeProgram(async (command) => {
+  const program: Command = makeProgram(async (command) => {
     exitCode = await command;
   });
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (error) {
-    return report(error);
+    return report(error, makeContext(program.opts<GlobalOptions>()));
   }
 }
 
@@ -77,10 +78,16 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
     .command('status')
     .description('the whole system on one screen; exit code 6 when something is not healthy')
     .action(() => finish(status(context())));
+  addWatchCommands(program, { context, finish });
   program
     .command('doctor')
     .description('check what volumes and their initiators need; each finding comes with its fix')
     .action(() => finish(doctor(context())));
+  program
+    .command('dump')
+    .description('an archive for those who help: state, checks and logs, without secrets')
+    .option('--file <path>', 'where it is written')
+    .action((options: { file?: string }) => finish(dump(context(), { file: options.file })));
   program
     .command('completion')
     .description('print a completion script')
@@ -94,6 +101,7 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
     ...program.commands.flatMap((c) => c.commands),
   ]) {
     command.exitOverride();
+    command.showHelpAfterError(`  next: ${commandName()} ${pathOf(command)}--help`);
   }
   return program;
 }
@@ -158,6 +166,11 @@ function addVolumeCommands(
     );
 }
 
+/** `volume create `; nothing for the program itself. */
+function pathOf(command: Command): string {
+  return command.parent === null ? '' : `${pathOf(command.parent)}${command.name()} `;
+}
+
 function sizeText(text: string): string {
   if (parseSize(text) === null) {
     throw new InvalidArgumentError('A size is written like 1GiB, 500MiB, 2TiB.');
@@ -173,12 +186,11 @@ function replicaCount(text: string): number {
   return count;
 }
 
-function report(error: unknown): number {
+function report(error: unknown, context: CliContext): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (error instanceof CliFailure) {
     process.stderr.write(`error: ${error.message}\n`);
-    const next = error.next?.replace(/\bmayactl (?=[-a-z])/g, `${commandName()} `);
-    if (next !== undefined) process.stderr.write(`  next: ${next}\n`);
+    if (error.next !== null) process.stderr.write(`  next: ${context.hint(error.next)}\n`);
     return error.exitCode;
   }
   const words = error instanceof Error ? (error.stack ?? error.message) : String(error);

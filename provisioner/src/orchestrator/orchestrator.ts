@@ -221,6 +221,7 @@ export type VolumeEventKind =
   | 'replica-added'
   | 'replica-removed'
   | 'resized'
+  | 'operation-failed'
   | 'deleted';
 
 export interface VolumeEvent {

@@ -20,7 +20,7 @@ export async function listSnapshots(context: CliContext, volume: string): Promis
   const { items } = await (await context.client()).snapshots(volume);
   const names = items.map(({ name }) => name);
   const text = await structured(context.options.output, items, names);
-  context.out(text ?? snapshotTable(volume, items));
+  context.out(text ?? context.hint(snapshotTable(volume, items)));
   return EXIT.ok;
 }
 

@@ -25,8 +25,9 @@ export async function status(context: CliContext): Promise<number> {
   context.out(summaryText(system, { url: client.url, color: context.color }));
   const order = { unavailable: 0, degraded: 1, starting: 2, deleting: 3, healthy: 4 } as const;
   const shown = [...items].sort((a, b) => order[a.status] - order[b.status]).slice(0, SHOWN);
-  context.out(`\n${volumeTable(shown, { wide: false, color: context.color })}`);
-  if (items.length > SHOWN) context.out(`and ${items.length - SHOWN} more: mayactl volume list\n`);
+  context.out(context.hint(`\n${volumeTable(shown, { wide: false, color: context.color })}`));
+  const left = items.length - SHOWN;
+  if (left > 0) context.out(`and ${left} more: ${context.mayactl} volume list\n`);
   for (const volume of shown) context.out(troubleText(volume));
   context.note(damagedText(system.damaged));
   return exitCode;

@@ -62,7 +62,8 @@ export async function listVolumes(context: CliContext): Promise<number> {
   const { output } = context.options;
   const names = items.map(({ name }) => name);
   const text = await structured(output, { items, damaged }, names);
-  context.out(text ?? volumeTable(items, { wide: output === 'wide', color: context.color }));
+  const shown = volumeTable(items, { wide: output === 'wide', color: context.color });
+  context.out(text ?? context.hint(shown));
   context.note(damagedText(damaged));
   return EXIT.ok;
 }

@@ -12,13 +12,7 @@ import { systemChecks } from './system-checks.ts';
 
 /** Exit code 1 with an error among the findings; warnings are for the reader. */
 export async function doctor(context: CliContext): Promise<number> {
-  const host = new Host();
-  const dataDirectory = resolve(context.options.dataDir ?? defaultDataDirectory());
-  const findings = [
-    ...hostChecks(host, dataDirectory),
-    ...iscsiChecks(host),
-    ...(await systemChecks(() => context.client())),
-  ];
+  const findings = await findingsOf(context);
   const troubled = findings.filter(({ status }) => status !== 'ok');
   const text = await structured(
     context.options.output,
@@ -27,6 +21,16 @@ export async function doctor(context: CliContext): Promise<number> {
   );
   context.out(text ?? findingsText(findings, context.color));
   return findings.some(({ status }) => status === 'error') ? EXIT.error : EXIT.ok;
+}
+
+export async function findingsOf(context: CliContext): Promise<readonly Finding[]> {
+  const host = new Host();
+  const dataDirectory = resolve(context.options.dataDir ?? defaultDataDirectory());
+  return [
+    ...hostChecks(host, dataDirectory),
+    ...iscsiChecks(host),
+    ...(await systemChecks(() => context.client())),
+  ];
 }
 
 const MARK = { ok: 'ok', warning: 'warning', error: 'error' } as const;

@@ -29,6 +29,7 @@ import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
 import { memberName, writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
 import { StateClock } from './state-clock.ts';
+import { StatusNews } from './status-news.ts';
 import { SupervisedProcess, type ProcessChange } from './supervised-process.ts';
 import { parseTargetStatus, type TargetStatus } from './target-status.ts';
 import { withoutMember } from './record-changes.ts';
@@ -69,7 +70,7 @@ export class VolumeRunner {
   #target: SupervisedProcess | null = null;
   #portalPort: number;
   #targetStatus: TargetStatus | null = null;
-  #told = '';
+  readonly #news = new StatusNews();
   readonly #since = new StateClock();
   readonly #integrity: IntegrityWatch;
   #isDeleting = false;
@@ -204,7 +205,8 @@ export class VolumeRunner {
     const view = this.view();
     if (!this.#stopping) {
       await this.#converge();
-      this.#tell(view);
+      const news = this.#news.of(view);
+      if (news !== null) this.#emit(news);
       this.#integrity.seen(view.integrity);
     }
     return view;
@@ -302,20 +304,6 @@ export class VolumeRunner {
       controlSocket,
     }));
     return scrapeDaemons(places, names);
-  }
-
-  #tell(view: VolumeView): void {
-    const key = [view.status, ...view.replicas.map(({ mode }) => mode)].join(' ');
-    if (key === this.#told) return;
-    const isFirst = this.#told === '';
-    if (isFirst && view.status === 'starting') return;
-    this.#told = key;
-    const counts = `${view.inSyncCount} of ${view.replicaCount} replicas in sync`;
-    this.#emit({
-      kind: 'status',
-      severity: view.status === 'healthy' || view.status === 'starting' ? 'info' : 'warning',
-      message: `${view.status}, ${counts}${view.reason === null ? '' : `: ${view.reason}`}`,
-    });
   }
 
   async #askReplicas(): Promise<void> {
