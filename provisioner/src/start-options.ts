@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { dataDirFlag } from './data-dir-flag.ts';
 import { defaultDataDirectory } from './server-file.ts';
 import { API_PORT, ISCSI_PORT } from './limits.ts';
 import { VERSION } from './version.ts';
@@ -21,9 +22,9 @@ export function parseStartOptions(argv: readonly string[]): StartOptions {
     )
     .version(VERSION)
     .addOption(
-      new Option('--data-dir <directory>', 'where volumes, records, tokens and logs are kept')
-        .env('OPENEBS_DATA_DIR')
-        .default(defaultDataDirectory()),
+      dataDirFlag('where volumes, records, tokens and logs are kept').default(
+        defaultDataDirectory(),
+      ),
     )
     .addOption(
       new Option('--api-port <port>', 'the API server; the next free port when it is busy, 0: any')

@@ -109,7 +109,7 @@ function requireTokens(app: FastifyInstance, tokens: Tokens): void {
     const role = roleOf(authorizationOf(request.headers), tokens);
     if (role === null) {
       throw new Problem('unauthorized', 'the request has no valid bearer token', {
-        next: 'send Authorization: Bearer TOKEN; it is in the file "token" of the data directory',
+        next: 'give the one in the file "token" of the data directory: mayactl --token TOKEN, or over HTTP Authorization: Bearer TOKEN',
       });
     }
     const isReading =

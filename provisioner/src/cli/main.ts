@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { dataDirFlag } from '../data-dir-flag.ts';
 import { DEFAULT_REPLICAS, MAX_REPLICAS } from '../limits.ts';
 import { parseSize } from '../size.ts';
 import { VERSION } from '../version.ts';
@@ -40,11 +41,7 @@ function makeProgram(finish: (command: Promise<number>) => Promise<void>): Comma
   const program = new Command('mayactl')
     .description('Volumes of an OpenEBS system.')
     .version(VERSION)
-    .addOption(
-      new Option('--data-dir <directory>', 'find the system that runs in this directory').env(
-        'OPENEBS_DATA_DIR',
-      ),
-    )
+    .addOption(dataDirFlag('find the system that runs in this directory'))
     .addOption(new Option('--server <url>', 'find it by its API server').env('OPENEBS_SERVER'))
     .addOption(new Option('--token <token>', "the API server's token").env('OPENEBS_TOKEN'))
     .addOption(

@@ -60,6 +60,8 @@ describe('DaemonOptions', () => {
     expect(wrong.err).to.include("'--max-size <size>'").and.to.include('1GiB');
     expect(run([]).err).to.include('required option');
     expect(run(['--max-size', '1', '--mode', 'c']).err).to.include('Allowed are a, b.');
+    expect(run(['--max-size', '1'], { OPENEBS_PEER: '' }).code).to.equal(2);
+    expect(run(['--max-size', '']).err).to.include('It is empty: give a value, or leave it out.');
     expect(run(['--max-size', '1', '--what']).code).to.equal(2);
     expect(run([], { OPENEBS_MAX_SIZE: 'much' }).err).to.include("env 'OPENEBS_MAX_SIZE'");
   });

@@ -117,6 +117,10 @@ export class DaemonOptions {
   }
 
   #parsed<T>(flag: Flag<T>, text: string): T {
+    // A variable that is set to nothing would be this directory, or any host, by chance.
+    if (text.trim() === '') {
+      throw new this.#commander.InvalidArgumentError('It is empty: give a value, or leave it out.');
+    }
     try {
       return flag.parse(text);
     } catch (error) {

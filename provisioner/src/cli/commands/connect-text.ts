@@ -34,7 +34,7 @@ transport=tcp,portal=${portal},\\
 target=${iqn},lun=${lun}${
     volume.chap === null
       ? ''
-      : `,\\\nuser=${volume.chap.user},password-secret=chap \\\n    -object secret,id=chap,file=FILE-WITH-THE-SECRET`
+      : `,\\\nuser=${volume.chap.user},password-secret=chap \\\n    -object secret,id=chap,file=FILE\n  # FILE is to have the secret without an end of line: printf %s SECRET > FILE`
   }
 `;
 }
