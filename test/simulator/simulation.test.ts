@@ -12,8 +12,8 @@ import { planOf } from './plan.ts';
 import type { RunResult } from './run.ts';
 import { runPlan } from './run.ts';
 
-const FIXED_SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 400);
-const FRESH_MS = Number(process.env['SIMULATION_FRESH_MS'] ?? 45_000);
+const FIXED_SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 1200);
+const FRESH_MS = Number(process.env['SIMULATION_FRESH_MS'] ?? 10_000);
 
 /**
  * Found by chance, each a defect once: zeroes that were allocated on one member only (a torn page

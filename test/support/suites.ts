@@ -172,10 +172,19 @@ export const SUITES: readonly Suite[] = [
     'one replica daemon, and everything that can go wrong with its disk',
     240,
   ),
-  crossProcess('replication', 'a target and its replicas', 360),
-  crossProcess('integrity', 'rot planted in files: found, repaired, reported', 360),
-  crossProcess('snapshots', 'snapshots of real replicas, under load and under fire', 300),
-  crossProcess('clones', 'volumes made of snapshots of others, which go on', 300),
+  { ...crossProcess('replication', 'a target and its replicas', 360), waits: true },
+  {
+    ...crossProcess('integrity', 'rot planted in files: found, repaired, reported', 360),
+    waits: true,
+  },
+  {
+    ...crossProcess('snapshots', 'snapshots of real replicas, under load and under fire', 300),
+    waits: true,
+  },
+  {
+    ...crossProcess('clones', 'volumes made of snapshots of others, which go on', 300),
+    waits: true,
+  },
   crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
   {
