@@ -2,6 +2,7 @@ import type { Store } from '../../replica/src/store/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { ReplicaMachine } from './machine.ts';
 import type { Fault } from './plan.ts';
+import type { SimulatedProcess } from './process.ts';
 
 const EIO = 5;
 const BLOCK = 4096;
@@ -54,8 +55,7 @@ export class Faults {
         return;
       }
       case 'pause':
-        this.#machine(fault.replica).process?.pause(fault.ms);
-        return;
+        return this.#pause(this.#machine(fault.replica).process, fault.ms);
       case 'cut':
         return this.#cut(fault);
       case 'partition':
@@ -66,14 +66,12 @@ export class Faults {
         newest?.stop();
         return;
       case 'pause-target':
-        newest?.process.pause(fault.ms);
-        return;
+        return this.#pause(newest?.process, fault.ms);
       case 'start-target':
         if (newest === null) this.#cluster.startTarget();
         return;
       case 'pause-first-target':
-        this.#cluster.liveTargets[0]?.process.pause(fault.ms);
-        return;
+        return this.#pause(this.#cluster.liveTargets[0]?.process, fault.ms);
       case 'second-target':
         return this.#secondTarget(fault);
       case 'split':
@@ -86,6 +84,12 @@ export class Faults {
   #machine(index: number): ReplicaMachine {
     const { machines } = this.#cluster;
     return machines[index % machines.length]!;
+  }
+
+  #pause(process: SimulatedProcess | null | undefined, ms: number): void {
+    if (process == null) return;
+    process.pause();
+    this.#for(ms, () => process.goOn());
   }
 
   #kill(machine: ReplicaMachine, ms: number): void {

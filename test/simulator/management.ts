@@ -5,7 +5,10 @@ import { checkPoint } from './history.ts';
 import type { SimulatedTarget } from './target.ts';
 import { Violation } from './world.ts';
 
-/** What people ask of a volume besides reading and writing. Numbers are counted modulo. */
+/**
+ * What people ask of a volume besides reading and writing. Numbers are counted modulo, those below
+ * zero from the end.
+ */
 export type Task =
   | { readonly what: 'snapshot' | 'add' | 'grow' }
   | { readonly what: 'delete' | 'revert'; readonly snapshot: number }
@@ -136,11 +139,12 @@ export class Management {
     const { history } = this.#cluster;
     const before: Snapshot = { name: `k${++this.#names}`, point: null, state: 'perhaps' };
     this.#snapshots.push(before);
-    const kept = history.capture(history.moment());
+    const start = history.moment();
     this.#cluster.frozen = true;
     this.#run(target, (layers) => layers.revert(name, before.name, AT), {
       done: () => {
-        before.point = kept;
+        // Not what it was when this was asked for: machines may have lost their memory since.
+        before.point = history.capture(start);
         before.state = 'kept';
         history.revert(point);
       },
@@ -162,7 +166,7 @@ export class Management {
 
   #pick(index: number): Snapshot | null {
     const there = this.#snapshots.filter(({ state }) => state !== 'gone');
-    return there[index % Math.max(1, there.length)] ?? null;
+    return there.at(index % Math.max(1, there.length)) ?? null;
   }
 
   #run(

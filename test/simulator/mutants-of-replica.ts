@@ -106,7 +106,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'writes to a region before its mark is durable',
     'I4',
-    'alone',
+    'marked',
     edit(
       store('regions'),
       'if (region?.durable !== true) return false;',
@@ -191,7 +191,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   mutant(
     'forgets in a merge what the lower layer hides',
     'I10',
-    'layers',
+    'hollow',
     edit(
       store('head-merge'),
       'for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))',

@@ -239,7 +239,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
   mutant(
     'lets go of an extent before what was read of it is sent',
     'I4',
-    'crash',
+    'racing',
     edit(
       target('resync'),
       'await send().finally(() => locks.release(lock));',
@@ -279,7 +279,7 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
   mutant(
     'copies an extent without its lock',
     'I4',
-    'seesaw',
+    'racing',
     edit(
       target('resync'),
       "const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });",

@@ -3,8 +3,9 @@ import type { ClusterOptions } from './cluster.ts';
 import type { Order } from './initiator.ts';
 import type { Task } from './management.ts';
 import { MAINTENANCE_MS } from './machine.ts';
-import type { Scenario, Script } from './scenarios.ts';
-import { SCENARIOS, SIZE_BYTES } from './scenarios.ts';
+import type { Scenario } from './scenarios.ts';
+import { SCENARIOS } from './scenarios.ts';
+import { SIZE_BYTES, type Script } from './scene.ts';
 
 /** What can go wrong. `replica` and `initiator` are counted modulo how many there are. */
 export type Fault =

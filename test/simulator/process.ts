@@ -56,18 +56,20 @@ export class SimulatedProcess implements Clock {
     else callback();
   }
 
-  pause(ms: number): void {
+  /** Until goOn() was called as often. */
+  pause(): void {
     this.#pauses++;
-    this.world.note(this.name, () => `is stopped for ${ms.toFixed(0)} ms`);
-    this.world.after(ms, () => {
-      if (--this.#pauses > 0 || !this.#alive) return;
-      this.world.note(this.name, 'goes on');
-      // Before anything that arrives from now on, and each with its consequences.
-      for (const callback of this.#backlog.splice(0)) {
-        this.run(callback);
-        this.world.drain();
-      }
-    });
+    this.world.note(this.name, 'is stopped');
+  }
+
+  goOn(): void {
+    if (--this.#pauses > 0 || !this.#alive) return;
+    this.world.note(this.name, 'goes on');
+    // Before anything that arrives from now on, and each with its consequences.
+    for (const callback of this.#backlog.splice(0)) {
+      this.run(callback);
+      this.world.drain();
+    }
   }
 
   /** From now on nothing of it happens. Its connections are the network's to end. */

@@ -6,7 +6,7 @@ import type { Action, Plan } from './plan.ts';
 import { Management } from './management.ts';
 import { AREAS, ATOMIC_READ, GROWN_AREA } from './plan.ts';
 import { compareReplicas } from './replicas.ts';
-import { SIZE_BYTES } from './scenarios.ts';
+import { SIZE_BYTES } from './scene.ts';
 import type { SimulatedTarget } from './target.ts';
 import { simulated, Violation, World } from './world.ts';
 

@@ -1,96 +1,9 @@
 import type { Random } from '../support/random.ts';
-import type { ClusterOptions } from './cluster.ts';
-import type { Order } from './initiator.ts';
-import { MAINTENANCE_MS } from './machine.ts';
 import type { Task } from './management.ts';
-import type { Action, Fault } from './plan.ts';
+import type { Fault } from './plan.ts';
 import { AREAS, ATOMIC_WRITE, GROWN_AREA, order } from './plan.ts';
-
-/** A plan without its seed. */
-export interface Script {
-  readonly cluster: ClusterOptions;
-  readonly initiators: number;
-  readonly actions: readonly Action[];
-  readonly finalBlackout: boolean;
-}
-
-const MIB = 1024 * 1024;
-export const SIZE_BYTES = 6 * MIB;
-/** Sectors that everybody wants: one of them is hit every few milliseconds. */
-const HOT_SECTORS = 6;
-const HOT_AREAS = [0, MIB / 512 - 4, (4 * MIB) / 512 - 4];
-/** Until faults stop. */
-const ALWAYS_MS = 600_000;
-
-/** Actions in the order of time. */
-class Scene {
-  readonly random: Random;
-  readonly actions: Action[] = [];
-  atMs = 0;
-
-  constructor(random: Random) {
-    this.random = random;
-  }
-
-  /** From one to the other, of thousandths. */
-  span(leastMs: number, mostMs: number): number {
-    return leastMs + (this.random.below(1000) / 1000) * (mostMs - leastMs);
-  }
-
-  wait(leastMs: number, mostMs = leastMs): void {
-    this.atMs += this.span(leastMs, mostMs);
-  }
-
-  fault(fault: Fault, laterMs = 0): void {
-    this.actions.push({ at: this.atMs + laterMs, ...fault });
-  }
-
-  order(initiator: number, order: Order, to?: 'newest' | 'older'): void {
-    const action = { kind: 'order', at: this.atMs, initiator, order } as const;
-    this.actions.push(to === undefined ? action : { ...action, to });
-  }
-
-  hot(operation: 'read' | 'write' | 'unmap', area = 0): Order {
-    const count = this.random.chance(0.8) ? 1 : 2;
-    const first = this.random.below(HOT_SECTORS - count + 1);
-    return { operation, sector: HOT_AREAS[area]! + first, count };
-  }
-
-  /** Whole blocks, of which several lie in each area. */
-  block(operation: 'read' | 'write' | 'unmap', area: number): Order {
-    const base = Math.floor(HOT_AREAS[area]! / 8) * 8;
-    return { operation, sector: base + this.random.below(4) * 8, count: 8 };
-  }
-
-  /** Writes of all initiators, one every few milliseconds. */
-  writes(lengthMs: number, everyMs: number): void {
-    const endMs = this.atMs + lengthMs;
-    while (this.atMs < endMs) {
-      const operation = this.random.chance(0.85) ? 'write' : 'read';
-      const area = this.random.below(3);
-      const whole = this.random.chance(0.3);
-      this.order(
-        this.random.below(2),
-        whole ? this.block(operation, area) : this.hot(operation, area),
-      );
-      this.wait(everyMs * 0.3, everyMs * 1.7);
-    }
-  }
-
-  end(cluster: Pick<ClusterOptions, 'dataReplicas' | 'graceMs'>, finalBlackout = false): Script {
-    this.actions.sort((a, b) => a.at - b.at);
-    const maintenanceMs = this.random.pick([MAINTENANCE_MS, 200, 40, 15]);
-    const witness = cluster.dataReplicas % 2 === 0;
-    return {
-      cluster: { ...cluster, witness, maintenanceMs, holdMs: 30_000, sizeBytes: SIZE_BYTES },
-      initiators: 2,
-      actions: this.actions,
-      finalBlackout,
-    };
-  }
-}
-
-const FLUSH: Order = { operation: 'flush', sector: 0, count: 0 };
+import { ALWAYS_MS, FLUSH, Scene, type Script } from './scene.ts';
+import { STORE_SCENARIOS } from './scenarios-of-store.ts';
 
 /**
  * An old target keeps one replica that a new target lacks, and each has initiators: whatever the
@@ -365,7 +278,8 @@ const managed = (
     const busyMs = scene.span(20, 150);
     const at = (): number => scene.span(0, busyMs * 1.5);
     for (let count = random.between(1, 3); count > 0; count--) {
-      scene.actions.push({ kind: 'task', at: scene.atMs + at(), task: taskOf(random) });
+      const laterMs = at();
+      scene.task(taskOf(random), laterMs);
     }
     for (let count = random.pick([0, 0, 1, 1, 2]); count > 0; count--) {
       const profile = random.pick(['crash', 'crash', 'network', 'targets'] as const);
@@ -442,5 +356,6 @@ export const SCENARIOS = {
   layers,
   members,
   atomic,
+  ...STORE_SCENARIOS,
 } as const;
 export type Scenario = keyof typeof SCENARIOS;

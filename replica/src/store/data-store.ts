@@ -278,9 +278,10 @@ export class DataStore implements Store {
     if (this.#failure !== null && (isCurable(error) || !isCurable(this.#failure))) return;
     this.#failure = error;
     this.#parts.standing.left();
-    this.#queue.drop(error);
     this.settle(); // The operation that failed is the first that is not acknowledged.
     this.#events.failed(error);
+    // Last: whoever hears that a flush failed has heard why, and of which block.
+    this.#queue.drop(error);
   };
 
   read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void {

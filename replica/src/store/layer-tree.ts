@@ -211,11 +211,13 @@ function adopted(
   };
   for (const { id, name, createdAt, complete: isTrusted } of list) {
     const known = mine.get(id);
-    const parent = place(id, parents.get(id) ?? null);
     const isHead = id === head;
     const wasHead = id === tree.head;
-    const layer = known ?? newLayer({ id, parent, createdAt, complete: isHead }, storeTag);
-    const complete = isHead || (layer.complete && isTrusted && !wasHead);
+    const complete = isHead || (known?.complete === true && isTrusted && !wasHead);
+    const below = parents.get(id) ?? null;
+    // What is filled gets all that it has from the source: nothing may be merged into it besides.
+    const parent = complete ? place(id, below) : below;
+    const layer = known ?? newLayer({ id, parent, createdAt }, storeTag);
     result.set(id, { ...layer, name, parent, createdAt, complete });
   }
   const next = pruned({ layers: inOrder([...result.values()]), head });
