@@ -83,17 +83,22 @@ export class DamagedVolume {
 
   async scrubbed(): Promise<Integrity> {
     const before = (await this.integrity()).scrub.lastCompletedAt;
-    const response = await fetch(`http://${this.volume.target.ready.control}/v1/scrub`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${TOKEN}` },
-    });
-    if (response.status !== 200) throw new Error(await response.text());
+    await this.post('/v1/scrub');
     let now = await this.integrity();
     await until('the scrub', async () => {
       now = await this.integrity();
       return now.scrub.state === 'idle' && now.scrub.lastCompletedAt !== before;
     });
     return now;
+  }
+
+  async post(path: string, body?: object): Promise<void> {
+    const response = await fetch(`http://${this.volume.target.ready.control}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TOKEN}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(await response.text());
   }
 
   async metric(name: string): Promise<number> {

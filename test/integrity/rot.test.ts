@@ -106,6 +106,27 @@ describe('rot in one of three copies', function () {
     expect(here.log()).to.include('the scrub found a bad copy');
   });
 
+  it('in a snapshot is repaired in the snapshot, also where the volume has something newer', async () => {
+    await here.post('/v1/snapshots', { name: 'kept' });
+    const newer = pattern(EXTENT, 2);
+    await disk.write(0, newer);
+    const now = Buffer.concat([newer, content.subarray(EXTENT)]);
+    // Hidden, seen, and hidden: each has two good copies.
+    here.rot(0, IMAGE, 3 * BLOCK);
+    here.rot(1, IMAGE, 2 * EXTENT + 7 * BLOCK + 100);
+    here.rot(2, IMAGE, 200 * BLOCK + 4095);
+    const found = await here.scrubbed();
+    expect(found).to.deep.include({ checksumErrors: 3, repairedBlocks: 3, lostBlocks: 0 });
+    expect(here.log()).to.include('blocks of snapshots repaired');
+    expectSoundImages();
+    expect((await here.scrubbed()).scrub.badBlocks).to.equal(0);
+    await expectGoodReads(now);
+    // In every copy: nobody can give it back.
+    for (const index of [0, 1, 2]) here.rot(index, IMAGE, 5 * BLOCK);
+    expect((await here.scrubbed()).lostBlocks).to.equal(1);
+    await expectGoodReads(now);
+  });
+
   for (const [what, offset] of [
     ['a checksum', PAGE_CHECKSUMS + 40],
     ['the bitmap', PAGE_BITMAP + 3],

@@ -24,5 +24,7 @@ export type {
   WelcomeState,
 } from './messages.ts';
 export { decodeMessage, encodeMessage, isMessage } from './messages.ts';
+export type { ScrubAnswer } from './scrub-answer.ts';
+export { badBlocksOf, decodeScrubAnswer, encodeScrubAnswer, NOTHING_BAD } from './scrub-answer.ts';
 export { MAX_LAYERS, SNAPSHOT_NAME_PATTERN } from './layers.ts';
 export { bytesToUuid, isUuid, UUID_PATTERN, uuidToBytes } from './uuid.ts';

@@ -1,5 +1,10 @@
 import type { Frame, Message, WelcomeState } from '../protocol/index.ts';
-import { EXTENT_BYTES, ProtocolError, verifySegments } from '../protocol/index.ts';
+import {
+  encodeScrubAnswer,
+  EXTENT_BYTES,
+  ProtocolError,
+  verifySegments,
+} from '../protocol/index.ts';
 import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
 import { StoreError } from '../store/errors.ts';
 import { failureOf } from '../store/failure.ts';
@@ -165,18 +170,22 @@ export class Requests {
     });
   }
 
-  /** The bad blocks of one extent. Takes its time: all of it is read from the disk. */
-  scrub({ requestId, offsetBytes, lengthBytes }: Frame): void {
+  /**
+   * The bad blocks of one extent. Takes its time: all of it is read from the disk. A target of this
+   * release says with `seq` 1 that it wants to know of frozen layers, too.
+   */
+  scrub({ requestId, offsetBytes, lengthBytes, seq }: Frame): void {
     this.#attempt(requestId, () => {
       this.#checkExtents(offsetBytes, lengthBytes);
       if (lengthBytes > EXTENT_BYTES) {
         throw new StoreError('TOO_LARGE', 'a scrub is of one extent at a time');
       }
       this.#waiting++;
-      this.#store.scrub(offsetBytes / EXTENT_BYTES, (error, bad) => {
+      this.#store.scrub(offsetBytes / EXTENT_BYTES, (error, found) => {
         this.#waiting--;
         if (error === null) {
-          this.#replies.bytes('bitmap', { requestId, offsetBytes, lengthBytes }, bad);
+          const answer = seq === 0 ? found.bad : encodeScrubAnswer(found);
+          this.#replies.bytes('bitmap', { requestId, offsetBytes, lengthBytes }, answer);
         } else {
           this.#replies.failedRequest(requestId, error);
         }

@@ -4,6 +4,7 @@ import {
   epoch as toEpoch,
   seq as toSeq,
 } from '../protocol/types.ts';
+import { NOTHING_BAD } from '../protocol/scrub-answer.ts';
 import type {
   Epoch,
   LayersChange,
@@ -333,9 +334,9 @@ export class DataStore implements Store {
 
   scrub(extent: number, done: ScrubDone): void {
     const { scrubber, scrubSlots } = this.#parts;
-    if (this.#closed) done(closed(), new Uint8Array(0));
+    if (this.#closed) done(closed(), NOTHING_BAD);
     else if (extent < 0 || extent >= this.#bounds.extents)
-      done(this.#bounds.error(extent * EXTENT_BYTES, EXTENT_BYTES), new Uint8Array(0));
+      done(this.#bounds.error(extent * EXTENT_BYTES, EXTENT_BYTES), NOTHING_BAD);
     else if (extent > 0) scrubber.scrub(extent, done);
     else scrubSlots(() => scrubber.scrub(extent, done));
   }

@@ -25,6 +25,7 @@ export class LayerFiller {
     this.#layers = layers;
   }
 
+  /** Into a layer that is complete goes only what it holds already, to mend a bad block. */
   fill(layer: number, fill: LayerFill, done: ReadDone): void {
     if (this.#spilling !== null) {
       const copy = copyFill(fill);
@@ -37,6 +38,11 @@ export class LayerFiller {
     try {
       const frozen = this.#layers.frozen(layer);
       this.#check(frozen, fill);
+      if (frozen.stored.complete) {
+        mend(frozen, fill);
+        done(null);
+        return;
+      }
       this.#apply(frozen, fill);
       if (frozen.filled.size < MAX_FILLED_PAGES) {
         done(null);
@@ -61,10 +67,9 @@ export class LayerFiller {
   }
 
   #check(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): void {
-    if (frozen.stored.complete)
-      throw new StoreError('LAYERS', `Layer ${frozen.id} is complete and changes no more.`);
+    const { complete } = frozen.stored;
     // Nobody clones what is doubtful, so this is another copy's only after a mistake.
-    if (frozen.data.file.links() > 1)
+    if (!complete && frozen.data.file.links() > 1)
       throw new StoreError(
         'LAYERS',
         `Layer ${frozen.id} is shared with a clone and stays as it is.`,
@@ -131,6 +136,34 @@ export class LayerFiller {
     frozen.filled.clear();
     frozen.changed();
   }
+}
+
+/**
+ * The page says which checksum each block has, so that a layer that others may share changes only
+ * where it had rotted. All blocks are compared before the first is written.
+ */
+function mend(frozen: FrozenLayer, fill: LayerFill): void {
+  const page = new ExtentPage();
+  const bytes = fill.kind === 'write' ? wholeBlocks(fill.chunks) : null;
+  for (let at = 0; at < fill.lengthBytes; at += BLOCK_BYTES) {
+    const position = fill.offsetBytes + at;
+    if (page.extent !== extentOf(position)) frozen.load(page, extentOf(position));
+    const block = (position % EXTENT_BYTES) / BLOCK_BYTES;
+    const sum = bytes === null ? null : zlib.crc32(bytes.subarray(at, at + BLOCK_BYTES));
+    if (page.unverified || !page.isAllocated(block) || page.checksum(block) !== sum)
+      throw new StoreError(
+        'LAYERS',
+        `Layer ${frozen.id} is complete, and at byte ${position} it does not hold what was sent.`,
+      );
+  }
+  if (bytes !== null) frozen.data.file.write(bytes, fill.offsetBytes);
+}
+
+/** The volume's last block may be cut off; in the file there are zeroes behind it. */
+function wholeBlocks(chunks: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.concat(chunks);
+  const short = -bytes.length & (BLOCK_BYTES - 1);
+  return short === 0 ? bytes : Buffer.concat([bytes, new Uint8Array(short)]);
 }
 
 function wholeSum(file: DiskFile, offsetBytes: number): number {

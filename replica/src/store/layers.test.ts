@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { crc32 } from '../protocol/checksum.ts';
+import type { ScrubAnswer } from '../protocol/scrub-answer.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
 import type { LayersChange } from '../protocol/types.ts';
 import {
@@ -376,13 +378,33 @@ describe('the layers of a store', () => {
     file.write(Uint8Array.of(0xff), 11 * BLOCK_BYTES);
     expect(await one.read(10)).to.equal('CHECKSUM_MISMATCH');
     expect(await one.read(11)).to.equal(3);
-    const bad = await new Promise<Uint8Array>((resolve) =>
-      one.replica.store.scrub(0, (_error, bitmap) => resolve(bitmap)),
-    );
+    const scrub = () =>
+      new Promise<ScrubAnswer>((resolve) =>
+        one.replica.store.scrub(0, (_error, found) => resolve(found)),
+      );
+    const { bad, layers } = await scrub();
     // Of block 11 only the hidden version is bad, so a write would heal nothing.
-    expect([...bad].map((byte, at) => [byte, at]).filter(([byte]) => byte !== 0)).to.deep.equal([
+    expect([...bad].flatMap((byte, at) => (byte === 0 ? [] : [[byte, at]]))).to.deep.equal([
       [1 << 2, 1],
     ]);
+    expect([...layers.keys()]).to.deep.equal([1]);
+    expect(layers.get(1)![1]).to.equal((1 << 2) | (1 << 3));
     expect(one.replica.store.counters().scrubErrors).to.equal(2);
+
+    const mend = (block: number, content: Uint8Array) =>
+      new Promise((resolve) => {
+        const range = { offsetBytes: block * BLOCK_BYTES, lengthBytes: BLOCK_BYTES };
+        const checksums = Buffer.alloc(4);
+        checksums.writeUInt32LE(crc32(content));
+        const fill = { kind: 'write', ...range, chunks: [content], checksums } as const;
+        one.replica.store.fillLayer(1, fill, (error) => resolve(error?.code ?? null));
+      });
+    expect(await mend(10, numberedSectors(2, BLOCK_BYTES))).to.equal('LAYERS');
+    expect(await mend(12, numberedSectors(1, BLOCK_BYTES))).to.equal('LAYERS');
+    expect(await mend(10, numberedSectors(1, BLOCK_BYTES))).to.equal(null);
+    expect(await mend(11, numberedSectors(2, BLOCK_BYTES))).to.equal(null);
+    expect(await one.read(10)).to.equal(1);
+    expect((await scrub()).layers.size).to.equal(0);
+    expect((await scrub()).bad.every((byte) => byte === 0)).to.equal(true);
   });
 });

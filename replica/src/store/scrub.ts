@@ -19,6 +19,8 @@ interface Task {
   readonly done: ScrubDone;
   /** One bit for each block, LSB first. */
   readonly bad: Uint8Array;
+  /** The same for what each frozen layer itself holds; those that are sound are not there. */
+  readonly badOfLayers: Map<number, Uint8Array>;
   /** The layers that are still to be verified; the head, which is null, first. */
   readonly layers: (FrozenLayer | null)[];
   /** Up to here the blocks of the first of them are verified. */
@@ -31,8 +33,8 @@ interface Task {
  * stored. One extent at a time; I/O goes on meanwhile, so a block that does not fit is read once
  * more without letting a write in between.
  *
- * All layers are read. What is bad in a frozen one is told only where it is seen through the layers
- * above, because only there a write of the right bytes heals it; it is counted everywhere.
+ * All layers are read. What is bad in a frozen one is told of that layer, and of the volume where
+ * it is seen through the layers above, because there a write of the right bytes heals it as well.
  */
 export class Scrubber {
   readonly #set: LayerSet;
@@ -57,7 +59,7 @@ export class Scrubber {
     return this.#badBlocks;
   }
 
-  /** Always calls back later. The bitmap has one bit for each block of the extent, LSB first. */
+  /** Always calls back later. */
   scrub(extent: number, done: ScrubDone): void {
     const bytes = Math.min(EXTENT_BYTES, this.#set.sizeBytes - extent * EXTENT_BYTES);
     const blocks = Math.ceil(bytes / BLOCK_BYTES);
@@ -66,6 +68,7 @@ export class Scrubber {
       blocks,
       done,
       bad: new Uint8Array(Math.ceil(blocks / 8)),
+      badOfLayers: new Map(),
       layers: [null, ...this.#set.tree.layers.flatMap(({ id }) => this.#frozen(id))],
       block: 0,
     });
@@ -215,6 +218,7 @@ export class Scrubber {
 
   #mark(task: Task, layer: FrozenLayer | null, block: number): void {
     this.#badBlocks += 1;
+    if (layer !== null) setBit(bitmapOf(task, layer), block);
     if (this.#isSeen(task, layer, block)) setBit(task.bad, block);
   }
 
@@ -237,13 +241,19 @@ export class Scrubber {
 
   #finish(task: Task, error: StoreError | null): void {
     this.#tasks.shift();
-    task.done(error, task.bad);
+    task.done(error, { bad: task.bad, layers: task.badOfLayers });
     queueMicrotask(() => this.#step());
   }
 }
 
 const offsetOf = ({ extent }: Task, block: number): number =>
   (extent * BLOCKS_PER_EXTENT + block) * BLOCK_BYTES;
+
+const bitmapOf = ({ bad, badOfLayers }: Task, { id }: FrozenLayer): Uint8Array => {
+  let bitmap = badOfLayers.get(id);
+  if (bitmap === undefined) badOfLayers.set(id, (bitmap = new Uint8Array(bad.length)));
+  return bitmap;
+};
 
 const setBit = (bitmap: Uint8Array, block: number): void => {
   bitmap[block >>> 3] = (bitmap[block >>> 3] ?? 0) | (1 << (block & 7));

@@ -27,7 +27,7 @@ describe('a scrub', () => {
   /** The bad blocks; or the code of the error. */
   const scrub = (extent: number): Promise<number[] | string> =>
     new Promise((resolve) => {
-      one.store.scrub(extent, (error, bad) => {
+      one.store.scrub(extent, (error, { bad }) => {
         const blocks = Array.from({ length: 8 * bad.length }, (_, block) => block);
         resolve(
           error?.code ?? blocks.filter((block) => ((bad[block >>> 3] ?? 0) >>> (block & 7)) & 1),

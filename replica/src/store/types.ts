@@ -9,6 +9,7 @@ import type {
   Session,
   Version,
 } from '../protocol/types.ts';
+import type { ScrubAnswer } from '../protocol/scrub-answer.ts';
 import type { StoreError } from './errors.ts';
 
 /** What a replica is, from its superblock. */
@@ -101,8 +102,7 @@ export interface StoreEvents {
  */
 export type ReadDone = (error: StoreError | null) => void;
 
-/** `bad` has one bit for each block of the extent, LSB first; set where it cannot be believed. */
-export type ScrubDone = (error: StoreError | null, bad: Uint8Array) => void;
+export type ScrubDone = (error: StoreError | null, found: ScrubAnswer) => void;
 
 export interface LayerRead {
   readonly offsetBytes: number;
@@ -272,7 +272,10 @@ export interface Store {
   /** Two bitmaps one after the other: the blocks with data, and those that hide older data. */
   layerAllocation(layer: number, offsetBytes: number, lengthBytes: number): Uint8Array;
   layerChecksums(layer: number, extent: number): Uint8Array;
-  /** Whole blocks into a frozen layer that is not complete; durable with `complete`. */
+  /**
+   * Whole blocks into a frozen layer that is not complete; durable with `complete`. Into a complete
+   * one only what the layer holds there by its checksums: a bad block is mended.
+   */
   fillLayer(layer: number, fill: LayerFill, done: ReadDone): void;
 
   /**

@@ -1,3 +1,4 @@
+import { NOTHING_BAD } from '../protocol/scrub-answer.ts';
 import { seq } from '../protocol/types.ts';
 import type { Epoch, MembershipRecord, Seq, Session } from '../protocol/types.ts';
 import { NO_VERSION } from './data-store.ts';
@@ -123,7 +124,7 @@ export class WitnessStore implements Store {
   }
 
   scrub(_extent: number, done: ScrubDone): void {
-    done(noData('a scrub'), new Uint8Array(0));
+    done(noData('a scrub'), NOTHING_BAD);
   }
 
   extentChecksums(): Uint8Array {

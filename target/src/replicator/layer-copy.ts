@@ -134,7 +134,7 @@ const copyExtent = async (
     const lengthBytes = Math.min(blocks * BLOCK_BYTES, copy.sizeBytes - offsetBytes);
     if (action === 'write') {
       const { data, table, loan } = await readFrom(copy.source, offsetBytes, lengthBytes, layer);
-      const checksums = table ?? summed(offsetBytes, data);
+      const checksums = table ?? layerChecksumTable(offsetBytes, data);
       const chunks = [data];
       await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
       loan?.release();
@@ -146,7 +146,7 @@ const copyExtent = async (
   }
 };
 
-const summed = (offsetBytes: number, data: Buffer): Buffer => {
+export const layerChecksumTable = (offsetBytes: number, data: Buffer): Buffer => {
   const table = Buffer.alloc(segmentTableBytes(offsetBytes, data.length));
   computeSegmentChecksums(offsetBytes, [data], table);
   return table;

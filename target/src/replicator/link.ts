@@ -109,7 +109,7 @@ export interface Link {
   allocation(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   extentChecksums(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   extentVersions(offsetBytes: number, lengthBytes: number, answer: Answer): void;
-  /** Has one extent read and verified: the bitmap of bad blocks. */
+  /** Has one extent read and verified; see encodeScrubAnswer. */
   scrub(offsetBytes: number, lengthBytes: number, answer: Answer): void;
   ping(answer: Answer): void;
   /** What the replica remembers comes as an event, then the answer. */
@@ -122,7 +122,7 @@ export interface Link {
   /** Two bitmaps one after the other: the blocks with data, and those that hide older data. */
   layerAllocation(layer: number, range: ByteRange, answer: Answer): void;
   layerChecksums(layer: number, range: ByteRange, answer: Answer): void;
-  /** Into a layer that is not complete; see LayerFill. */
+  /** Into a layer that is not complete, or where it mends a bad block; see LayerFill. */
   fillLayer(layer: number, fill: LayerFill, answer: Answer): void;
 
   /** Ends the connection; `closed` follows. Orderly: what was sent is delivered first. */

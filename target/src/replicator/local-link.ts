@@ -5,7 +5,12 @@ import type {
   Session,
   WelcomeState,
 } from '@openebs/replica/protocol';
-import { BLOCK_BYTES, EXTENT_BYTES, segmentTableBytes } from '@openebs/replica/protocol';
+import {
+  BLOCK_BYTES,
+  encodeScrubAnswer,
+  EXTENT_BYTES,
+  segmentTableBytes,
+} from '@openebs/replica/protocol';
 import type { SlabPool } from '@openebs/replica/runtime';
 import type { LayerFill, Store, StoreError } from '@openebs/replica/store';
 import type {
@@ -143,8 +148,8 @@ export class LocalLink implements Link {
 
   scrub(offsetBytes: number, _lengthBytes: number, answer: Answer): void {
     this.#pending.add(answer);
-    this.#opened().scrub(offsetBytes / EXTENT_BYTES, (error, bad) =>
-      this.#answer(answer, error, error === null ? bad : null),
+    this.#opened().scrub(offsetBytes / EXTENT_BYTES, (error, found) =>
+      this.#answer(answer, error, error === null ? encodeScrubAnswer(found) : null),
     );
   }
 

@@ -3,12 +3,13 @@ import type {
   Epoch,
   LayersChange,
   MembershipRecord,
+  ScrubAnswer,
   Seq,
   Session,
   WelcomeIdentity,
   WelcomeState,
 } from '@openebs/replica/protocol';
-import { seq } from '@openebs/replica/protocol';
+import { decodeScrubAnswer, seq } from '@openebs/replica/protocol';
 import type { LayerFill } from '@openebs/replica/store';
 import type { Environment } from './environment.ts';
 import type { Answer, ByteRange, Link, LinkEvents, ReadRequest } from './link.ts';
@@ -257,10 +258,9 @@ export class Member {
     );
   }
 
-  async scrub(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
-    return present(
-      await this.#request((link, answer) => link.scrub(offsetBytes, lengthBytes, answer)),
-    );
+  async scrub({ offsetBytes, lengthBytes }: ByteRange): Promise<ScrubAnswer> {
+    const answer = await this.#request((link, done) => link.scrub(offsetBytes, lengthBytes, done));
+    return decodeScrubAnswer(present(answer), lengthBytes);
   }
 
   getDocument(name: string): Promise<Uint8Array | null> {

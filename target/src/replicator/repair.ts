@@ -1,5 +1,7 @@
-import { BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
-import type { RequestFailure } from './link.ts';
+import { badBlocksOf, BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
+import type { ScrubAnswer } from '@openebs/replica/protocol';
+import { mendLayers } from './layer-repair.ts';
+import type { ByteRange, RequestFailure } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
@@ -8,7 +10,8 @@ import { GONE, readVerified, sendCopy, type VerifiedRead } from './verified-read
 /**
  * Blocks that a member has lost (rot, a read error) get a good copy again: the member scrubs the
  * extent, the bad blocks are written from another member's under an exclusive lock, then the whole
- * extent is compared and stamped, since its page may be bad as well.
+ * extent is compared and stamped, since its page may be bad as well. Bad blocks of snapshots are
+ * mended in their layers before.
  */
 export class Repairs {
   readonly #context: ResyncContext;
@@ -48,16 +51,16 @@ export class Repairs {
   }
 
   /**
-   * `bad`: what a scrub of the member has told, where one just has. Never rejects: a failure is
+   * `found`: what a scrub of the member has told, where one just has. Never rejects: a failure is
    * logged, and the next read or scrub tries again.
    */
-  repair(member: Member, extent: number, bad: Uint8Array | null = null): Promise<void> {
+  repair(member: Member, extent: number, found: ScrubAnswer | null = null): Promise<void> {
     const key = `${member.index} ${extent}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const repair = this.#last.then(async () => {
       try {
-        await this.#repair(member, extent, bad);
+        await this.#repair(member, extent, found);
       } catch (error) {
         if (!(error instanceof MemberError) && !(error instanceof RangeError)) throw error;
         const fields = { replica: member.address, extent, reason: error.message };
@@ -71,22 +74,49 @@ export class Repairs {
     return repair;
   }
 
-  async #repair(member: Member, extent: number, known: Uint8Array | null): Promise<void> {
-    const { locks, sizeBytes, statistics, environment } = this.#context;
+  async #repair(member: Member, extent: number, known: ScrubAnswer | null): Promise<void> {
+    const { sizeBytes, environment } = this.#context;
     const offsetBytes = extent * EXTENT_BYTES;
-    const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
+    const range = { offsetBytes, lengthBytes: Math.min(EXTENT_BYTES, sizeBytes - offsetBytes) };
     const others = (): Member[] => this.#readers().filter((reader) => reader !== member);
-    const bitmap = known ?? (await member.scrub(offsetBytes, lengthBytes));
-    const bad = badRuns(bitmap, lengthBytes);
-    const badBlocks = bad.reduce((sum, { blocks }) => sum + blocks, 0);
+    let found = known ?? (await member.scrub(range));
     this.#lost.delete(extent);
-    if (badBlocks === 0) return;
-    const fields = { replica: member.address, offsetBytes, blocks: badBlocks };
-    if (others().length === 0) {
-      this.#lost.set(extent, badBlocks);
-      environment.log('error', fields, 'blocks are lost: there is no other copy');
+    const fields = { replica: member.address, offsetBytes };
+    const blocks = badBlocksOf(found);
+    if (blocks > 0 && others().length === 0) {
+      this.#lost.set(extent, blocks);
+      environment.log('error', { ...fields, blocks }, 'blocks are lost: there is no other copy');
       return;
     }
+    if (found.layers.size > 0) {
+      const mended = await mendLayers(member, others(), range, found.layers);
+      if (mended > 0) {
+        this.#context.statistics.repairedBlocks += mended;
+        environment.log('warn', { ...fields, blocks: mended }, 'blocks of snapshots repaired');
+        found = await member.scrub(range);
+      }
+    }
+    const hidden = badBlocksOf(found) - badBlocksOf({ bad: found.bad, layers: new Map() });
+    if (hidden > 0) {
+      this.#lost.set(extent, hidden);
+      const message = 'blocks of snapshots are lost: no copy of them is good';
+      environment.log('error', { ...fields, blocks: hidden }, message);
+    }
+    await this.#repairVolume(member, extent, range, found.bad);
+  }
+
+  async #repairVolume(
+    member: Member,
+    extent: number,
+    { offsetBytes, lengthBytes }: ByteRange,
+    bitmap: Uint8Array,
+  ): Promise<void> {
+    const { locks, statistics, environment } = this.#context;
+    const others = (): Member[] => this.#readers().filter((reader) => reader !== member);
+    const bad = badRuns(bitmap, lengthBytes);
+    const badBlocks = bad.reduce((sum, { blocks }) => sum + blocks, 0);
+    if (badBlocks === 0) return;
+    const fields = { replica: member.address, offsetBytes, blocks: badBlocks };
     const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
     let lost = 0;
     try {
@@ -95,7 +125,7 @@ export class Repairs {
     } finally {
       locks.release(lock);
     }
-    if (lost > 0) this.#lost.set(extent, lost);
+    if (lost > 0) this.#lost.set(extent, lost + (this.#lost.get(extent) ?? 0));
     statistics.repairedBlocks += badBlocks - lost;
     if (lost > 0) {
       environment.log('error', { ...fields, lost }, 'blocks are lost: no copy of them is good');

@@ -1,4 +1,4 @@
-import { EXTENT_BYTES } from '@openebs/replica/protocol';
+import { badBlocksOf, EXTENT_BYTES } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VolumeError } from '../volume.ts';
 import { differentBlocks, healDivergence, type Difference } from './divergence.ts';
@@ -265,8 +265,8 @@ export class Scrub {
   async #verify(member: Member, extent: number, document: ScrubDocument): Promise<void> {
     const { environment, statistics } = this.#context;
     const range = this.#rangeOf(extent);
-    const bad = await member.scrub(range.offsetBytes, range.lengthBytes);
-    const blocks = bad.reduce((sum, byte) => sum + bitsIn(byte), 0);
+    const found = await member.scrub(range);
+    const blocks = badBlocksOf(found);
     if (blocks === 0) {
       this.#options.host.repairs.sound(extent);
       return;
@@ -277,7 +277,7 @@ export class Scrub {
     statistics.lastProblem = `${member.address}: ${message}`;
     const fields = { replica: member.address, offsetBytes: range.offsetBytes, blocks };
     environment.log('error', fields, `the scrub found a bad copy: ${message}`);
-    await this.#options.host.repairs.repair(member, extent, bad);
+    await this.#options.host.repairs.repair(member, extent, found);
   }
 
   /** Under the lock all in-sync members have applied the same. */
@@ -348,12 +348,6 @@ export class Scrub {
 }
 
 const isSet = (byte: number): boolean => byte !== 0;
-
-const bitsIn = (byte: number): number => {
-  let bits = 0;
-  for (let rest = byte; rest !== 0; rest &= rest - 1) bits++;
-  return bits;
-};
 
 const isoOf = (ms: number | null): string | null =>
   ms === null ? null : new Date(ms).toISOString();

@@ -1,5 +1,6 @@
 import { strict as assert } from 'node:assert';
 import {
+  encodeScrubAnswer,
   EXTENT_BYTES,
   FrameDecoder,
   type Epoch,
@@ -164,7 +165,11 @@ export class SimulatedLink implements Link {
   }
 
   scrub(offsetBytes: number, _lengthBytes: number, answer: Answer): void {
-    this.#ask(answer, (done) => this.#replica.store.scrub(offsetBytes / EXTENT_BYTES, done));
+    this.#ask(answer, (done) => {
+      this.#replica.store.scrub(offsetBytes / EXTENT_BYTES, (error, found) =>
+        done(error, encodeScrubAnswer(found)),
+      );
+    });
   }
 
   ping(answer: Answer): void {

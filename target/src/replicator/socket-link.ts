@@ -152,7 +152,8 @@ export class SocketLink implements Link {
   }
 
   scrub(offsetBytes: number, lengthBytes: number, answer: Answer): void {
-    this.#bare('scrub', this.#requests.add('bitmap', answer), offsetBytes, lengthBytes);
+    // With 1 the answer tells of frozen layers as well.
+    this.#bare('scrub', this.#requests.add('bitmap', answer), offsetBytes, lengthBytes, 1);
   }
 
   ping(answer: Answer): void {
