@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../initiator/disk.ts';
 import { openDisk } from '../initiator/disk.ts';
+import { controlFlags } from '../snapshots/control.ts';
 import type { Daemon } from '../support/daemons.ts';
 import { Random } from '../support/random.ts';
 import { ReplicatedVolume } from '../support/replicated-volume.ts';
 import { type Again, type Blow, type Part, randomBlow, type Shape, shuffled } from './blow.ts';
 import { CheckingLoad } from './checking-load.ts';
 import { firstDifference } from './images.ts';
+import { Snapshots } from './snapshots.ts';
 
 /** Rounds of load, a blow, repair, and a look at everything. */
 export interface CampaignOptions {
@@ -14,6 +16,8 @@ export interface CampaignOptions {
   readonly seed: number;
   readonly shape?: Shape;
   readonly sizeBytes?: number;
+  /** Snapshots are made, deleted and gone back to as well. */
+  readonly snapshots?: boolean;
   /** Flags of Node for every daemon. */
   readonly nodeFlags?: readonly string[];
 }
@@ -33,6 +37,10 @@ const LOGOUT_AFTER_MS = 100;
 const RESYNC_WITHIN_MS = 60_000;
 /** A machine that does much else besides is slow, and not wrong. */
 const HEALTHY_WITHIN_MS = 120_000;
+/** Into the making or deleting of a snapshot, or a revert, before daemons die. Milliseconds. */
+const INTO_CHANGE_MS = { least: 0, most: 40 };
+/** In this share of the rounds with snapshots the volume goes back to one. */
+const REVERTS = 0.4;
 const LOG_POLL_MS = 2;
 const LOG_LINES_SHOWN = 25;
 
@@ -42,21 +50,25 @@ export class CrashCampaign {
   readonly #shape: Shape;
   readonly #random: Random;
   readonly #sizeBytes: number;
+  readonly #snapshots: Snapshots | null;
   #disk: Disk | null = null;
 
   constructor(options: CampaignOptions) {
     const { shape = THREE_REPLICAS, sizeBytes = SIZE_BYTES, nodeFlags = [] } = options;
+    const { directory, snapshots = false } = options;
     this.#sizeBytes = sizeBytes;
     this.#shape = shape;
     this.#random = new Random(options.seed);
     this.load = new CheckingLoad({ sizeBytes, random: this.#random });
     this.volume = new ReplicatedVolume({
-      directory: options.directory,
+      directory,
       sizeBytes,
       ...shape,
       nodeFlags,
       kind: 'unix',
+      ...(snapshots ? { targetFlags: controlFlags(directory) } : {}),
     });
+    this.#snapshots = snapshots ? new Snapshots(this.volume, this.load, this.#random) : null;
   }
 
   async start(): Promise<void> {
@@ -91,16 +103,40 @@ export class CrashCampaign {
     this.load.start(this.#disk!);
     await this.#pause(LOAD_MS);
     const logged = this.volume.target.daemon.log.length;
+    const change = this.#snapshots?.change();
+    if (change !== undefined) await this.#pause(INTO_CHANGE_MS);
     await this.#strike(parts, signal, spreadMs);
     this.load.calm = true;
     await this.#pause(AWAY_MS);
     await this.#startAgain(parts);
     if (again !== null) await this.#strikeAgain(parts[0]!, again, logged);
     await this.volume.untilHealthy(HEALTHY_WITHIN_MS);
+    await change;
     await this.load.stop();
     await this.load.verify(this.#disk!);
     await this.#disk!.flush();
-    await this.#compareImages();
+    if (this.#snapshots === null) await this.#compareImages();
+    else await this.#compareSnapshots(this.#snapshots);
+  }
+
+  /** Then, in some rounds, the volume becomes what one of them is, or is killed in the middle. */
+  async #compareSnapshots(snapshots: Snapshots): Promise<void> {
+    await snapshots.compare();
+    if (!this.#random.chance(REVERTS)) return;
+    await this.#disk!.session.logout();
+    const part = this.#random.pick<Part>(['target', 0, 1, 2]);
+    const strike = async (): Promise<void> => {
+      await this.#pause(INTO_CHANGE_MS);
+      const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
+      await daemon.kill9();
+      await this.#startProcess(part);
+    };
+    const login = async (): Promise<Disk> => {
+      await this.volume.untilHealthy(HEALTHY_WITHIN_MS);
+      return openDisk(this.volume.portal);
+    };
+    const disk = await snapshots.revert(this.#random.chance(0.5) ? strike : null, login);
+    this.#disk = disk ?? (await login());
   }
 
   async #strike(parts: readonly Part[], signal: Blow['signal'], spreadMs: number): Promise<void> {
@@ -131,7 +167,7 @@ export class CrashCampaign {
     const starting: Promise<void>[] = [];
     for (const part of shuffled(this.#random, parts)) {
       if (starting.length > 0) await this.#pause(START_SPREAD_MS);
-      const start = part === 'target' ? this.volume.startTarget() : this.volume.startReplica(part);
+      const start = this.#startProcess(part);
       // Awaited below; one that fails before that is no unhandled rejection.
       start.catch(() => undefined);
       starting.push(start);
@@ -141,6 +177,10 @@ export class CrashCampaign {
     this.#disk = await openDisk(this.volume.portal);
     this.load.checker.settle();
     this.load.start(this.#disk);
+  }
+
+  #startProcess(part: Part): Promise<void> {
+    return part === 'target' ? this.volume.startTarget() : this.volume.startReplica(part);
   }
 
   /** Once the replica that came back is being resynchronised. */

@@ -6,8 +6,9 @@
  * overlapping reads, writes and unmaps whose every answer is checked (register-checker.ts). In each
  * round processes are killed (or stopped in order) at a random moment and started again in any
  * order, some of them while they are being resynchronised; when all replicas are in sync again the
- * whole volume is read and checked, and the replicas' image files are compared byte by byte. The
- * seed is printed; `npm run crash -- --seed N` repeats it, as far as the machine's timing lets it,
+ * whole volume is read and checked, and the replicas' image files are compared byte by byte. Where
+ * snapshots are made, deleted and gone back to meanwhile, a scrub compares the replicas. The seed
+ * is printed; `npm run crash -- --seed N` repeats it, as far as the machine's timing lets it,
  * and `--rounds 10000` goes on for long.
  */
 import { randomInt } from 'node:crypto';
@@ -20,11 +21,17 @@ const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 32));
 const BATCH = 25;
 
 const SHAPES = [
-  { name: 'three replicas', shape: { replicas: 3, witnesses: 0 }, rounds: 225 },
+  { name: 'three replicas', shape: { replicas: 3, witnesses: 0 }, rounds: 175 },
+  {
+    name: 'three replicas and snapshots',
+    shape: { replicas: 3, witnesses: 0 },
+    rounds: 50,
+    snapshots: true,
+  },
   { name: 'two replicas and a witness', shape: { replicas: 2, witnesses: 1 }, rounds: 75 },
-] as const;
+];
 
-for (const { name, shape, rounds } of SHAPES) {
+for (const { name, shape, rounds, snapshots = false } of SHAPES) {
   describe(`volumes with ${name} under load, seed ${SEED}`, function () {
     this.timeout(180_000);
     // What follows a violation says nothing.
@@ -35,7 +42,7 @@ for (const { name, shape, rounds } of SHAPES) {
     const campaigns = [0, 1].map((side) => {
       const own = `${directory.path}/${side}`;
       mkdirSync(own);
-      return new CrashCampaign({ directory: own, seed: SEED + side, shape });
+      return new CrashCampaign({ directory: own, seed: SEED + side, shape, snapshots });
     });
 
     before(() => Promise.all(campaigns.map((campaign) => campaign.start())));

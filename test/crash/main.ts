@@ -16,6 +16,7 @@ different, and keeps the directory then.
   --minutes N  or until that time is over, whichever comes first
   --seed N     the same blows again (default: a new number, which is printed)
   --dir PATH   where the replicas are kept (default ${tmpdir()})
+  --snapshots  snapshots are made, deleted and gone back to meanwhile
   --witness    two copies of the data and a witness instead of three copies
   --help       this text
 `;
@@ -25,6 +26,7 @@ const OPTIONS = {
   minutes: { type: 'string', default: 'Infinity' },
   seed: { type: 'string', default: String(randomInt(2 ** 32)) },
   dir: { type: 'string', default: tmpdir() },
+  snapshots: { type: 'boolean', default: false },
   witness: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
@@ -34,6 +36,7 @@ const directory = mkdtempSync(join(options.dir, 'oecrash-'));
 const campaign = new CrashCampaign({
   directory,
   seed: Number(options.seed),
+  snapshots: options.snapshots,
   ...(options.witness ? { shape: { replicas: 2, witnesses: 1 } } : {}),
 });
 const startedMs = performance.now();

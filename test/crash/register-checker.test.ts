@@ -11,6 +11,23 @@ describe('the register checker', () => {
     expect(() => checker.finishRead(checker.startRead(0, 1), [EMPTY])).to.throw(Violation);
   });
 
+  it('tells what all sectors may have held at a moment, and nothing from before or after it', () => {
+    const checker = new RegisterChecker(1);
+    const done = (): number => {
+      const write = checker.startWrite(0, 1);
+      checker.finishWrite(write);
+      return write.stamp;
+    };
+    done();
+    const before = done();
+    const moment = checker.startMoment();
+    const during = done();
+    const late = checker.startWrite(0, 1);
+    expect(checker.finishMoment(moment)).to.deep.equal([[before, during, late.stamp]]);
+    checker.finishWrite(late);
+    expect(checker.finishMoment(checker.startMoment())).to.deep.equal([[late.stamp]]);
+  });
+
   it('refuses a lost write that was never read', () => {
     const checker = new RegisterChecker(1);
     checker.finishWrite(checker.startWrite(0, 1));

@@ -147,6 +147,21 @@ export class RegisterChecker {
     this.#unanswered.clear();
   }
 
+  /**
+   * Until finishMoment somebody looks at all sectors at one time, and it is not known yet at what.
+   */
+  startMoment(): Operation {
+    return this.startRead(0, this.#sectors.length);
+  }
+
+  /** What each sector may have held at the time. */
+  finishMoment(moment: Operation): Stamp[][] {
+    this.#inFlight.delete(moment);
+    return this.#sectors.map((values) =>
+      values.filter(({ overwrittenAt }) => overwrittenAt >= moment.start).map(({ stamp }) => stamp),
+    );
+  }
+
   /** What a sector may hold now: for messages and tests. */
   candidates(sector: number): Stamp[] {
     this.#prune(sector);
