@@ -100,6 +100,11 @@ export interface Link {
   endTurn(): void;
 
   read(request: ReadRequest): void;
+  /**
+   * Once a second: for how many of these calls the read has been waiting that has waited longest. 0
+   * where reads go nowhere that could hang by itself.
+   */
+  tickReads(): number;
   flush(answer: Answer): void;
   putRecord(record: MembershipRecord, answer: Answer): void;
   /** It grows to this size, durable when answered. */

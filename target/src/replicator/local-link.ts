@@ -140,6 +140,11 @@ export class LocalLink implements Link {
     );
   }
 
+  /** The threads that read for this store are this process's own. */
+  tickReads(): number {
+    return 0;
+  }
+
   extentVersions(offsetBytes: number, lengthBytes: number, answer: Answer): void {
     this.#later(answer, (store) =>
       store.extentVersions(offsetBytes / EXTENT_BYTES, Math.ceil(lengthBytes / EXTENT_BYTES)),

@@ -197,7 +197,7 @@ export class Member {
       reads: this.reads > 0,
       requests: this.requests > this.reads,
     };
-    const failed = this.#watch.step(busy, this.#pinging);
+    const failed = this.#watch.step(busy, this.#pinging) ?? hangingRead(this.link.tickReads());
     if (failed !== null) this.drop(failed);
     else if (!this.#pinging) this.#ping();
   }
@@ -431,6 +431,10 @@ export class Member {
     });
   }
 }
+
+/** Others may be answered meanwhile: a disk can lose a single request. */
+const hangingRead = (ticks: number): string | null =>
+  ticks > STALL_TICKS ? `has not answered a read for ${STALL_TICKS} s` : null;
 
 const present = (payload: Uint8Array | null): Uint8Array => {
   if (payload === null) throw new TypeError('the answer has no payload');

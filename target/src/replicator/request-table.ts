@@ -14,6 +14,8 @@ interface Waiting {
 export class RequestTable {
   readonly #reads: (ReadRequest | null)[] = [];
   readonly #freeReads: number[] = [];
+  /** By slot: how often tick() has met the read. */
+  readonly #readTicks: number[] = [];
   readonly #others = new Map<number, Waiting>();
   #nextOther = 1;
   #closed: RequestFailure | null = null;
@@ -21,6 +23,7 @@ export class RequestTable {
   addRead(request: ReadRequest): number {
     const slot = this.#freeReads.pop() ?? this.#reads.length;
     this.#reads[slot] = request;
+    this.#readTicks[slot] = 0;
     return slot * 2;
   }
 
@@ -31,6 +34,18 @@ export class RequestTable {
     this.#reads[slot] = null;
     this.#freeReads.push(slot);
     return request;
+  }
+
+  /** Once a second. How many seconds the read has been waiting that has waited longest. */
+  tick(): number {
+    let longest = 0;
+    for (let slot = 0; slot < this.#reads.length; slot++) {
+      if (this.#reads[slot] === null) continue;
+      const ticks = (this.#readTicks[slot] ?? 0) + 1;
+      this.#readTicks[slot] = ticks;
+      if (ticks > longest) longest = ticks;
+    }
+    return longest;
   }
 
   add(kind: AnswerKind, answer: Answer): number {

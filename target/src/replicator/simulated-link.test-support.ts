@@ -25,6 +25,7 @@ export class SimulatedLink implements Link {
   readonly #life: number;
   readonly #decoder: FrameDecoder;
   readonly #pending = new Set<(failure: typeof CLOSED) => void>();
+  readonly #readTicks = new Map<ReadRequest, number>();
   #lastToReplica = 0;
   #lastToTarget = 0;
   #isCut = false;
@@ -89,19 +90,33 @@ export class SimulatedLink implements Link {
     this.#read(request, 0);
   }
 
+  tickReads(): number {
+    for (const [read, ticks] of this.#readTicks) this.#readTicks.set(read, ticks + 1);
+    return Math.max(0, ...this.#readTicks.values());
+  }
+
   readLayer(layer: number, request: ReadRequest): void {
     this.#read(request, layer);
   }
 
   #read(request: ReadRequest, layer: number): void {
     const { offsetBytes, lengthBytes } = request;
+    this.#readTicks.set(request, 0);
     this.#request(
-      (failure) => request.readFailed(failure),
+      (failure) => {
+        this.#readTicks.delete(request);
+        request.readFailed(failure);
+      },
       (reply) => {
+        if (this.#replica.hangingReads > 0) {
+          this.#replica.hangingReads--;
+          return;
+        }
         const into = Buffer.alloc(lengthBytes);
         const checksums = Buffer.alloc(4 * (Math.ceil(lengthBytes / 4096) + 1));
         const done = (error: StoreError | null): void =>
           reply(() => {
+            this.#readTicks.delete(request);
             if (error === null) request.readDone(into, new PoisonedLoan(into), null);
             else request.readFailed(failureOf(error));
           });

@@ -40,6 +40,8 @@ export class SimulatedReplica {
   #session: string | null = null;
   #lease = new Lease(0, false);
   #idleWaiters: (() => void)[] = [];
+  /** So many of the next reads are never answered. */
+  hangingReads = 0;
   readonly links = new Set<SimulatedLink>();
 
   constructor(index: number, world: World, volume: SimulatedReplica['volume']) {

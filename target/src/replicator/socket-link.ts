@@ -169,6 +169,10 @@ export class SocketLink implements Link {
     this.#send({ kind: 'layers', ...change }, this.#requests.add('done', answer));
   }
 
+  tickReads(): number {
+    return this.#requests.tick();
+  }
+
   readLayer(layer: number, request: ReadRequest): void {
     const id = this.#requests.addRead(request);
     this.#bare('read', id, request.offsetBytes, request.lengthBytes, layer);
