@@ -79,6 +79,8 @@ export interface LayerCopy {
   readonly source: Member;
   readonly member: Member;
   readonly sizeBytes: number;
+  /** The share of the volume that has been gone through. */
+  readonly reached: (share: number) => void;
   /** After each piece, with what it copied: may take its time, and throws when all is over. */
   readonly copied: (bytes: number) => Promise<void>;
 }
@@ -103,6 +105,7 @@ export const copyLayer = async (copy: LayerCopy): Promise<void> => {
       const lengthBytes = Math.min(EXTENT_BYTES, range.lengthBytes - from);
       const piece = { offsetBytes: at + from, lengthBytes };
       await copyExtent(copy, piece, cut(theirs, from, lengthBytes), cut(mine, from, lengthBytes));
+      copy.reached((piece.offsetBytes + lengthBytes) / sizeBytes);
     }
   }
 };

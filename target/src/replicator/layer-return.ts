@@ -9,6 +9,8 @@ export interface LayerReturn {
   /** In-sync members; throws when this resynchronisation is over. */
   readonly sources: () => readonly Member[];
   readonly sizeBytes: () => number;
+  /** So many layers are filled of those that have to be, the last one perhaps in part. */
+  readonly filled: (done: number, layers: number) => void;
   /** After each piece, with what it copied: may take its time. */
   readonly copied: (bytes: number) => Promise<void>;
 }
@@ -44,12 +46,14 @@ const fill = async (work: LayerReturn, source: Member): Promise<void> => {
   const { member, sources } = work;
   const { layers, headLayer } = await member.refresh();
   const incomplete = layers.filter(({ id, complete }) => !complete && id !== headLayer);
-  for (const { id } of [...incomplete].sort((a, b) => a.id - b.id)) {
+  const ordered = [...incomplete].sort((a, b) => a.id - b.id);
+  for (const [index, { id }] of ordered.entries()) {
     await copyLayer({
       layer: id,
       source,
       member,
       sizeBytes: work.sizeBytes(),
+      reached: (share) => work.filled(index + share, ordered.length),
       copied: (bytes) => {
         sources();
         return work.copied(bytes);

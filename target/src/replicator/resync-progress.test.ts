@@ -19,6 +19,18 @@ describe('the progress of a resynchronisation', () => {
     expect(nothing.percent).to.equal(100);
   });
 
+  it('counts the layers of snapshots that are filled first', () => {
+    const progress = new ResyncProgress(0);
+    const seen: number[] = [];
+    for (const done of [0, 0.5, 1, 1.5, 2, 3]) {
+      progress.layersFilled(done, 3);
+      seen.push(progress.percent);
+    }
+    progress.expect(10, 0);
+    for (let extent = 0; extent < 10; extent++) progress.extentDone(EXTENT, extent);
+    expect([...seen, progress.percent]).to.deep.equal([0, 12, 25, 37, 50, 75, 100]);
+  });
+
   it('tells the rate of the last ten seconds, and from it when the end will be', () => {
     const progress = new ResyncProgress(0);
     progress.expect(1000, 0);

@@ -14,6 +14,10 @@ export class ResyncProgress {
   /** Extents that have to be compared or copied; null until that is known. */
   #totalExtents: number | null = null;
   #doneExtents = 0;
+  /** Frozen layers that are filled before; each counts as much as the extents together. */
+  #layers = 0;
+  /** With the part of the one that is filled now. */
+  #doneLayers = 0;
   #copiedBytes = 0;
   /** The oldest first; the last ones of WINDOW_MS. */
   #marks: Mark[];
@@ -33,6 +37,12 @@ export class ResyncProgress {
 
   get copiedBytes(): number {
     return this.#copiedBytes;
+  }
+
+  /** So many of the layers are filled, the last one perhaps in part. */
+  layersFilled(done: number, layers: number): void {
+    this.#layers = layers;
+    this.#doneLayers = done;
   }
 
   /** What is to be done is known now; it begins. */
@@ -55,6 +65,10 @@ export class ResyncProgress {
   }
 
   get ratio(): number {
+    return (this.#doneLayers + this.#extentRatio) / (this.#layers + 1);
+  }
+
+  get #extentRatio(): number {
     if (this.#totalExtents === null) return 0;
     return this.#totalExtents === 0 ? 1 : this.#doneExtents / this.#totalExtents;
   }

@@ -154,8 +154,9 @@ export class Returns {
       run.finished(bytes);
       sources();
     };
+    const filled = (done: number, layers: number): void => progress.layersFilled(done, layers);
     try {
-      await bringLayers({ tree, member, sources, sizeBytes, copied });
+      await bringLayers({ tree, member, sources, sizeBytes, filled, copied });
     } finally {
       run.end();
     }
