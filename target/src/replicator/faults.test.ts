@@ -182,37 +182,6 @@ describe('a fault of one part', () => {
     expect(second.fenced).to.equal(false);
   });
 
-  it('a single read that hangs is answered elsewhere though others of that replica are answered', async () => {
-    const { simulation, target } = await start();
-    await run(simulation, target, 'write', 0, good);
-    simulation.replicas[1]!.hangingReads = 1;
-    const startedMs = simulation.now;
-    let longestMs = 0;
-    let waiting = 0;
-    const read = (): void => {
-      const begunMs = simulation.now;
-      waiting++;
-      target.replicator.submit(
-        operation('read', 0, 4096, [Buffer.alloc(4096)], (error, io) => {
-          waiting--;
-          longestMs = Math.max(longestMs, simulation.now - begunMs);
-          expect(error).to.equal(null);
-          expect(Buffer.concat(io.chunks).equals(good)).to.equal(true);
-        }),
-      );
-    };
-    // Enough of them that each replica answers some every second.
-    while (simulation.now - startedMs < 15_000) {
-      for (let count = 0; count < 64; count++) read();
-      const nextMs = simulation.now + 200;
-      await simulation.runUntil(() => simulation.now >= nextMs, 1_000);
-    }
-    expect(await simulation.runUntil(() => waiting === 0, 1_000)).to.equal(true);
-    expect(longestMs).to.be.within(9_000, 12_000);
-    expect(simulation.log.join('\n')).to.include('has not answered a read for 10 s');
-    expect(await simulation.runUntil(() => simulation.healthy(target), 20_000)).to.equal(true);
-  });
-
   it('documents survive the loss of any one replica and of the target', async () => {
     const { simulation, target } = await start();
     const settle = async <T>(work: Promise<T>): Promise<T> => {
