@@ -40,6 +40,8 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * And one on its way in that had taken what the last one had no space for: both were in sync then.
  * And a layer that could not be filled, of which nobody was told.
  * And a snapshot that was undone too late: writes behind the order to undo it had gone to its head.
+ * What a deleted snapshot held, merged into the next one after that had been compared. A flush
+ * behind a write of a part of a bad block, which hid why the write failed.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [4, 'members'],
@@ -48,6 +50,9 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [910002231, 'members'],
   [910008550, 'disk'],
   [910008083, 'members'],
+  [60004511, 'members'],
+  [60010183, 'layers'],
+  [60000181, 'disk'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */
