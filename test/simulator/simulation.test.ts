@@ -38,6 +38,7 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * another one let the volume grow, and alone afterwards: it found all replicas too large.
  * And a voter that was thrown away on the word of a target that had been replaced already.
  * And one on its way in that had taken what the last one had no space for: both were in sync then.
+ * And a member that was lost while others were asked for the last atomic write.
  * And a layer that could not be filled, of which nobody was told.
  * And a snapshot that was undone too late: writes behind the order to undo it had gone to its head.
  * What a deleted snapshot held, merged into the next one after that had been compared. A flush

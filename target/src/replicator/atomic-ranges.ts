@@ -6,6 +6,8 @@ import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
 import { readFrom } from './verified-read.ts';
 
+const LOST = { code: 'LINK_CLOSED', message: 'lost before it was made equal', offsetBytes: null };
+
 /** The largest atomic write that all members can take; 0 where one of an older release cannot. */
 export const atomicBytesOf = (members: readonly Member[]): number => {
   let bytes: number = MAX_ATOMIC_BYTES;
@@ -40,6 +42,8 @@ export const equaliseAtomicRanges = async (
     if (data === null) continue;
     const others = members.filter((member) => copies.get(member)?.equals(data) !== true);
     for (const member of others) {
+      // While the others were read.
+      if (!member.streaming) throw new MemberError(LOST, member.address);
       const isAble = member.known?.atomic !== null;
       const kind = isAble ? 'write-atomic' : 'write';
       stream.sendTo(member, range.offsetBytes, data, kind);
