@@ -113,7 +113,7 @@ describe('a system on one host', function () {
 
   it('exits as documented, with words that lead on', async () => {
     const cases: readonly [string[], number, RegExp][] = [
-      [['volume', 'info', 'none'], 3, /no volume none[^]*next: mayactl volume list/],
+      [['volume', 'info', 'none'], 3, /no volume none[^]*next: mayactl --data-dir \S+ volume list/],
       [['volume', 'delete', 'none', '--yes'], 3, /no volume none/],
       [['volume', 'connect', 'none'], 3, /no volume none/],
       [['volume', 'create', 'demo', '--size', '1GiB'], 4, /already[^]*next:/],

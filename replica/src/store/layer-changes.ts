@@ -152,11 +152,15 @@ export class LayerChanges {
   #checkUntouched(): void {
     const { stack, sizeBytes } = this.#options.layers;
     const extents = Math.ceil(sizeBytes / EXTENT_BYTES);
-    if (stack.pages.nextPresent(0, extents) >= extents) return;
-    throw new StoreError(
-      'LAYERS',
-      `Layer ${stack.headId} was written already, so that the snapshot below it cannot be undone; ` +
-        'revert to it, or delete it.',
-    );
+    for (let extent = 0; extent < extents; extent += 1) {
+      extent = stack.pages.nextPresent(extent, extents);
+      // A page that was only read is in memory as well.
+      if (extent >= extents || stack.pages.view(extent).blank) continue;
+      throw new StoreError(
+        'LAYERS',
+        `Layer ${stack.headId} was written already, so that the snapshot below it cannot be ` +
+          'undone; revert to it, or delete it.',
+      );
+    }
   }
 }

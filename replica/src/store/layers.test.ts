@@ -179,6 +179,17 @@ describe('the layers of a store', () => {
     expect([await one.read(1), await one.read(2)]).to.deep.equal([2, 4]);
   });
 
+  it('are undone although the new head was read', async () => {
+    const one = new Layered('one');
+    await one.open();
+    one.write(1, 1);
+    await one.snapshot(2);
+    expect(await one.read(1)).to.equal(1);
+    await one.change({ change: 'undo', head: 2 });
+    expect(one.ids).to.deep.equal([1]);
+    expect(await one.read(1)).to.equal(1);
+  });
+
   it('give back a deleted snapshot into the head while it is written', async () => {
     const one = new Layered('one');
     await one.open();
