@@ -49,10 +49,10 @@ export const KEEP_ALIVE_DELAY_MS = 10_000;
  * cache. Bytes.
  */
 export const SLAB_BYTES = 256 * 1024;
-/** Empty slabs that a connection keeps. */
-export const MAX_FREE_SLABS = 4;
+/** Empty slabs that a connection keeps: enough for 32 reads of 64 KiB under way. */
+export const MAX_FREE_SLABS = 16;
 /** Buffers of large responses that a connection keeps for the next ones, together. Bytes. */
-export const MAX_FREE_LARGE_BYTES = 8 * 1024 * 1024;
+export const MAX_FREE_LARGE_BYTES = 12 * 1024 * 1024;
 /** A connection whose peer does not take its responses is not read from above this. Bytes. */
 export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024;
 /** A connection is not read from while the store holds more than this of its writes. Bytes. */

@@ -198,7 +198,8 @@ export class Outbox {
       if (free !== undefined) return free;
       return new Slab(SLAB_BYTES, (slab) => this.#sent(slab));
     }
-    const index = this.#freeLarge.findIndex((slab) => slab.buffer.length >= bytes);
+    // The one used last: it is in the processor's cache.
+    const index = this.#freeLarge.findLastIndex((slab) => slab.buffer.length >= bytes);
     if (index >= 0) {
       const [free] = this.#freeLarge.splice(index, 1) as [Slab];
       this.#freeLargeBytes -= free.buffer.length;
