@@ -24,6 +24,7 @@ export type {
   WelcomeState,
 } from './messages.ts';
 export { decodeMessage, encodeMessage, isMessage } from './messages.ts';
+export { hasBit } from './bitmap.ts';
 export type { ScrubAnswer } from './scrub-answer.ts';
 export { badBlocksOf, decodeScrubAnswer, encodeScrubAnswer, NOTHING_BAD } from './scrub-answer.ts';
 export { MAX_LAYERS, SNAPSHOT_NAME_PATTERN } from './layers.ts';

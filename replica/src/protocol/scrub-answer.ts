@@ -1,4 +1,3 @@
-import { ProtocolError } from './errors.ts';
 import { BLOCK_BYTES } from './types.ts';
 
 /** What a scrub of one extent has found. Bitmaps: one bit for each block, LSB first. */
@@ -29,12 +28,12 @@ export const encodeScrubAnswer = ({ bad, layers }: ScrubAnswer): Uint8Array => {
   return bytes;
 };
 
+/** Throws a RangeError where the length is not that of an answer. */
 export const decodeScrubAnswer = (bytes: Uint8Array, lengthBytes: number): ScrubAnswer => {
   const bitmapBytes = Math.ceil(lengthBytes / BLOCK_BYTES / 8);
   const entryBytes = ID_BYTES + bitmapBytes;
   if (bytes.length < bitmapBytes || (bytes.length - bitmapBytes) % entryBytes !== 0) {
-    const message = `the answer to a scrub of ${lengthBytes} bytes has ${bytes.length} bytes`;
-    throw new ProtocolError('MALFORMED_FRAME', message);
+    throw new RangeError(`the answer to a scrub of ${lengthBytes} bytes has ${bytes.length} bytes`);
   }
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const layers = new Map<number, Uint8Array>();

@@ -56,7 +56,6 @@ export class DataStore implements Store {
   #events: StoreEvents = NO_EVENTS;
   #failure: StoreError | null = null;
   #dead = false;
-  /** Operations wait: the head is being changed for another. */
   #closed = false;
   #promisedEpoch: Epoch;
   #promisedSession: Session;

@@ -1,4 +1,5 @@
 import type { MembershipRecord } from '@openebs/replica/protocol';
+import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { DocumentKeeper } from './document-keeper.ts';
 import type { DocumentQuorum } from './documents.ts';
 import type { Environment } from './environment.ts';
@@ -8,7 +9,6 @@ import { decides, forgetfulOf } from './membership.ts';
 import { nextMembers, sameIds, type Presence, type RecordHistory } from './record-history.ts';
 import { RecordKeeper } from './records.ts';
 import { ChangeRefused, type Roster } from './roster.ts';
-import { REPLICATOR_LIMITS } from '../limits.ts';
 import { VoterChange } from './voter-change.ts';
 
 export interface ElectorateOptions {

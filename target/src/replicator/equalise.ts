@@ -1,4 +1,4 @@
-import { BLOCK_BYTES } from '@openebs/replica/protocol';
+import { BLOCK_BYTES, hasBit } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
 import type { ByteRange } from './link.ts';
 import { MemberError } from './member-error.ts';
@@ -28,7 +28,7 @@ export interface Run {
 }
 
 export const isAllocated = ({ allocated }: BlockSums, block: number): boolean =>
-  ((allocated[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
+  hasBit(allocated, block);
 
 /**
  * A checksum alone is not enough: a block that is not allocated tells 0, and so does an allocated

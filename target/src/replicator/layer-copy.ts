@@ -2,6 +2,7 @@ import {
   BLOCK_BYTES,
   computeSegmentChecksums,
   EXTENT_BYTES,
+  hasBit,
   segmentTableBytes,
 } from '@openebs/replica/protocol';
 import { REPLICATOR_LIMITS } from '../limits.ts';
@@ -24,9 +25,6 @@ export interface LayerRun {
   readonly firstBlock: number;
   readonly blocks: number;
 }
-
-const hasBit = (bits: Uint8Array, block: number): boolean =>
-  ((bits[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0;
 
 /** The answer to an allocation request of a layer: two bitmaps, one after the other. */
 export const splitHoldings = (answer: Uint8Array): LayerHoldings => ({

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES } from '@openebs/replica/protocol';
+import { BLOCK_BYTES, hasBit } from '@openebs/replica/protocol';
 import type { ByteRange } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
@@ -54,6 +54,5 @@ const mendBlock = async (
 };
 
 const blocksIn = function* (bitmap: Uint8Array): Generator<number> {
-  for (let block = 0; block < 8 * bitmap.length; block++)
-    if (((bitmap[block >>> 3] ?? 0) & (1 << (block & 7))) !== 0) yield block;
+  for (let block = 0; block < 8 * bitmap.length; block++) if (hasBit(bitmap, block)) yield block;
 };

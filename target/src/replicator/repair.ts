@@ -1,4 +1,4 @@
-import { badBlocksOf, BLOCK_BYTES, EXTENT_BYTES } from '@openebs/replica/protocol';
+import { badBlocksOf, BLOCK_BYTES, EXTENT_BYTES, hasBit } from '@openebs/replica/protocol';
 import type { ScrubAnswer } from '@openebs/replica/protocol';
 import { mendLayers } from './layer-repair.ts';
 import type { ByteRange, RequestFailure } from './link.ts';
@@ -184,7 +184,7 @@ const badRuns = (bitmap: Uint8Array, lengthBytes: number): Run[] => {
   const runs: { first: number; blocks: number }[] = [];
   const blocks = Math.ceil(lengthBytes / BLOCK_BYTES);
   for (let block = 0; block < blocks; block++) {
-    if (((bitmap[block >>> 3] ?? 0) & (1 << (block & 7))) === 0) continue;
+    if (!hasBit(bitmap, block)) continue;
     const last = runs.at(-1);
     if (last !== undefined && last.first + last.blocks === block) last.blocks++;
     else runs.push({ first: block, blocks: 1 });
