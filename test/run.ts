@@ -8,7 +8,7 @@
 import { delimiter, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { Debian, type Missing } from './support/debian.ts';
+import { Debian } from './support/debian.ts';
 import { killEverything, runSuite, type SuiteResult } from './support/suite-runner.ts';
 import { SUITES, type Suite } from './support/suites.ts';
 
@@ -79,12 +79,6 @@ function notRun(suite: Suite, problems: readonly string[]): SuiteResult {
 
 type Write = (text: string) => void;
 
-function withoutTools(suite: Suite, missing: readonly Missing[], write: Write): SuiteResult {
-  const lines = missing.map(({ what, why, remedy }) => `needs ${what} (${why}): ${remedy}`);
-  write(`${isCi ? 'failed' : 'skipped'}: ${lines.join('\n         ')}\n`);
-  return notRun(suite, isCi ? lines : []);
-}
-
 interface RunContext {
   readonly debian: Debian;
   readonly grep: string | null;
@@ -99,13 +93,11 @@ async function run(suite: Suite, { debian, ...options }: RunContext): Promise<Su
     write(`skipped: it runs on ${suite.architecture ?? ''} only, and this is ${process.arch}\n`);
     return notRun(suite, []);
   }
-  const lacks = suite.lacks?.() ?? null;
+  const lacks = suite.lacks?.() ?? debian.provide(suite.needs);
   if (lacks !== null) {
     write(`${isCi ? 'failed' : 'skipped'}: ${lacks}\n`);
     return notRun(suite, isCi ? [lacks] : []);
   }
-  const missing = debian.provide(suite.needs);
-  if (missing.length > 0) return withoutTools(suite, missing, write);
   return await runSuite(suite, { root, ...options });
 }
 
@@ -163,6 +155,12 @@ for (const [signal, exitCode] of [
     process.exit(exitCode);
   });
 }
+
+// A reader that closes early (`| head`) takes the suites with it.
+process.stdout.on('error', () => {
+  killEverything();
+  process.exit(1);
+});
 
 try {
   await main();

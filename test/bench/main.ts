@@ -137,8 +137,9 @@ function requirements(): void {
       ? [{ command: 'tgtd', packages: ['tgt'] }]
       : []),
   ]);
-  for (const { what, why, remedy } of missing) console.error(`${what}: ${why}. ${remedy}`);
-  if (missing.length > 0) process.exit(1);
+  if (missing === null) return;
+  console.error(missing);
+  process.exit(1);
 }
 
 async function main(): Promise<void> {

@@ -56,12 +56,8 @@ const up = async (nodes: number): Promise<void> => {
     explain(already);
     return;
   }
-  const missing = [
-    ...new Debian(REPOSITORY, write)
-      .provide(NODE_TOOLS)
-      .map(({ what, remedy }) => `${what}: ${remedy}`),
-    ...[missingForNodes(), missingPrograms()].filter((one) => one !== null),
-  ];
+  const tools = new Debian(REPOSITORY, write).provide(NODE_TOOLS);
+  const missing = [tools, missingForNodes(), missingPrograms()].filter((one) => one !== null);
   if (missing.length > 0) throw new Refusal(missing.join('\n'));
   mkdirSync(join(LOG, '..'), { recursive: true });
   const log = openSync(LOG, 'w');

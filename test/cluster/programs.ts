@@ -50,7 +50,11 @@ export const missingPrograms = (): string | null => {
     ...(existsSync('/usr/include/seccomp.h') ? [] : ['libseccomp-dev']),
   ];
   if (absent.length > 0)
-    return `it builds Kubernetes and containerd for itself, once; for that install ${absent.join(', ')}, or name a folder that has ${NEEDED.join(', ')} in KUBEBUILDER_ASSETS`;
+    return (
+      'it builds Kubernetes and containerd for itself, once; for that install ' +
+      `${absent.join(', ')},\n  or name a folder in KUBEBUILDER_ASSETS that has ` +
+      `${NEEDED.join(' ')}`
+    );
   return buildPrograms();
 };
 

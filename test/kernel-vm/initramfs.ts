@@ -22,7 +22,6 @@ import { basename, dirname, join } from 'node:path';
 import { findCommand } from '../support/debian.ts';
 
 const BUSYBOX = '/bin/busybox';
-const TOOLS = ['iscsid', 'iscsiadm', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'fio'];
 /**
  * What the Debian kernel has as modules and the scenario needs; those that they depend on come
  * along.
@@ -34,6 +33,12 @@ export interface InitramfsOptions {
   readonly directory: string;
   /** lib/modules/VERSION of the kernel. */
   readonly modules: string;
+  /** The shell script that guest-init.sh goes through. */
+  readonly scenario: string;
+  /** Programs of this host. */
+  readonly tools: readonly string[];
+  /** Further files, by their path there. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly initiatorName: string;
   /** iscsid.conf: what new discoveries and nodes begin with. */
   readonly settings: Readonly<Record<string, string>>;
@@ -48,12 +53,14 @@ export function buildInitramfs(options: InitramfsOptions): string {
   const settings = Object.entries(options.settings).map(([key, value]) => `${key} = ${value}`);
   mkdirSync(join(tree, 'bin'), { recursive: true });
   installBusybox(tree);
-  for (const tool of TOOLS) installTool(tree, tool);
+  for (const tool of ['iscsid', 'iscsiadm', ...options.tools]) installTool(tree, tool);
   installModules(tree, options.modules);
   put(tree, '/etc/iscsi/initiatorname.iscsi', `InitiatorName=${options.initiatorName}\n`);
   put(tree, '/etc/iscsi/iscsid.conf', `${settings.join('\n')}\n`);
   put(tree, '/etc/passwd', 'root:x:0:0:root:/:/bin/sh\n');
   put(tree, '/etc/mtab', '');
+  put(tree, '/scenario.sh', readFileSync(options.scenario));
+  for (const [path, content] of Object.entries(options.files ?? {})) put(tree, path, content);
   put(tree, '/init', readFileSync(join(import.meta.dirname, 'guest-init.sh')));
   chmodSync(join(tree, 'init'), 0o755);
   for (const folder of ['proc', 'sys', 'dev', 'run', 'tmp', 'mnt'])

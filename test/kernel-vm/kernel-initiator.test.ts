@@ -3,10 +3,11 @@
  * systems on a replicated volume; nothing is lost when target and replicas are killed under it.
  *
  * Method: a virtual machine in software emulation boots Debian's kernel and goes through
- * guest-init.sh; each step of that scenario is a test here. Its network is QEMU's user mode:
+ * file-systems.sh; each step of that scenario is a test here. Its network is QEMU's user mode:
  * 10.0.2.2 is this host's loopback.
  */
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { findKernel } from '../support/debian.ts';
 import { REPOSITORY } from '../support/daemons.ts';
@@ -99,6 +100,8 @@ describe("the Linux kernel's initiator", function () {
       initramfs: buildInitramfs({
         directory: fixture.directory,
         modules: kernel.modules,
+        scenario: join(import.meta.dirname, 'file-systems.sh'),
+        tools: ['mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'fio'],
         initiatorName: 'iqn.2004-10.org.debian:kernel-vm',
         settings: {
           'node.startup': 'manual',

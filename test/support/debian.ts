@@ -31,13 +31,6 @@ export interface Kernel {
   readonly modules: string;
 }
 
-/** What was not to be had: `remedy` is a command that a person can run. */
-export interface Missing {
-  readonly what: string;
-  readonly why: string;
-  readonly remedy: string;
-}
-
 const LISTS = '/var/lib/apt/lists';
 const LISTS_STALE_AFTER_MS = 24 * 3600 * 1000;
 const SYSTEM_PATHS = [
@@ -92,6 +85,14 @@ function asRoot(): readonly string[] | null {
   return spawnSync('sudo', ['-n', 'true']).status === 0 ? ['sudo', '-n'] : null;
 }
 
+function remedy(missing: readonly Requirement[]): string {
+  if (findCommand('apt-get') === null) return "install it by your system's means";
+  const packages = missing.flatMap((one) => ('packages' in one ? one.packages : []));
+  // What is only unpacked follows by itself when the rest is there.
+  if (packages.length === 0) return 'sudo apt-get update && npm test -- --suite kernel-vm';
+  return `sudo apt-get install ${[...new Set(packages)].join(' ')}`;
+}
+
 export class Debian {
   private readonly root: string;
   private readonly say: (line: string) => void;
@@ -103,34 +104,28 @@ export class Debian {
     this.say = say;
   }
 
-  /** Gets what is missing, where it may. Returns what the suite still lacks. */
-  provide(requirements: readonly Requirement[]): Missing[] {
+  /**
+   * Gets what is missing, where it may. Null: all is there. Else what is not, why, and the command
+   * that a person can run.
+   */
+  provide(requirements: readonly Requirement[]): string | null {
     const absent = () => requirements.filter((one) => !isPresent(one, this.root));
-    if (absent().length === 0) return [];
-    const why = this.obstacle();
-    if (why === null) {
-      const wanted = absent().flatMap((one) => ('packages' in one ? one.packages : []));
-      this.install(wanted.filter((name) => !this.attempted.has(name)));
+    const packages = () => absent().flatMap((one) => ('packages' in one ? one.packages : []));
+    const obstacle = packages().length === 0 ? null : this.obstacle();
+    if (obstacle === null) {
+      this.install(packages().filter((name) => !this.attempted.has(name)));
       for (const one of absent()) if ('kernel' in one) this.unpackKernel(one.kernel);
     }
-    return absent().map((one) => ({
-      what: nameOf(one),
-      why: why ?? 'apt-get did not bring it: see its messages above',
-      remedy: this.remedy(one),
-    }));
+    const missing = absent();
+    if (missing.length === 0) return null;
+    const why = obstacle ?? 'apt-get did not bring it, see its messages above';
+    return `needs ${missing.map(nameOf).join(', ')}; ${why}:\n  ${remedy(missing)}`;
   }
 
   private obstacle(): string | null {
     if (findCommand('apt-get') === null) return 'this is neither Debian nor Ubuntu';
     if (asRoot() === null) return 'installing needs root, or a sudo that asks for no password';
     return null;
-  }
-
-  private remedy(requirement: Requirement): string {
-    if (findCommand('apt-get') === null)
-      return `install ${nameOf(requirement)} by your system's means`;
-    if ('packages' in requirement) return `sudo apt-get install ${requirement.packages.join(' ')}`;
-    return 'sudo apt-get update && npm test -- --suite kernel-vm';
   }
 
   private install(names: readonly string[]): void {
@@ -144,7 +139,7 @@ export class Debian {
   }
 
   private updateLists(): void {
-    if (this.listsUpdated) return;
+    if (this.listsUpdated || asRoot() === null) return;
     this.listsUpdated = true;
     const newest = readdirSync(LISTS, { withFileTypes: true })
       .filter((entry) => entry.isFile() && /_(In)?Release$/.test(entry.name))

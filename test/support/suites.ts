@@ -71,13 +71,16 @@ const MACHINE: readonly Requirement[] = [
   { command: 'qemu-system-x86_64', packages: ['qemu-system-x86'] },
   { command: 'iscsiadm', packages: ['open-iscsi'] },
   { file: '/bin/busybox', packages: ['busybox-static'] },
+  { command: 'cpio', packages: ['cpio'] },
+  { kernel: 'linux-image-cloud-amd64' },
+];
+const FILE_SYSTEMS: readonly Requirement[] = [
   { command: 'mkfs.ext4', packages: ['e2fsprogs'] },
   { command: 'mkfs.xfs', packages: ['xfsprogs'] },
   { command: 'fio', packages: ['fio'] },
-  { command: 'cpio', packages: ['cpio'] },
   { command: 'blkdiscard', packages: ['util-linux'] },
-  { kernel: 'linux-image-cloud-amd64' },
 ];
+const UDEV: readonly Requirement[] = [{ command: 'udevadm', packages: ['udev'] }];
 
 const POSTGRES: readonly Requirement[] = [
   { file: '/usr/lib/postgresql/*/bin/pgbench', packages: ['postgresql'] },
@@ -89,7 +92,8 @@ const POSTGRES: readonly Requirement[] = [
 
 /** What a file system on a volume takes where the kernel has no iSCSI. */
 const lacksMounts = (): string | null => {
-  if (process.getuid?.() !== 0) return 'mounting a volume needs root';
+  if (process.getuid?.() !== 0)
+    return 'mounting a volume needs root:\n  sudo npm test -- --suite postgres';
   const lacking = ['/dev/fuse', '/dev/loop-control'].filter((device) => !existsSync(device));
   return lacking.length === 0 ? null : `this machine has no ${lacking.join(' and no ')}`;
 };
@@ -217,8 +221,16 @@ export const SUITES: readonly Suite[] = [
     onRequest: true,
   },
   {
-    ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, MACHINE),
+    ...crossProcess('connect', 'the commands of `mayactl volume connect`, as it prints them', 300, [
+      ...[LIBISCSI, QEMU_IMG, QEMU_ISCSI, ...MACHINE, ...UDEV],
+    ]),
     // The machine's programs are copied from this host.
+    architecture: 'x64',
+  },
+  {
+    ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, [
+      ...[...MACHINE, ...FILE_SYSTEMS],
+    ]),
     architecture: 'x64',
   },
 ];

@@ -113,11 +113,13 @@ describe('what people read', () => {
     const chap = { user: 'alice', mutualUser: 'volume' };
     const text = connectText({ ...volume, chap });
     expect(widest(text)).to.be.at.most(80);
+    expect(text).to.include(`SECRET='...'\nMUTUAL_SECRET='...'\n`);
     expect(text).to.include('node.session.auth.username -v alice\n');
-    expect(text).to.include('node.session.auth.username_in');
-    expect(text).to.include('url=iscsi://alice%SECRET@');
-    // QEMU takes an end of line as a part of the secret.
-    expect(text).to.include('printf %s SECRET > FILE');
+    expect(text).to.include('node.session.auth.username_in -v volume\n');
+    expect(text).to.include('export LIBISCSI_CHAP_TARGET_PASSWORD="$MUTUAL_SECRET"\n');
+    const odd = connectText({ ...volume, chap: { user: "it's 5% & more", mutualUser: null } });
+    expect(odd).to.include(`node.session.auth.username -v 'it'\\''s 5% & more'\n`);
+    expect(odd).not.to.include('MUTUAL').and.not.to.include('TARGET_');
     expect(volumeText({ ...volume, chap }, plain)).to.match(
       /^CHAP +: alice, and mutual as volume$/m,
     );

@@ -1,64 +1,87 @@
 import type { VolumeView } from '../../orchestrator/orchestrator.ts';
 
 /**
- * The exact commands for the initiators that people have; a long one is broken with a backslash, to
- * be pasted as it is.
+ * The exact commands for the initiators that people have, to be pasted as they are: all else is a
+ * comment, a long line is broken with a backslash, and secrets are variables to be set first.
  */
 export function connectText(volume: VolumeView): string {
-  const { iqn, portal, lun, name } = volume;
-  const proof = volume.chap === null ? '' : `${volume.chap.user}%SECRET@`;
-  const address = `iscsi://${proof}${portal}/${iqn}/${lun}`;
-  // With a name in it the lines would be too long.
-  const url = volume.chap === null ? address : '$url';
-  return `${name}: ${iqn} at ${portal}, LUN ${lun}
-
-Linux kernel (open-iscsi, as root)
-${nodeText(volume)}  iscsiadm -m node -T ${iqn} \\
-    -p ${portal} --login
-  ls -l /dev/disk/by-path/*${iqn}-lun-${lun}
-  # before the volume is deleted or OpenEBS stops: unmount it, then
-  iscsiadm -m node -T ${iqn} \\
-    -p ${portal} --logout
-
-libiscsi
-${volume.chap === null ? '' : `  url=${address}\n`}  iscsi-ls -s iscsi://${proof}${portal}
-  iscsi-inq ${url}
-
-QEMU
-  qemu-img info ${url}
-  qemu-system-x86_64 -drive \\
-file=${url},format=raw,if=virtio
-  qemu-system-x86_64 -device virtio-blk-pci,drive=${nodeName(name)} \\
-    -blockdev driver=iscsi,node-name=${nodeName(name)},\\
-transport=tcp,portal=${portal},\\
-target=${iqn},lun=${lun}${
-    volume.chap === null
-      ? ''
-      : `,\\\nuser=${volume.chap.user},password-secret=chap \\\n    -object secret,id=chap,file=FILE\n  # FILE is to have the secret without an end of line: printf %s SECRET > FILE`
-  }
-`;
+  const { iqn, portal, lun, name, chap } = volume;
+  const url = `iscsi://${portal}/${iqn}/${lun}`;
+  const node = `iscsiadm -m node -T ${iqn} \\\n  -p ${portal}`;
+  const paragraphs = [
+    [`# ${name}: ${iqn} at ${portal}, LUN ${lun}`],
+    chap === null ? [] : secretLines(chap),
+    [
+      '# Linux kernel: open-iscsi, as root',
+      ...(chap === null
+        ? [`iscsiadm -m discovery -t sendtargets -p ${portal}`]
+        : [`${node} -o new`, ...proofOfNode(chap).map((set) => `${node} -o update \\\n  ${set}`)]),
+      `${node} --login`,
+      'udevadm settle',
+      `ls -l /dev/disk/by-path/*${iqn}-lun-${lun}`,
+    ],
+    [
+      '# before the volume is deleted or OpenEBS stops: unmount it, then',
+      `${node} --logout`,
+      `${node} -o delete`,
+    ],
+    [
+      '# libiscsi',
+      ...(chap === null ? [] : proofOfLibiscsi(chap)),
+      `iscsi-ls -s iscsi://${portal}`,
+      `iscsi-inq ${url}`,
+    ],
+    [
+      // Its driver is libiscsi, and takes what that takes from the environment.
+      chap === null ? '# QEMU' : '# QEMU, with the variables of libiscsi',
+      ...(chap?.mutualUser == null ? [] : ['# (it does not ask the volume for its own proof)']),
+      `qemu-img info ${url}`,
+      `qemu-system-x86_64 -drive if=virtio,format=raw,\\\nfile=${url}`,
+    ],
+  ];
+  return paragraphs
+    .filter((lines) => lines.length > 0)
+    .map((lines) => `${lines.join('\n')}\n`)
+    .join('\n');
 }
 
-/** How the initiator learns of the target, and what it has to prove. */
-function nodeText({ iqn, portal, chap }: VolumeView): string {
-  if (chap === null) return `  iscsiadm -m discovery -t sendtargets -p ${portal}\n`;
-  const set = (name: string, value: string): string =>
-    `  iscsiadm -m node -T ${iqn} \\\n    -p ${portal} -o update \\\n    -n node.session.auth.${name} -v ${value}\n`;
-  const mutual =
-    chap.mutualUser === null
-      ? ''
-      : set('username_in', chap.mutualUser) + set('password_in', 'MUTUAL-SECRET');
+type Chap = NonNullable<VolumeView['chap']>;
+
+function secretLines({ mutualUser }: Chap): string[] {
   return [
-    '  # SECRET is the one that the volume was given; nobody else knows it\n',
-    `  iscsiadm -m node -T ${iqn} \\\n    -p ${portal} -o new\n`,
-    set('authmethod', 'CHAP'),
-    set('username', chap.user),
-    set('password', 'SECRET'),
-    mutual,
-  ].join('');
+    '# what the volume was given, which nobody else knows: put it in here first',
+    "SECRET='...'",
+    ...(mutualUser === null ? [] : ["MUTUAL_SECRET='...'"]),
+  ];
 }
 
-/** QEMU: at most 31 characters, a letter first. */
-function nodeName(name: string): string {
-  return `v-${name}`.slice(0, 31);
+function proofOfNode({ user, mutualUser }: Chap): string[] {
+  const set = (name: string, value: string): string => `-n node.session.auth.${name} -v ${value}`;
+  return [
+    set('authmethod', 'CHAP'),
+    set('username', quoted(user)),
+    set('password', '"$SECRET"'),
+    ...(mutualUser === null
+      ? []
+      : [set('username_in', quoted(mutualUser)), set('password_in', '"$MUTUAL_SECRET"')]),
+  ];
+}
+
+/** Not in the URL: there everybody on the host would see it, and some characters could not be. */
+function proofOfLibiscsi({ user, mutualUser }: Chap): string[] {
+  return [
+    `export LIBISCSI_CHAP_USERNAME=${quoted(user)}`,
+    'export LIBISCSI_CHAP_PASSWORD="$SECRET"',
+    ...(mutualUser === null
+      ? []
+      : [
+          `export LIBISCSI_CHAP_TARGET_USERNAME=${quoted(mutualUser)}`,
+          'export LIBISCSI_CHAP_TARGET_PASSWORD="$MUTUAL_SECRET"',
+        ]),
+  ];
+}
+
+/** As one word of a shell. */
+function quoted(text: string): string {
+  return /^[\w.:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
