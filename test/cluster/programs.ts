@@ -52,8 +52,7 @@ export const missingPrograms = (): string | null => {
   if (absent.length > 0)
     return (
       'it builds Kubernetes and containerd for itself, once; for that install ' +
-      `${absent.join(', ')},\n  or name a folder in KUBEBUILDER_ASSETS that has ` +
-      `${NEEDED.join(' ')}`
+      `${absent.join(', ')},\n  or name a folder in KUBEBUILDER_ASSETS that has ${NEEDED.join(' ')}`
     );
   return buildPrograms();
 };

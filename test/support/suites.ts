@@ -198,7 +198,10 @@ export const SUITES: readonly Suite[] = [
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
   crossProcess('crash', 'kill -9 under a checking load', 720),
   crossProcess('power-loss', 'machines that lose their power', 480, GCC),
-  { ...crossProcess('disk-faults', 'disks that are full, hang, or fail', 480), waits: true },
+  {
+    ...crossProcess('disk-faults', 'disks that are full, hang, or fail', 480, GCC),
+    waits: true,
+  },
   {
     ...crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
     waits: true,
