@@ -1,10 +1,10 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { buildApp } from './api/app.ts';
 import { EventLog } from './api/event-log.ts';
 import { Operations } from './api/operations.ts';
 import { readTokens } from './api/tokens.ts';
+import { clusterAccess } from './kubernetes/cluster-access.ts';
 import { KubeClient } from './kubernetes/kube-client.ts';
 import { readSettings } from './kubernetes-options.ts';
 import { API_PORT } from './limits.ts';
@@ -70,10 +70,7 @@ const parseOptions = (argv: readonly string[]): Options =>
 
 const { settings, tokens, kubeconfig, host, port, logLevel } = parseOptions(process.argv.slice(2));
 const logger = pino({ name: 'api', level: logLevel });
-const config = new KubeConfig();
-if (kubeconfig === undefined) config.loadFromDefault();
-else config.loadFromFile(kubeconfig);
-const client = new KubeClient(config);
+const client = new KubeClient(await clusterAccess(kubeconfig ?? null));
 const orchestrator = new KubernetesOrchestrator({
   api: client,
   settings,

@@ -2,11 +2,14 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
+import { SERVICE_ACCOUNT } from './kubernetes/cluster-access.ts';
 import type { KubernetesSettings } from './orchestrator/kubernetes/settings.ts';
 import { VERSION } from './version.ts';
 
 export interface KubernetesOptions {
   readonly kubeconfig: string | null;
+  /** The directory of a pod's token. */
+  readonly serviceAccount: string;
   readonly identity: string;
   readonly metricsPort: number;
   readonly leaderElection: boolean;
@@ -58,6 +61,11 @@ export const parseKubernetesOptions = (argv: readonly string[]): KubernetesOptio
       ),
     )
     .addOption(
+      new Option('--service-account <directory>', 'its files "token" and "ca.crt" let a pod in')
+        .env('OPENEBS_SERVICE_ACCOUNT')
+        .default(SERVICE_ACCOUNT),
+    )
+    .addOption(
       new Option('--identity <name>', 'who this is among several; unique')
         .env('OPENEBS_IDENTITY')
         .default(`${hostname()}-${process.pid}`, 'host name and process id'),
@@ -87,6 +95,7 @@ export const parseKubernetesOptions = (argv: readonly string[]): KubernetesOptio
   const options = program.opts<{
     settings: KubernetesSettings;
     kubeconfig?: string;
+    serviceAccount: string;
     identity: string;
     metricsPort: number;
     leaderElection: boolean;

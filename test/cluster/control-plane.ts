@@ -68,6 +68,15 @@ export class ControlPlane {
     return join(this.directory, 'kubelet-client.crt');
   }
 
+  get server(): { readonly host: string; readonly port: number } {
+    return { host: this.#address, port: this.#port };
+  }
+
+  /** By which its API server is known. */
+  get certificate(): string {
+    return join(this.directory, 'certificates', 'apiserver.crt');
+  }
+
   /** Killed, and started on what etcd has. Resolves when it answers again. */
   async restartApiServer(): Promise<void> {
     if (this.#apiServer !== null) await kill(this.#apiServer);
@@ -81,7 +90,7 @@ export class ControlPlane {
 
   /** With which a user reaches the API server. */
   writeKubeconfig(path: string, user: string): void {
-    const ca = readFileSync(join(this.directory, 'certificates', 'apiserver.crt'));
+    const ca = readFileSync(this.certificate);
     const server = `https://${this.#address}:${this.#port}`;
     const cluster = { server, 'certificate-authority-data': ca.toString('base64') };
     const config = {

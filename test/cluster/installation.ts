@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -68,10 +68,13 @@ interface Start {
 /** The provisioner as a process beside a control plane, with nodes that nothing runs on. */
 export class Installation {
   readonly api: KubeApi;
+  /** For the process itself, as --cpu-prof. */
+  readonly nodeOptions: readonly string[];
   #process: ChildProcess | null = null;
   #output = '';
 
-  constructor() {
+  constructor(options: { readonly nodeOptions?: readonly string[] } = {}) {
+    this.nodeOptions = options.nodeOptions ?? [];
     this.api = theClient();
   }
 
@@ -95,7 +98,9 @@ export class Installation {
         .list(resource('openebs.io/v1alpha1', 'OpenEBSVolume', 'openebsvolumes', true))
         .catch(orNull),
     );
-    this.#writeAccess(await kubectl(['-n', NAMESPACE, 'create', 'token', 'openebs-provisioner']));
+    this.#writeServiceAccount(
+      await kubectl(['-n', NAMESPACE, 'create', 'token', 'openebs-provisioner']),
+    );
     const key = 'jsonpath={.data.settings\\.yaml}';
     const from = ['-n', NAMESPACE, 'get', 'configmap', 'openebs-settings', '-o', key];
     writeFileSync(this.settings, await kubectl(from));
@@ -105,28 +110,38 @@ export class Installation {
     return join(thePlane().directory, 'settings.yaml');
   }
 
-  /** One for each way to the API server. */
-  #kubeconfig(through: string | null): string {
-    const way = through === null ? '' : `-${new URL(through).port}`;
-    return join(thePlane().directory, `provisioner${way}.kubeconfig`);
+  /** As kubelet mounts it into the pod: the chart's service account, with exactly its rights. */
+  get serviceAccount(): string {
+    return join(thePlane().directory, 'service-account');
   }
 
-  /** The provisioner is the chart's service account, with exactly its rights. */
-  #writeAccess(token: string): void {
-    const admin = JSON.parse(readFileSync(thePlane().kubeconfig, 'utf8')) as object;
-    const users = [{ name: 'admin', user: { token: token.trim() } }];
-    writeFileSync(this.#kubeconfig(null), JSON.stringify({ ...admin, users }), { mode: 0o600 });
+  #writeServiceAccount(token: string): void {
+    mkdirSync(this.serviceAccount, { recursive: true });
+    writeFileSync(join(this.serviceAccount, 'token'), token, { mode: 0o600 });
+    copyFileSync(thePlane().certificate, join(this.serviceAccount, 'ca.crt'));
   }
 
-  /** The same, but for the address: a proxy without certificates. */
-  #accessThrough(through: string | null): string {
-    if (through === null) return this.#kubeconfig(null);
-    const direct = JSON.parse(readFileSync(this.#kubeconfig(null), 'utf8')) as object;
+  /** How its process finds the API server: as in a pod, or through a proxy without certificates. */
+  #access(through: string | null): { readonly args: string[]; readonly env: NodeJS.ProcessEnv } {
+    const env = { ...process.env, KUBECONFIG: undefined };
+    if (through === null) {
+      const { host, port } = thePlane().server;
+      return {
+        args: ['--service-account', this.serviceAccount],
+        env: { ...env, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: String(port) },
+      };
+    }
     const cluster = { server: through, 'insecure-skip-tls-verify': true };
-    const clusters = [{ name: 'test', cluster }];
-    const path = this.#kubeconfig(through);
-    writeFileSync(path, JSON.stringify({ ...direct, clusters }), { mode: 0o600 });
-    return path;
+    const token = readFileSync(join(this.serviceAccount, 'token'), 'utf8').trim();
+    const config = {
+      ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'test' },
+      clusters: [{ name: 'test', cluster }],
+      users: [{ name: 'test', user: { token } }],
+      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    };
+    const path = join(thePlane().directory, `provisioner-${new URL(through).port}.kubeconfig`);
+    writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
+    return { args: ['--kubeconfig', path], env };
   }
 
   async storageClass(name: string, change: Partial<StorageClass> = {}): Promise<void> {
@@ -161,14 +176,12 @@ export class Installation {
 
   #spawn(through: string | null, restarts: boolean): ChildProcess {
     const main = join(root, 'provisioner/src/kubernetes-main.ts');
-    const child = spawn(
-      process.execPath,
-      [main, '--settings', this.settings, '--metrics-port', '0'],
-      {
-        env: { ...process.env, KUBECONFIG: this.#accessThrough(through) },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const { args, env } = this.#access(through);
+    const options = ['--settings', this.settings, '--metrics-port', '0', ...args];
+    const child = spawn(process.execPath, [...this.nodeOptions, main, ...options], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#process = child;
     this.#output = '';
     const read = (chunk: Buffer): void => {

@@ -1,4 +1,4 @@
-import { KubeConfig } from '@kubernetes/client-node';
+import { clusterAccess } from '../../provisioner/src/kubernetes/cluster-access.ts';
 import { KubeClient } from '../../provisioner/src/kubernetes/kube-client.ts';
 import { ControlPlane } from './control-plane.ts';
 
@@ -18,9 +18,7 @@ export const theClient = (): KubeClient => {
 
 export const startPlane = async (): Promise<void> => {
   plane = await ControlPlane.start();
-  const config = new KubeConfig();
-  config.loadFromFile(plane.kubeconfig);
-  client = new KubeClient(config);
+  client = new KubeClient(await clusterAccess(plane.kubeconfig));
 };
 
 export const stopPlane = async (): Promise<void> => {

@@ -1,4 +1,4 @@
-import { KubeConfig } from '@kubernetes/client-node';
+import { clusterAccess } from '../../provisioner/src/kubernetes/cluster-access.ts';
 import { KubeClient } from '../../provisioner/src/kubernetes/kube-client.ts';
 import { Cluster } from './cluster.ts';
 import { installOpenebs } from './openebs-system.ts';
@@ -20,9 +20,8 @@ const start = async (): Promise<SharedCluster> => {
     await cluster.stop();
     throw error;
   }
-  const config = new KubeConfig();
-  config.loadFromFile(cluster.plane.kubeconfig);
-  return { cluster, api: new KubeClient(config) };
+  const access = await clusterAccess(cluster.plane.kubeconfig);
+  return { cluster, api: new KubeClient(access) };
 };
 
 /** With the system installed from the chart. Null: nodes can't run here; the test is to skip. */

@@ -2,8 +2,9 @@ import { systemClock, type Clock } from '../kubernetes/clock.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import type { KubeApi } from '../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../kubernetes/objects.ts';
-import { Reflector } from '../kubernetes/reflector.ts';
+import { Reflector, type ReflectorOptions } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import type { ClusterNode } from '../orchestrator/kubernetes/cluster-node.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
@@ -122,7 +123,7 @@ export class Provisioner {
     const { namespace } = settings;
     const reflect = <T extends KubeObject>(
       resource: Resource<T>,
-      where: { namespace?: string; labelSelector?: string } = {},
+      where: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'keep'> = {},
     ): Reflector<T> => new Reflector({ api, clock, resource, keep: slim, log, ...where });
     const managed = Object.entries(MANAGED_BY).map(([name, value]) => `${name}=${value}`);
     const ours = { namespace, labelSelector: `${managed.join(',')},${VOLUME_LABEL}` };
@@ -130,10 +131,10 @@ export class Provisioner {
       claims: reflect(CLAIMS),
       volumes: reflect(VOLUMES),
       classes: reflect(CLASSES),
-      nodes: reflect(NODES),
+      nodes: reflect(NODES, { keep: slimNode }),
       records: reflect(VOLUME_RESOURCES, { namespace }),
-      deployments: reflect<Deployment>(DEPLOYMENTS, ours),
-      services: reflect(SERVICES, ours),
+      deployments: reflect<Deployment>(DEPLOYMENTS, { ...ours, keep: slimDeployment }),
+      services: reflect<KubeObject>(SERVICES, { ...ours, keep: identityOf }),
     };
   }
 
@@ -149,6 +150,25 @@ export class Provisioner {
 const slim = <T extends KubeObject>(object: T): T => {
   const metadata = { ...object.metadata, managedFields: undefined };
   return { ...object, metadata };
+};
+
+/** Templates of pods are long, there are four or more for each volume, and their hash is enough. */
+const slimDeployment = (deployment: Deployment): Deployment => {
+  const { observedGeneration, replicas, updatedReplicas, availableReplicas } =
+    deployment.status ?? {};
+  const status = { observedGeneration, replicas, updatedReplicas, availableReplicas };
+  return { ...identityOf(deployment), status } as Deployment;
+};
+
+/** What a node has of images and resources is longer than all the rest of it. */
+const slimNode = (node: ClusterNode): ClusterNode => {
+  const { conditions } = node.status ?? {};
+  return { ...slim(node), status: conditions === undefined ? {} : { conditions } };
+};
+
+const identityOf = (object: KubeObject): KubeObject => {
+  const { apiVersion, kind, metadata } = slim(object);
+  return { apiVersion, kind, metadata };
 };
 
 const aborted = (signal: AbortSignal): Promise<void> =>

@@ -24,6 +24,7 @@ export async function connectToCluster(options: {
   // They take a while to load, and only this needs them.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const { KubeClient } = await import('../kubernetes/kube-client.ts');
+  const { accessOf } = await import('../kubernetes/kubeconfig.ts');
   const config = new KubeConfig();
   try {
     config.loadFromFile(options.kubeconfig);
@@ -34,7 +35,7 @@ export async function connectToCluster(options: {
     });
   }
   const { namespace } = options;
-  const client = new KubeClient(config);
+  const client = new KubeClient(accessOf(config));
   try {
     const { items } = await client.list(SERVICES, { namespace, labelSelector: API_SELECTOR });
     const [service] = items;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HttpMethod, KubeConfig, RequestContext } from '@kubernetes/client-node';
 import { request, type Dispatcher } from 'undici';
 import { KUBE_LIMITS } from '../limits.ts';
+import type { ClusterAccess } from './cluster-access.ts';
 import { KubeError } from './kube-api.ts';
 import type {
   JsonPatchOperation,
@@ -32,36 +32,19 @@ interface Call {
   readonly contentType?: string;
 }
 
-interface Access {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly takenMs: number;
-}
+type Entry = Awaited<ReturnType<ClusterAccess['enter']>>;
 
-/**
- * KubeApi over HTTP. The package gives configuration and authentication; connections are kept by
- * one dispatcher, because one that is made per call opens a TLS connection per call.
- */
+/** KubeApi over HTTP. */
 export class KubeClient implements KubeApi {
-  readonly #config: KubeConfig;
-  readonly #server: string;
+  readonly #access: ClusterAccess;
   readonly #counted: (call: { method: Method; resource: string; status: number }) => void;
-  #dispatcher: Dispatcher | null = null;
-  #access: Access | null = null;
+  #entry: (Entry & { readonly takenMs: number }) | null = null;
 
   constructor(
-    config: KubeConfig,
+    access: ClusterAccess,
     counted: (call: { method: Method; resource: string; status: number }) => void = () => undefined,
   ) {
-    const cluster = config.getCurrentCluster();
-    if (cluster === null) {
-      throw new KubeError(
-        0,
-        'NoCluster',
-        'No cluster is configured: set KUBECONFIG, or run inside of a cluster.',
-      );
-    }
-    this.#config = config;
-    this.#server = cluster.server.replace(/\/$/, '');
+    this.#access = access;
     this.#counted = counted;
   }
 
@@ -184,7 +167,7 @@ export class KubeClient implements KubeApi {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher?.close();
+    await this.#entry?.dispatcher.close();
   }
 
   async #call<T>(resource: Resource, call: Call): Promise<T> {
@@ -205,7 +188,9 @@ export class KubeClient implements KubeApi {
         // Applying and reading may be done twice; creating, and replacing one version, tell when
         // they were done before (AlreadyExists, Conflict).
         wait = KUBE_LIMITS.retryMs;
-        failure = new KubeError(0, 'Unreachable', unreachable(this.#server, cause), { cause });
+        failure = new KubeError(0, 'Unreachable', unreachable(this.#access.server, cause), {
+          cause,
+        });
       }
       if (wait === null || attempt >= KUBE_LIMITS.callAttempts) throw failure;
       // Later than the server has named, never sooner: it counts on that.
@@ -218,7 +203,7 @@ export class KubeClient implements KubeApi {
     options: { readonly signal: AbortSignal; readonly bodyTimeout: number },
   ): Promise<Dispatcher.ResponseData> {
     const { dispatcher, headers } = await this.#enter();
-    const url = new URL(this.#server + path);
+    const url = new URL(this.#access.server + path);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
@@ -237,22 +222,12 @@ export class KubeClient implements KubeApi {
   }
 
   /** Tokens of service accounts are renewed on disk: they are read again every now and then. */
-  async #enter(): Promise<{
-    dispatcher: Dispatcher;
-    headers: Readonly<Record<string, string>>;
-  }> {
+  async #enter(): Promise<Entry> {
     const now = performance.now();
-    let access = this.#access;
-    if (access === null || now - access.takenMs > KUBE_LIMITS.credentialsMs) {
-      const context = new RequestContext(this.#server, HttpMethod.GET);
-      await this.#config.applySecurityAuthentication(context);
-      access = { headers: context.getHeaders(), takenMs: now };
-      this.#access = access;
-      this.#dispatcher ??= context.getDispatcher() ?? null;
-    }
-    const dispatcher = this.#dispatcher;
-    if (dispatcher === null) throw new TypeError('the configuration gives no way to connect');
-    return { dispatcher, headers: access.headers };
+    const entry = this.#entry;
+    if (entry !== null && now - entry.takenMs <= KUBE_LIMITS.credentialsMs) return entry;
+    this.#entry = { ...(await this.#access.enter()), takenMs: now };
+    return this.#entry;
   }
 }
 
