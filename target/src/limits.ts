@@ -113,9 +113,9 @@ export const REPLICATOR_LIMITS = {
    */
   followerBufferBytes: 32 * 1024 * 1024,
   /** Versions asked for at a time: their range must fit a u32. */
-  versionExtents: 2048,
+  versionExtents: 4032,
   /** How many such questions wait for their answers at a time. */
-  versionRequests: 32,
+  versionRequests: 16,
   /** Extents that are compared and copied at a time while initiators rest. */
   rebuildWidth: 8,
   /** A member that is filled makes durable what it has each time that so much came. Bytes. */

@@ -174,6 +174,7 @@ export class Assembly {
       durable,
       opened,
       isUntrusted: (extent) => this.#regions.isUntrusted(extent),
+      nextMarked: (extent, end) => this.#regions.nextMarked(extent, end),
       trust: (extent) => this.#regions.trust(extent),
       damaged: (layer, extent) => {
         this.#damagedPages += 1;

@@ -18,6 +18,8 @@ export interface ExtentPagesOptions {
   readonly storeTag: number;
   /** True when the stored page may be older than the data: it is recomputed. */
   readonly isUntrusted: (extent: number) => boolean;
+  /** The first extent from this one on that lies in a marked region; `end` if none below it. */
+  readonly nextMarked: (extent: number, end: number) => number;
   /** Makes the page agree with the data; its version becomes unknown. */
   readonly recompute: (page: ExtentPage) => void;
   /**
@@ -113,12 +115,12 @@ export class ExtentPages {
 
   /** The first extent from `extent` on that may ever have been written; `end` if none below it. */
   nextPresent(extent: number, end: number): number {
+    // What is in memory only is in marked regions.
+    const marked = this.#options.nextMarked(extent, end);
+    if (marked === extent) return extent;
     const data = this.#file.seekData(extent * PAGE_BYTES);
     const page = data === null ? end : Math.floor(data / PAGE_BYTES);
-    const stored = Math.min(end, page, this.#options.nextWithData(extent));
-    let next = extent;
-    while (next < stored && !this.#cache.has(next) && !this.#options.isUntrusted(next)) next += 1;
-    return next;
+    return Math.min(marked, page, this.#options.nextWithData(extent));
   }
 
   /** Writes the page if it is in memory and dirty; durable after the file's next sync. */

@@ -26,6 +26,8 @@ export interface LayerSetOptions {
   /** Files that are opened are added, so that they are closed when something fails. */
   readonly opened: Closable[];
   readonly isUntrusted: (extent: number) => boolean;
+  /** See ExtentPages. */
+  readonly nextMarked: (extent: number, end: number) => number;
   readonly trust: (extent: number) => void;
   readonly damaged: (layer: number, extent: number) => void;
   /** See ExtentPages. */
@@ -207,7 +209,8 @@ export class LayerSet {
   }
 
   #makePages(layer: StoredLayer, { data, meta }: Pick<Head, 'data' | 'meta'>): ExtentPages {
-    const { disk, isUntrusted, trust, damaged, rewritten, pageNotWritten } = this.#options;
+    const { disk, isUntrusted, nextMarked, trust } = this.#options;
+    const { damaged, rewritten, pageNotWritten } = this.#options;
     const budget = metadataBudget(this.sizeBytes);
     return new ExtentPages({
       file: meta,
@@ -215,6 +218,7 @@ export class LayerSet {
       budgetBytes: layer.parent === null ? budget : budget / 2,
       storeTag: layer.storeTag,
       isUntrusted,
+      nextMarked,
       recompute: (page) => {
         recomputePage(page, data, dataFileBytes(this.sizeBytes));
         trust(page.extent);

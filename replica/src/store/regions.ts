@@ -132,6 +132,13 @@ export class Regions {
     return region !== undefined && (region.untrusted & bitOf(extent)) !== 0;
   }
 
+  /** The first extent from this one on whose region is marked; `end` if none below it. */
+  nextMarked(extent: number, end: number): number {
+    for (let index = regionOf(extent); index * EXTENTS_PER_REGION < end; index += 1)
+      if (this.#marks.has(index)) return Math.max(extent, index * EXTENTS_PER_REGION);
+    return end;
+  }
+
   trust(extent: number): void {
     const region = this.#marks.get(regionOf(extent));
     if (region !== undefined) region.untrusted &= ~bitOf(extent);

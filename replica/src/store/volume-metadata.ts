@@ -61,31 +61,36 @@ export class VolumeMetadata {
     // Nobody knows yet what the extents will hold.
     if (stack.base?.incomplete === true) return versions.fill(0xff);
     for (let extent = stack.nextPresent(first, end); extent < end;) {
-      this.#version(extent, versions, 16 * (extent - first));
-      extent = stack.nextPresent(extent + 1, end);
+      const held = this.#version(extent, versions, 16 * (extent - first));
+      // Behind an extent that was written mostly comes another one: its page says so sooner than a
+      // search for the next data.
+      extent = held ? extent + 1 : stack.nextPresent(extent + 1, end);
     }
     return versions;
   }
 
-  #version(extent: number, into: Uint8Array, at: number): void {
+  /** False: the head has never held anything of the extent. */
+  #version(extent: number, into: Uint8Array, at: number): boolean {
     const { base, pages } = this.#stack;
     if (this.#regions.isUntrusted(extent)) {
       into.fill(0xff, at, at + 16);
-      return;
+      return true;
     }
     const page = pages.view(extent);
-    if (base === null || !page.blank || page.unverified) {
+    const held = !page.blank || page.unverified;
+    if (base === null || held) {
       if (this.#standing.isKnown(page)) page.copyVersion(into, at);
       else into.fill(0xff, at, at + 16);
-      return;
+      return held;
     }
     const view = base.view(extent);
     if (!this.#standing.isKnown(view)) {
       into.fill(0xff, at, at + 16);
-      return;
+      return false;
     }
     const bytes = Buffer.from(into.buffer, into.byteOffset + at, 16);
     bytes.writeBigUInt64LE(BigInt(view.version.epoch), 0);
     bytes.writeBigUInt64LE(BigInt(view.version.seq), 8);
+    return false;
   }
 }

@@ -67,7 +67,7 @@ type ReconcilePlan = Extract<SourcePlan, { kind: 'reconcile' }>;
  * 2. choose an epoch above all promises, and have a majority promise it durably
  * 3. from what they told after their promise: whose data the volume continues with; wait a while
  *    for in-sync members that are absent
- * 4. make the in-sync members equal, and flush them
+ * 4. make the in-sync members equal, and flush them where one has lost its page cache
  * 5. make a record of this epoch durable, which names them
  */
 export const activate = async (host: ActivationHost): Promise<Outcome> => {
@@ -202,7 +202,10 @@ const settle = async (host: ActivationHost, plan: ReconcilePlan): Promise<Outcom
   const sources = pick(first(plan.trusted));
   if (members.length > 1) await equaliseAtomicRanges(resync.stream, members, sources);
   const compared = await reconcile(resync, members, sources);
-  await Promise.all(members.map((member) => member.flushed()));
+  if (plan.flushes) {
+    host.waitFor('the in-sync replicas to flush');
+    await Promise.all(members.map((member) => member.flushed()));
+  }
   const record: MembershipRecord = {
     volumeId: members[0]?.identity?.volumeId ?? '',
     epoch: epoch(host.epoch),

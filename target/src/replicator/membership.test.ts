@@ -114,6 +114,15 @@ describe('planSource', () => {
     expect(plan).to.deep.include({ source: 'b', trusted: ['b'], members: ['a', 'b'] });
   });
 
+  it('has the members flush unless all of them have what was in their page caches', () => {
+    expect(source([member('a'), member('b'), member('c')])).to.include({ flushes: false });
+    const lost = member('c', { intact: false });
+    expect(source([member('a'), member('b'), lost])).to.include({ flushes: true });
+    const blank = { record: null, promised: 1 };
+    const members = ['a', 'b', 'c'].map((id) => member(id, blank));
+    expect(source(members)).to.include({ flushes: true });
+  });
+
   it('goes on with fewer members when a block is bad on all who may stand in for it', () => {
     const members = [
       member('a', { intact: false }),

@@ -131,6 +131,13 @@ export type SourcePlan =
       readonly members: readonly string[];
       /** Members whose blocks may stand in for a damaged one of the source. */
       readonly trusted: readonly string[];
+      /**
+       * They flush before they are named. What initiators read after a loss of power is to survive
+       * the next one: they take it for what is on the disks. Where only processes have ended, page
+       * caches are as they were, and what is in them stands as it stood: flushed when somebody asks
+       * for it.
+       */
+      readonly flushes: boolean;
     };
 
 /**
@@ -214,6 +221,7 @@ export const planSource = ({
     source: source.identity.replicaId,
     members: continuing.map((member) => member.identity.replicaId),
     trusted: trusted.map((member) => member.identity.replicaId),
+    flushes: !inSync.every(isIntact),
   };
 };
 
@@ -231,5 +239,6 @@ const planFirst = (members: readonly KnownMember[]): SourcePlan => {
       graceMs: null,
     };
   }
-  return { kind: 'reconcile', record: null, voters: ids, source, members: data, trusted: data };
+  const parts = { source, members: data, trusted: data };
+  return { kind: 'reconcile', record: null, voters: ids, ...parts, flushes: true };
 };

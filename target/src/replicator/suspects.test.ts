@@ -30,6 +30,12 @@ describe('the extents that have to be compared', () => {
     expect(suspects([version(1, 1), NEVER], [NEVER, NEVER])).to.deep.equal([0]);
   });
 
+  it('are found where all members tell the same, but do not know', () => {
+    const told = [version(1, 1), NEVER, UNKNOWN];
+    expect(suspects(told, told)).to.deep.equal([2]);
+    expect(suspects(told.slice(0, 2), told.slice(0, 2))).to.deep.equal([]);
+  });
+
   it('are not told from answers that are too short', () => {
     expect(() => suspectExtents([Buffer.alloc(32), Buffer.alloc(16)], 2)).to.throw(RangeError);
   });

@@ -5,6 +5,7 @@ import type { Member } from './member.ts';
 const VERSION_BYTES = 16;
 const BITMAP_BYTES_PER_EXTENT = EXTENT_BYTES / BLOCK_BYTES / 8;
 const NEVER_WRITTEN = Buffer.alloc(VERSION_BYTES);
+const UNKNOWN = Buffer.alloc(VERSION_BYTES, 0xff);
 
 /** Extents by their numbers: one bit for each of the volume. */
 export class ExtentSet {
@@ -50,9 +51,10 @@ export const suspectExtents = (versions: readonly Uint8Array[], count: number): 
     throw new RangeError('a replica told fewer versions than it was asked for');
   }
   const suspects: number[] = [];
-  const blank = Buffer.alloc(count * VERSION_BYTES);
-  // Mostly nobody has ever written anything there.
-  if (versions.every((each) => blank.compare(each, 0, blank.length) === 0)) return suspects;
+  const told = Buffer.from(first.buffer, first.byteOffset, count * VERSION_BYTES);
+  const allSame = others.every((other) => told.compare(other, 0, told.length) === 0);
+  // Mostly there are none, and two calls for the whole range tell.
+  if (allSame && !told.includes(UNKNOWN)) return suspects;
   for (let extent = 0; extent < count; extent++) {
     const start = extent * VERSION_BYTES;
     const mine = first.subarray(start, start + VERSION_BYTES);
