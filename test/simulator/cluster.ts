@@ -85,12 +85,12 @@ export class Cluster implements LinkWatch {
 
   /** The one that the orchestrator started last. */
   get newest(): SimulatedTarget | null {
-    return this.liveTargets.at(-1) ?? null;
+    return this.targets.findLast(({ alive }) => alive) ?? null;
   }
 
   /** Where an initiator finds the volume. */
   get serving(): SimulatedTarget | null {
-    return this.liveTargets.findLast(({ ready }) => ready) ?? null;
+    return this.targets.findLast(({ ready }) => ready) ?? null;
   }
 
   start(): void {

@@ -340,7 +340,7 @@ export class History {
   }
 
   #seen(sector: number, value: Value, start: Moment, finish: Moment, stale = false): void {
-    const before = { ...value };
+    const { uncertain, maxStart, minFinish } = value;
     value.uncertain = false;
     value.maxStart = Math.max(value.maxStart, start);
     value.minFinish = Math.min(value.minFinish, finish);
@@ -348,7 +348,7 @@ export class History {
       if (other === value || other.uncertain) continue;
       if (precedes(other, value) && precedes(value, other)) {
         throw new Violation(
-          this.#blame(other, before, stale),
+          this.#blame(other, { ...value, uncertain, maxStart, minFinish }, stale),
           `sector ${sector}: ${value.stamp} was seen before and after ${other.stamp}: ` +
             this.describe(sector),
         );

@@ -119,7 +119,7 @@ export class Initiator {
       this.refused++;
       this.#failed(target, underWay, error);
     } else if (order.operation === 'read') {
-      const stamps = this.#stamps(order, Buffer.concat(io.chunks));
+      const stamps = this.#stamps(order, joined(io.chunks));
       history.finishRead(access!, stamps, target !== this.#cluster.newest);
       this.#keep(order, io);
     } else {
@@ -134,9 +134,10 @@ export class Initiator {
   #keep(order: Order, io: VolumeIo): void {
     const { loan, chunks } = io;
     if (loan === null) return;
-    const before = Buffer.concat(chunks);
+    const before = Buffer.allocUnsafeSlow(io.lengthBytes);
+    joined(chunks).copy(before);
     this.#cluster.world.after(before.readUInt32LE(0) % 4, () => {
-      if (!Buffer.concat(chunks).equals(before)) {
+      if (!joined(chunks).equals(before)) {
         throw new Violation('I6', `the memory of ${order.sector} changed while it was lent`);
       }
       loan.release();
@@ -225,12 +226,18 @@ export class Initiator {
 
   #described(order: Order, io: VolumeIo): string {
     if (order.operation !== 'read') return 'done';
-    const data = Buffer.concat(io.chunks);
+    const data = joined(io.chunks);
     const stamps: number[] = [];
     for (let at = 0; at < data.length; at += SECTOR) stamps.push(data.readUInt32LE(at));
     return stamps.join(' ');
   }
 }
+
+/** Mostly there is one: then nothing is copied. */
+const joined = (chunks: readonly Uint8Array[]): Buffer => {
+  const [first] = chunks;
+  return chunks.length === 1 && Buffer.isBuffer(first) ? first : Buffer.concat(chunks);
+};
 
 const blocksOf = ({ sector, count }: Order): number[] => {
   const first = Math.floor((sector * SECTOR) / BLOCK);
@@ -254,7 +261,7 @@ export const readSectors = (
     lock: null,
     done: (error) => {
       if (error !== null) throw new Violation('I7', `sector ${sector}: ${error.message}`);
-      done(readStamps(Buffer.concat(io.chunks), sector));
+      done(readStamps(joined(io.chunks), sector));
       io.loan?.release();
     },
   };

@@ -40,7 +40,7 @@ export class Network {
   }
 
   isBlocked(from: string, to: string): boolean {
-    return this.#blocked.has(`${from} ${to}`);
+    return this.#blocked.size > 0 && this.#blocked.has(`${from} ${to}`);
   }
 
   /** One direction only; nests. */
@@ -160,6 +160,14 @@ export class SimulatedSocket implements Connection {
     this.#random = random;
   }
 
+  /** Made once each: they are what most events are. */
+  readonly #handOver = (): void => this.arrivals();
+  readonly #arrive = (): void => {
+    this.#arrivalDue = Infinity;
+    this.arrivals();
+  };
+  readonly #peerHasRoom = (): void => this.peer.#makeRoom();
+
   get writableLength(): number {
     return this.#unsentBytes;
   }
@@ -263,10 +271,7 @@ export class SimulatedSocket implements Connection {
     if (next.at > world.now) {
       if (this.#arrivalDue <= next.at) return;
       this.#arrivalDue = next.at;
-      world.after(next.at - world.now, () => {
-        this.#arrivalDue = Infinity;
-        this.arrivals();
-      });
+      world.after(next.at - world.now, this.#arrive);
       return;
     }
     if (!this.network.carries(this.peer.process.host, this.process.host)) return;
@@ -277,7 +282,7 @@ export class SimulatedSocket implements Connection {
     if (!this.#reading && next.bytes !== 'reset') return;
     this.#incoming.shift();
     this.process.run(() => this.#deliver(next.bytes));
-    if (this.#incoming.length > 0) world.after(0, () => this.arrivals());
+    if (this.#incoming.length > 0) world.after(0, this.#handOver);
   }
 
   #deliver(bytes: Buffer | 'end' | 'reset'): void {
@@ -300,7 +305,7 @@ export class SimulatedSocket implements Connection {
       listener(bytes.subarray(cut));
     }
     // The peer's kernel has room again.
-    this.network.world.after(this.#wire.latencyMs, () => this.peer.#makeRoom());
+    this.network.world.after(this.#wire.latencyMs, this.#peerHasRoom);
   }
 
   /** Bytes for an end that is closed: the sender is told, if the way back is open. */

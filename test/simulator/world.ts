@@ -1,4 +1,5 @@
 import { Random } from '../support/random.ts';
+import { withOwnMemory } from './memory.ts';
 
 /** What a run has found wrong: an invariant that does not hold. */
 export class Violation extends Error {
@@ -187,7 +188,7 @@ export const simulated = <T>(uncaught: (error: unknown) => void, work: () => T):
       };
       process.setUncaughtExceptionCaptureCallback(uncaught);
       try {
-        resolve(work());
+        resolve(withOwnMemory(work));
       } catch (error) {
         reject(error instanceof Error ? error : new Error(String(error)));
       } finally {

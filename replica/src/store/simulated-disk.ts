@@ -1,38 +1,11 @@
 import type { Disk, DiskFile } from './disk.ts';
+import type { FileState, PlannedFailure } from './simulated-file.ts';
+import { PAGE, SimulatedFile } from './simulated-file.ts';
 import { systemError } from './system-error.ts';
 
-const PAGE = 4096;
 const SECTOR = 512;
-const EIO = 5;
 const ENOENT = 2;
 const EXDEV = 18;
-const ENOSPC = 28;
-
-type Content = Map<number, Uint8Array>;
-
-interface FileState {
-  links: number;
-  sizeBytes: number;
-  /** What survives a loss of power for certain. A page that is missing is a hole. */
-  durable: Content;
-  /** What a reader sees. */
-  current: Content;
-  /** Pages whose current content may not be durable. */
-  dirty: Set<number>;
-  /** Holes for which there is space. */
-  reserved: Set<number>;
-}
-
-/**
- * The next call of an operation on a file of this name fails with the error after `allowBytes`
- * bytes were written.
- */
-export interface PlannedFailure {
-  readonly fileName: string;
-  readonly operation: 'write' | 'read' | 'sync' | 'punch';
-  readonly errno: number;
-  readonly allowBytes?: number;
-}
 
 /**
  * A disk in memory that can lose power: each page that was not synced keeps its new content, its
@@ -88,6 +61,7 @@ export class SimulatedDisk implements Disk {
     const at = offsetBytes % PAGE;
     rotten[at] = (rotten[at] ?? 0) ^ 0x40;
     file.current.set(page, rotten);
+    file.fresh.delete(page);
     if (!file.dirty.has(page)) file.durable.set(page, rotten);
     this.#rotten.push({ file, page, rotten, content });
     return true;
@@ -114,6 +88,7 @@ export class SimulatedDisk implements Disk {
     for (const file of this.#files.values()) {
       for (const page of file.dirty) this.#tear(file, page);
       file.dirty.clear();
+      file.fresh.clear();
       file.current = new Map(file.durable);
     }
   }
@@ -147,8 +122,15 @@ export class SimulatedDisk implements Disk {
 
   create(name: string): DiskFile {
     this.#unlink(name);
-    const content = { durable: new Map(), current: new Map(), dirty: new Set<number>() };
-    const file = { links: 1, sizeBytes: 0, reserved: new Set<number>(), ...content };
+    const file: FileState = {
+      links: 1,
+      sizeBytes: 0,
+      durable: new Map(),
+      current: new Map(),
+      dirty: new Set(),
+      fresh: new Set(),
+      reserved: new Set(),
+    };
     this.#files.set(name, file);
     return this.#handle(name, file);
   }
@@ -167,6 +149,7 @@ export class SimulatedDisk implements Disk {
   }
 
   #takeFailure(name: string, operation: PlannedFailure['operation']): PlannedFailure | null {
+    if (this.#failures.length === 0) return null;
     const at = this.#failures.findIndex(
       (each) => each.fileName === name && each.operation === operation,
     );
@@ -225,211 +208,5 @@ export class SimulatedDisk implements Disk {
 
   bootId(): string {
     return `boot-${this.#boot}`;
-  }
-}
-
-interface FileContext {
-  readonly random: () => number;
-  readonly alive: () => boolean;
-  readonly later: (callback: () => void) => void;
-  readonly isFull: () => boolean;
-  readonly syncTurns: () => number;
-  readonly beforeChange: () => void;
-  readonly failure: (operation: PlannedFailure['operation']) => PlannedFailure | null;
-}
-
-class SimulatedFile implements DiskFile {
-  readonly #file: FileState;
-  readonly #context: FileContext;
-
-  constructor(file: FileState, context: FileContext) {
-    this.#file = file;
-    this.#context = context;
-  }
-
-  write(chunk: Uint8Array, offsetBytes: number): void {
-    this.#context.beforeChange();
-    this.#checkAlive();
-    const failure = this.#context.failure('write');
-    const lengthBytes = Math.min(failure?.allowBytes ?? (failure ? 0 : Infinity), chunk.length);
-    for (let at = 0; at < lengthBytes;) {
-      const position = offsetBytes + at;
-      const page = Math.floor(position / PAGE);
-      const inPage = position - page * PAGE;
-      const bytes = Math.min(PAGE - inPage, lengthBytes - at);
-      if (!this.#hasRoom(page)) throw systemError('write', ENOSPC);
-      // Copied on write, because the durable content may be the same page.
-      const before = bytes === PAGE ? undefined : this.#file.current.get(page);
-      const content = before?.slice() ?? new Uint8Array(PAGE);
-      content.set(chunk.subarray(at, at + bytes), inPage);
-      this.#file.current.set(page, content);
-      this.#file.dirty.add(page);
-      at += bytes;
-    }
-    this.#file.sizeBytes = Math.max(this.#file.sizeBytes, offsetBytes + lengthBytes);
-    if (failure !== null) throw systemError('write', failure.errno);
-  }
-
-  writeChunks(chunks: readonly Uint8Array[], _lengthBytes: number, offsetBytes: number): void {
-    let at = offsetBytes;
-    for (const chunk of chunks) {
-      this.write(chunk, at);
-      at += chunk.length;
-    }
-  }
-
-  read(into: Uint8Array, intoOffset: number, lengthBytes: number, offsetBytes: number): void {
-    this.#checkAlive();
-    const failure = this.#context.failure('read');
-    if (failure !== null) throw systemError('read', failure.errno);
-    for (let at = 0; at < lengthBytes;) {
-      const position = offsetBytes + at;
-      const page = Math.floor(position / PAGE);
-      const inPage = position - page * PAGE;
-      const bytes = Math.min(PAGE - inPage, lengthBytes - at);
-      const content = this.#file.current.get(page);
-      const start = intoOffset + at;
-      if (content === undefined) into.fill(0, start, start + bytes);
-      else into.set(content.subarray(inPage, inPage + bytes), start);
-      at += bytes;
-    }
-  }
-
-  readCached(
-    into: Uint8Array,
-    intoOffset: number,
-    lengthBytes: number,
-    offsetBytes: number,
-  ): number {
-    const pages = Math.ceil(lengthBytes / PAGE);
-    const cached =
-      this.#context.random() < 0.5 ? pages : Math.floor(this.#context.random() * pages);
-    const bytes = Math.min(lengthBytes, cached * PAGE);
-    if (bytes > 0) this.read(into, intoOffset, bytes, offsetBytes);
-    return bytes;
-  }
-
-  readAsync(
-    into: Uint8Array,
-    intoOffset: number,
-    lengthBytes: number,
-    offsetBytes: number,
-    done: (error: Error | null) => void,
-  ): void {
-    const early = this.#context.random() < 0.5;
-    if (early) this.read(into, intoOffset, lengthBytes, offsetBytes);
-    this.#context.later(() => {
-      if (!this.#context.alive()) return;
-      let error: Error | null = null;
-      try {
-        if (!early) this.read(into, intoOffset, lengthBytes, offsetBytes);
-      } catch (thrown) {
-        error = thrown as Error;
-      }
-      done(error);
-    });
-  }
-
-  sync(done: (error: Error | null) => void): void {
-    this.#context.beforeChange();
-    const synced = this.#collect();
-    let turns = this.#context.syncTurns();
-    const finish = (): void => {
-      if (!this.#context.alive()) return;
-      if (turns-- > 0) {
-        this.#context.later(finish);
-        return;
-      }
-      const failure = this.#context.failure('sync');
-      if (failure === null) this.#settle(synced);
-      done(failure === null ? null : systemError('fdatasync', failure.errno));
-    };
-    this.#context.later(finish);
-  }
-
-  syncNow(): void {
-    this.#checkAlive();
-    this.#settle(this.#collect());
-  }
-
-  #collect(): Map<number, Uint8Array | undefined> {
-    const pages = new Map<number, Uint8Array | undefined>();
-    for (const page of this.#file.dirty) pages.set(page, this.#file.current.get(page));
-    return pages;
-  }
-
-  #settle(pages: Map<number, Uint8Array | undefined>): void {
-    for (const [page, content] of pages) {
-      if (content === undefined) this.#file.durable.delete(page);
-      else this.#file.durable.set(page, content);
-      if (this.#file.current.get(page) === content) this.#file.dirty.delete(page);
-    }
-  }
-
-  reserve(offsetBytes: number, lengthBytes: number): void {
-    this.#checkAlive();
-    for (let at = offsetBytes; at < offsetBytes + lengthBytes; at += PAGE) {
-      const page = Math.floor(at / PAGE);
-      if (!this.#hasRoom(page)) throw systemError('fallocate', ENOSPC);
-      this.#file.reserved.add(page);
-    }
-  }
-
-  #hasRoom(page: number): boolean {
-    return !this.#context.isFull() || this.#file.current.has(page) || this.#file.reserved.has(page);
-  }
-
-  punchHole(offsetBytes: number, lengthBytes: number): boolean {
-    this.#context.beforeChange();
-    this.#checkAlive();
-    const failure = this.#context.failure('punch');
-    if (failure !== null) throw systemError('fallocate', failure.errno);
-    for (let at = offsetBytes; at < offsetBytes + lengthBytes; at += PAGE) {
-      const page = at / PAGE;
-      this.#file.reserved.delete(page);
-      if (this.#file.current.delete(page)) this.#file.dirty.add(page);
-    }
-    return true;
-  }
-
-  seekData(offsetBytes: number): number | null {
-    let found: number | null = null;
-    for (const page of this.#file.current.keys()) {
-      const start = Math.max(page * PAGE, offsetBytes);
-      if (page * PAGE + PAGE > offsetBytes && (found === null || start < found)) found = start;
-    }
-    return found !== null && found < this.#file.sizeBytes ? found : null;
-  }
-
-  seekHole(offsetBytes: number): number | null {
-    if (offsetBytes >= this.#file.sizeBytes) return null;
-    let page = Math.floor(offsetBytes / PAGE);
-    if (!this.#file.current.has(page)) return offsetBytes;
-    while (this.#file.current.has(page)) page += 1;
-    return Math.min(page * PAGE, this.#file.sizeBytes);
-  }
-
-  size(): number {
-    return this.#file.sizeBytes;
-  }
-
-  truncate(sizeBytes: number): void {
-    this.#file.sizeBytes = sizeBytes;
-  }
-
-  links(): number {
-    return this.#file.links;
-  }
-
-  allocatedBytes(): number {
-    return this.#file.current.size * PAGE;
-  }
-
-  close(): void {
-    // Nothing to give back.
-  }
-
-  #checkAlive(): void {
-    if (!this.#context.alive()) throw systemError('simulated disk', EIO);
   }
 }
