@@ -20,6 +20,7 @@ export const KIND_CODES = {
   ping: 38,
   scrub: 39,
   release: 40,
+  'read-unchecked': 41,
   'layer-write': 48,
   'layer-zero': 49,
   'layer-clear': 50,

@@ -76,11 +76,10 @@ export class Reads {
     const into = buffer.subarray(payloadStart, payloadStart + lengthBytes);
     const checksums = buffer.subarray(tableStart, payloadStart);
     // The number of an operation has no meaning for a read; it names a layer, or is 0.
-    if (frame.seq === 0) this.#store.read(offsetBytes, into, checksums, task.done);
-    else {
-      const { done } = task;
+    const { done } = task;
+    if (frame.seq !== 0) {
       this.#store.readLayer(frame.seq, { offsetBytes, into, checksums, done });
-    }
+    } else this.#store.read(offsetBytes, into, checksums, done, frame.kind === 'read');
     this.#detachIfWaiting(task);
   }
 

@@ -207,6 +207,7 @@ export class ReplicaSession implements StreamOwner {
         if (this.#host.stream.queuedBytes > MAX_STORE_QUEUE_BYTES) this.#throttleByStore();
         return;
       case 'read':
+      case 'read-unchecked':
         if (this.#refuseWitness(frame)) return;
         this.#reads.read(frame);
         break;

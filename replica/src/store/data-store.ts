@@ -284,7 +284,13 @@ export class DataStore implements Store {
     this.#queue.drop(error);
   };
 
-  read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void {
+  read(
+    offsetBytes: number,
+    into: Uint8Array,
+    checksums: Uint8Array,
+    done: ReadDone,
+    check = true,
+  ): void {
     const lengthBytes = into.length;
     if (this.#closed) {
       done(closed());
@@ -298,7 +304,7 @@ export class DataStore implements Store {
     this.#readBytes += lengthBytes;
     if (this.#queue.overlaps(offsetBytes, lengthBytes))
       this.#queue.pushRead({ offsetBytes, into, checksums, done });
-    else this.#reader.read(offsetBytes, into, checksums, done);
+    else this.#reader.read(offsetBytes, into, checksums, done, check);
   }
 
   flush(done: ReadDone): void {

@@ -17,11 +17,14 @@ interface Waiting {
   readonly done: ReadDone;
 }
 
+/** Which of a read's blocks are compared with their checksums. */
+type Check = 'none' | 'all' | 'raced';
+
 /**
- * Reads blocks and compares each with its checksum. What the page cache holds is read at once;
- * while a read waits for the disk, later writes may overtake it, so it is compared with the
- * checksums of the time when it ends, and what does not fit is read again without letting anything
- * in between.
+ * Reads blocks and compares each with its checksum, or leaves that to whoever asks. What the page
+ * cache holds is read at once; while a read waits for the disk, later writes may overtake it, so it
+ * is compared in any case, with the checksums of the time when it ends, and what does not fit is
+ * read again without letting anything in between.
  */
 export class Reader {
   readonly #stack: Stack;
@@ -52,7 +55,13 @@ export class Reader {
     else this.#drained.push(done);
   }
 
-  read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void {
+  read(
+    offsetBytes: number,
+    into: Uint8Array,
+    checksums: Uint8Array,
+    done: ReadDone,
+    check = true,
+  ): void {
     if (offsetBytes % BLOCK_BYTES !== 0 || into.length % BLOCK_BYTES !== 0) {
       this.#readUnaligned(offsetBytes, into, checksums, done);
       return;
@@ -64,7 +73,7 @@ export class Reader {
         this.#wait({ offsetBytes, into, checksums, done });
         return;
       }
-      error = this.#verify(offsetBytes, into, checksums, false);
+      error = this.#verify(offsetBytes, into, checksums, check ? 'all' : 'none');
     } catch (cause) {
       error = failureOf('reading', cause, offsetBytes);
     }
@@ -164,7 +173,7 @@ export class Reader {
           this.#wait(read);
           return;
         }
-        error = this.#verify(read.offsetBytes, read.into, read.checksums, true);
+        error = this.#verify(read.offsetBytes, read.into, read.checksums, 'raced');
       } catch (thrown) {
         error = failureOf('reading', thrown, read.offsetBytes);
       }
@@ -177,12 +186,15 @@ export class Reader {
     });
   }
 
-  /** `raced`: writes and unmaps may have come between the reading and this. */
+  /**
+   * Fills in the checksums. `raced`: all are compared, and writes and unmaps may have come between
+   * the reading and this.
+   */
   #verify(
     offsetBytes: number,
     into: Uint8Array,
     checksums: Uint8Array,
-    raced: boolean,
+    check: Check,
   ): StoreError | null {
     const lengthBytes = into.length;
     for (let position = 0; position < lengthBytes; position += BLOCK_BYTES) {
@@ -204,13 +216,13 @@ export class Reader {
           file = this.#stack.base.file(view.holder(block));
         }
       }
-      if (file !== null) {
+      if (file !== null && check !== 'none') {
         const bytes = into.subarray(position, position + BLOCK_BYTES);
         if (crc32(bytes) !== checksum) {
           file.read(into, position, BLOCK_BYTES, at);
           if (crc32(bytes) !== checksum) return this.#rot(at);
         }
-      } else if (raced) into.fill(0, position, position + BLOCK_BYTES);
+      } else if (check === 'raced') into.fill(0, position, position + BLOCK_BYTES);
       writeU32(checksums, (position / BLOCK_BYTES) * 4, checksum);
     }
     return null;

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { verifySegments } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { PAGE_BYTES, PAGE_LAYOUT } from './extent-page.ts';
 import {
@@ -43,6 +44,19 @@ describe('rot on a real file', () => {
     one.store.read(0, into, Buffer.alloc(32), (error) => (offsetBytes = error?.offsetBytes ?? -1));
     expect(offsetBytes).to.equal(3 * BLOCK_BYTES);
     expect(one.store.counters().checksumErrors).to.equal(1);
+  });
+
+  it('shows in the checksums where the reader wants to compare them itself', () => {
+    one.overwrite('000001.img', 100, Uint8Array.of(0x10));
+    const into = Buffer.alloc(2 * BLOCK_BYTES);
+    const checksums = Buffer.alloc(8);
+    let failure: unknown = 'none';
+    one.store.read(0, into, checksums, (error) => (failure = error), false);
+    expect(failure).to.equal(null);
+    expect(verifySegments(0, [into], checksums)).to.equal(0);
+    expect(
+      verifySegments(BLOCK_BYTES, [into.subarray(BLOCK_BYTES)], checksums.subarray(4)),
+    ).to.equal(-1);
   });
 
   it('is gone when the block is written again', async () => {

@@ -228,8 +228,17 @@ export interface Store {
    * Reads after all operations given before. Fills `into` (exactly the length) and `checksums` (4
    * bytes for each segment cut at block boundaries), each verified against the stored checksum.
    * Calls back synchronously when the data is in the page cache.
+   *
+   * `check` false is for a caller that compares the data with `checksums` itself, and asks again
+   * with true where they differ: which block is bad, or whether it is, is not said before.
    */
-  read(offsetBytes: number, into: Uint8Array, checksums: Uint8Array, done: ReadDone): void;
+  read(
+    offsetBytes: number,
+    into: Uint8Array,
+    checksums: Uint8Array,
+    done: ReadDone,
+    check?: boolean,
+  ): void;
 
   /** After all operations given before: fdatasync, shared by all that wait (group commit). */
   flush(done: ReadDone): void;

@@ -9,7 +9,8 @@ interface Waiting {
 
 /**
  * Requests of one connection that wait for their answers. Reads are kept by slot, so that a read
- * costs no object but itself; their ids are even and the others' odd.
+ * costs no object but itself; their ids are even and the others' odd. The second bit of a read's id
+ * says that the replica was asked to check what it reads.
  */
 export class RequestTable {
   readonly #reads: (ReadRequest | null)[] = [];
@@ -20,20 +21,24 @@ export class RequestTable {
   #nextOther = 1;
   #closed: RequestFailure | null = null;
 
-  addRead(request: ReadRequest): number {
+  addRead(request: ReadRequest, checked: boolean): number {
     const slot = this.#freeReads.pop() ?? this.#reads.length;
     this.#reads[slot] = request;
     this.#readTicks[slot] = 0;
-    return slot * 2;
+    return slot * 4 + (checked ? 2 : 0);
   }
 
   takeRead(id: number): ReadRequest {
-    const slot = id / 2;
+    const slot = id >>> 2;
     const request = id % 2 === 0 ? this.#reads[slot] : undefined;
     if (request === undefined || request === null) throw unknown('data', id);
     this.#reads[slot] = null;
     this.#freeReads.push(slot);
     return request;
+  }
+
+  wasChecked(id: number): boolean {
+    return (id & 2) !== 0;
   }
 
   /** Once a second. How many seconds the read has been waiting that has waited longest. */

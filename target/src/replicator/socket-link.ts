@@ -114,8 +114,8 @@ export class SocketLink implements Link {
   }
 
   read(request: ReadRequest): void {
-    const id = this.#requests.addRead(request);
-    this.#bare('read', id, request.offsetBytes, request.lengthBytes);
+    const id = this.#requests.addRead(request, false);
+    this.#bare('read-unchecked', id, request.offsetBytes, request.lengthBytes);
   }
 
   flush(answer: Answer): void {
@@ -174,7 +174,7 @@ export class SocketLink implements Link {
   }
 
   readLayer(layer: number, request: ReadRequest): void {
-    const id = this.#requests.addRead(request);
+    const id = this.#requests.addRead(request, true);
     this.#bare('read', id, request.offsetBytes, request.lengthBytes, layer);
   }
 
@@ -348,6 +348,13 @@ export class SocketLink implements Link {
       const { slab } = this.#receiver;
       slab.hold();
       request.readDone(frame.payload, slab, frame.table);
+      return;
+    }
+    if (!this.#requests.wasChecked(frame.requestId)) {
+      // Bad where it is kept, or damaged on its way: the replica finds out.
+      const id = this.#requests.addRead(request, true);
+      this.#bare('read', id, request.offsetBytes, request.lengthBytes);
+      this.endTurn();
       return;
     }
     request.readFailed({
