@@ -20,7 +20,7 @@ export interface FrameSource {
  * Bytes to frames. It keeps nothing between two calls but the frame object, which it fills again
  * and again. Checks, in this order: magic, version, header checksum, kind, caps, table checksum,
  * and the payload checksum of everything but
- * `write` and `data`, whose handlers call verifySegments where they have the checksums at hand
+ * `write` and `data`, whose handlers compare them where they have the checksums at hand
  * anyway.
  */
 export class FrameDecoder {

@@ -10,6 +10,7 @@ export {
   segmentTableBytes,
   verifySegments,
 } from './checksum.ts';
+export { verifyArrival } from './arrival.ts';
 export { Frame, VolumeKey } from './frame.ts';
 export type { FrameSource } from './decoder.ts';
 export { FrameDecoder } from './decoder.ts';

@@ -3,7 +3,7 @@ import {
   encodeScrubAnswer,
   EXTENT_BYTES,
   ProtocolError,
-  verifySegments,
+  verifyArrival,
 } from '../protocol/index.ts';
 import { MAX_CHECKSUM_EXTENTS } from '../limits.ts';
 import { StoreError } from '../store/errors.ts';
@@ -106,7 +106,7 @@ export class Requests {
   fillLayer(frame: Frame): void {
     const { kind, requestId, offsetBytes, lengthBytes, chunks, table, seq: layer } = frame;
     if (kind === 'layer-write') {
-      const bad = verifySegments(offsetBytes, chunks, table);
+      const bad = verifyArrival(offsetBytes, chunks, table);
       if (bad >= 0) {
         const message = `${kind} arrived damaged at byte ${offsetBytes + bad} of the volume`;
         throw new ProtocolError('PAYLOAD_CHECKSUM', message);

@@ -5,7 +5,7 @@ import {
   ProtocolError,
   SECTOR_BYTES,
   seq,
-  verifySegments,
+  verifyArrival,
 } from '../protocol/index.ts';
 import type { Store, StoreEvents } from '../store/types.ts';
 import type { StoreError } from '../store/errors.ts';
@@ -107,7 +107,7 @@ export class Stream implements StoreEvents {
 
   #write(kind: 'write' | 'write-atomic', frame: Frame): void {
     const { offsetBytes, lengthBytes, chunks, table: checksums } = frame;
-    const bad = verifySegments(offsetBytes, chunks, checksums);
+    const bad = verifyArrival(offsetBytes, chunks, checksums);
     if (bad >= 0) {
       throw new ProtocolError(
         'PAYLOAD_CHECKSUM',
