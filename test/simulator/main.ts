@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process';
 import { readOptions, refuse } from '../support/options.ts';
 import { runCovered } from './coverage.ts';
-import type { Plan, Profile } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { planOf, PROFILES } from './plan.ts';
 import type { RunResult } from './run.ts';
 import { runPlan } from './run.ts';
-import { invariantOf, shrink } from './shrink.ts';
+import { invariantOf, keepOnly, keptOf, shrink } from './shrink.ts';
 
 const TELL_EVERY_MS = 10_000;
 const SHRINK_RUNS = 2_000;
@@ -23,6 +23,7 @@ Runs seeds of the simulator, or one of them again. A seed is a run, event by eve
   --seed N        this one only
   --trace         with --seed: everything that happens in it
   --shrink        with --seed: the fewest actions that still fail, and their trace
+  --only LIST     with --seed: these of its actions only, as --shrink has named them
 
   --help          this text
 `;
@@ -36,6 +37,7 @@ const OPTIONS = {
   coverage: { type: 'boolean', default: false },
   trace: { type: 'boolean', default: false },
   shrink: { type: 'boolean', default: false },
+  only: { type: 'string' },
   help: { type: 'boolean', default: false },
 } as const;
 
@@ -54,15 +56,35 @@ interface Totals {
   cpuSeconds: number;
 }
 
-const replay = (plan: Plan, wanted: Profile | undefined): string =>
-  `npm run simulate -- --seed ${plan.seed}${wanted === undefined ? '' : ` --profile ${wanted}`} --trace`;
+if (values.only !== undefined && values.seed === undefined) {
+  refuse('--only names actions of one seed; give it with --seed', HELP);
+}
 
-const tellFailure = ({ plan, failure }: RunResult): void => {
+const replay = ({ seed }: Plan, only?: string): string =>
+  [
+    `npm run simulate -- --seed ${seed}`,
+    ...(profile === undefined ? [] : [`--profile ${profile}`]),
+    ...(only === undefined ? [] : [`--only ${only}`]),
+    '--trace',
+  ].join(' ');
+
+/** `only`: which of its actions were left. */
+const tellFailure = ({ plan, failure }: RunResult, only?: string): void => {
   const { dataReplicas } = plan.cluster;
   console.log(
     `seed ${plan.seed} (${plan.profile}, ${dataReplicas} replicas): ${failure?.message ?? ''}\n` +
-      `  again: ${replay(plan, profile)}\n  cut down: ${replay(plan, profile)} --shrink`,
+      `  again: ${replay(plan, only)}`,
   );
+  if (!values.shrink) console.log(`  cut down: ${replay(plan, only)} --shrink`);
+};
+
+const chosenPlan = (whole: Plan): Plan => {
+  if (values.only === undefined) return whole;
+  try {
+    return keepOnly(whole, values.only);
+  } catch (error) {
+    return refuse((error as Error).message, HELP);
+  }
 };
 
 const runSeeds = async (first: number, count: number, step: number): Promise<Totals> => {
@@ -96,7 +118,8 @@ const runSeeds = async (first: number, count: number, step: number): Promise<Tot
 };
 
 const runOne = async (seed: number): Promise<number> => {
-  let plan = planOf(seed, profile);
+  const whole = planOf(seed, profile);
+  let plan = chosenPlan(whole);
   let result = await runPlan(plan, values.trace && !values.shrink);
   if (values.shrink && result.failure !== null) {
     plan = await shrink(plan, invariantOf(result.failure), SHRINK_RUNS, (actions) =>
@@ -111,7 +134,7 @@ const runOne = async (seed: number): Promise<number> => {
     return 0;
   }
   console.log(result.failure.stack ?? result.failure.message);
-  tellFailure(result);
+  tellFailure(result, plan === whole ? undefined : keptOf(whole, plan));
   return 1;
 };
 

@@ -28,6 +28,7 @@ describe('a planted bug', () => {
     ['acknowledges before the record that removes a member is in force', 3],
     ['does not end older sessions at a promise', 1],
     ['stamps an extent before it is copied', 2],
+    ['copies an extent without its lock', 1],
     ['reads members that are not in sync', 38],
     ['does not check its lease before it answers', 2],
     ['serves although the target before may still answer', 2],

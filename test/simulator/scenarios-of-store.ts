@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts';
-import { FLUSH, Scene, type Script } from './scene.ts';
+import { FLUSH, Scene, SIZE_BYTES, type Script } from './scene.ts';
 
 /**
  * A mark of the activity log that is not durable yet when the power goes, and one that is taken
@@ -65,24 +65,46 @@ const hollow = (random: Random): Script => {
   return scene.end({ dataReplicas, graceMs: 200 });
 };
 
-/** Extents are copied to one that comes back while initiators write the same blocks. */
+const EXTENT_SECTORS = 2048;
+const EXTENTS = SIZE_BYTES / 512 / EXTENT_SECTORS;
+/** The most that one order writes: whole blocks. */
+const PIECE_SECTORS = 48;
+
+/**
+ * Extents are copied to one that comes back, from slow disks, while initiators write to the blocks
+ * that are copied: each sector once, so that nothing puts right what a copy has overtaken.
+ */
 const racing = (random: Random): Script => {
   const scene = new Scene(random);
   const dataReplicas = random.pick([2, 2, 3]);
+  const replica = random.below(dataReplicas);
   scene.writes(40, 5);
-  for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
-    const replica = random.below(dataReplicas);
-    const other = (replica + 1) % dataReplicas;
-    const ms = scene.span(50, 200);
-    scene.fault({ kind: 'kill', replica, ms });
-    const slowMs = random.pick([2, 5, 20]);
-    scene.fault({ kind: 'slow-disk', replica: other, slowMs, ms: 1_500 }, ms);
-    // Copies wait for 300 ms when initiators are there.
-    scene.writes(scene.span(800, 1_500), random.pick([1.5, 3]));
-    scene.wait(20, 300);
-    scene.readAll();
-    scene.wait(50);
+  const awayMs = scene.span(60, 150);
+  scene.fault({ kind: 'kill', replica, ms: awayMs });
+  for (let other = 0; other < dataReplicas; other++) {
+    const slowMs = random.pick([5, 20, 40]);
+    if (other !== replica) scene.fault({ kind: 'slow-disk', replica: other, slowMs, ms: 3_000 });
   }
+  const left: number[] = [];
+  for (let extent = 0; extent < EXTENTS; extent++) {
+    for (const half of [0, EXTENT_SECTORS / 2]) {
+      // Not at the edges: there is the range of the atomic writes.
+      const block = random.between(PIECE_SECTORS / 8, EXTENT_SECTORS / 16 - PIECE_SECTORS / 4);
+      const sector = extent * EXTENT_SECTORS + half + block * 8;
+      scene.order(0, { operation: 'write', sector, count: PIECE_SECTORS });
+      scene.wait(3, 5);
+      for (let at = 0; at < PIECE_SECTORS; at++) left.push(sector + at);
+    }
+  }
+  scene.wait(awayMs);
+  while (left.length > 0) {
+    const [sector = 0] = left.splice(random.below(left.length), 1);
+    const operation = random.chance(0.1) ? 'unmap' : 'write';
+    scene.order(random.below(2), { operation, sector, count: 1 });
+    scene.wait(1, 3);
+  }
+  scene.readAll();
+  scene.wait(50);
   return scene.end({ dataReplicas, graceMs: 200 });
 };
 
