@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { SERVICE_ACCOUNT } from './kubernetes/cluster-access.ts';
 import type { KubernetesSettings } from './orchestrator/kubernetes/settings.ts';
+import { environmentSwitch } from './environment-switch.ts';
 import { VERSION } from './version.ts';
 
 export interface KubernetesOptions {
@@ -79,8 +80,9 @@ export const parseKubernetesOptions = (argv: readonly string[]): KubernetesOptio
     .addOption(
       new Option(
         '--no-leader-election',
-        'work at once, without a lease: only where no other can run',
-      ).env('OPENEBS_NO_LEADER_ELECTION'),
+        'work at once, without a lease: only where no other can run ' +
+          '(env: OPENEBS_NO_LEADER_ELECTION=1)',
+      ),
     )
     .addOption(
       new Option('--log-level <level>', 'least level that is logged')
@@ -101,7 +103,12 @@ export const parseKubernetesOptions = (argv: readonly string[]): KubernetesOptio
     leaderElection: boolean;
     logLevel: string;
   }>();
-  return { ...options, kubeconfig: options.kubeconfig ?? null };
+  const noElection = environmentSwitch(program, 'OPENEBS_NO_LEADER_ELECTION');
+  return {
+    ...options,
+    kubeconfig: options.kubeconfig ?? null,
+    leaderElection: options.leaderElection && !noElection,
+  };
 };
 
 /** Every field of the file is known and right, or the process does not start. */

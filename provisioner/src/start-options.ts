@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { dataDirFlag } from './data-dir-flag.ts';
+import { environmentSwitch } from './environment-switch.ts';
 import { defaultDataDirectory } from './server-file.ts';
 import { API_PORT, ISCSI_PORT } from './limits.ts';
 import { VERSION } from './version.ts';
@@ -39,8 +40,9 @@ export function parseStartOptions(argv: readonly string[]): StartOptions {
         .argParser(portNumber),
     )
     .addOption(
-      new Option('--no-demo', 'do not create the volume "demo" at the first start').env(
-        'OPENEBS_NO_DEMO',
+      new Option(
+        '--no-demo',
+        'do not create the volume "demo" at the first start (env: OPENEBS_NO_DEMO=1)',
       ),
     )
     .addHelpText(
@@ -50,7 +52,9 @@ export function parseStartOptions(argv: readonly string[]): StartOptions {
     .configureHelp({ helpWidth: Math.min(process.stdout.columns, 100) || 80 })
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse([...argv], { from: 'user' });
-  return program.opts<StartOptions>();
+  const options = program.opts<StartOptions>();
+  const noDemo = environmentSwitch(program, 'OPENEBS_NO_DEMO');
+  return { ...options, demo: options.demo && !noDemo };
 }
 
 function portNumber(text: string): number {

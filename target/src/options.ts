@@ -114,7 +114,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     volumeId: volumeId(),
     sizeBytes: size(),
     replicas: replicas(),
-    iqn: iqn() ?? parseIqn(`iqn.2016-09.com.openebs:${volume().toLowerCase()}`),
+    iqn: iqn() ?? iqnOf(volume(), options),
     listen: listen(),
     portals: portals(),
     control: control(),
@@ -261,6 +261,15 @@ const parseIqn = (text: string): string => {
   if (IQN_PATTERN.test(text) && text.length <= 223) return text;
   throw new RangeError(
     `"${text}" is no iSCSI name; write it as iqn.2016-09.com.openebs:NAME, in lower case.`,
+  );
+};
+
+const iqnOf = (volume: string, options: DaemonOptions): string => {
+  const name = `iqn.2016-09.com.openebs:${volume.toLowerCase()}`;
+  if (IQN_PATTERN.test(name) && name.length <= 223) return name;
+  return options.fail(
+    `"${volume}" cannot be the end of an iSCSI name, which has letters, digits, ".", ":" and ` +
+      '"-" only; name the volume otherwise, or give --iqn',
   );
 };
 

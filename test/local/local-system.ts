@@ -49,11 +49,11 @@ function environment(): NodeJS.ProcessEnv {
 async function run(
   file: string,
   args: readonly string[],
-  options: { uid?: number; input?: string } = {},
+  options: { uid?: number; input?: string; env?: Readonly<Record<string, string>> } = {},
 ): Promise<Outcome> {
-  const { uid, input } = options;
+  const { uid, input, env = {} } = options;
   const child = spawn(process.execPath, [file, ...args], {
-    env: environment(),
+    env: { ...environment(), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
@@ -69,8 +69,10 @@ async function run(
 }
 
 /** A start that is expected to end by itself. */
-export const tryStart = (args: readonly string[], options: { uid?: number } = {}) =>
-  run(START, args, options);
+export const tryStart = (
+  args: readonly string[],
+  options: { uid?: number; env?: Readonly<Record<string, string>> } = {},
+) => run(START, args, options);
 
 /** `mayactl` without a system. */
 export const mayactl = (args: readonly string[], options: { uid?: number } = {}) =>

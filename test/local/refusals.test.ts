@@ -100,6 +100,11 @@ describe('a start that cannot be', function () {
       expect(code, args.join(' ')).to.equal(2);
       expect(stderr).to.match(/^error: /);
     }
+    const maybe = await tryStart(['--data-dir', join(root, 'd')], {
+      env: { OPENEBS_NO_DEMO: 'maybe' },
+    });
+    expect(maybe.code).to.equal(2);
+    expect(maybe.stderr).to.match(/^error: OPENEBS_NO_DEMO is "maybe"; allowed are 1, true, yes/);
     expect(existsSync(join(root, 'd'))).to.equal(false);
     expect((await mayactl(['--data-dir', '', 'status'])).code).to.equal(2);
   });

@@ -44,8 +44,8 @@ const removeStaleSocket = async (socketPath: string): Promise<void> => {
   if (!stat.isSocket()) {
     throw new StartError(
       'ADDRESS_IN_USE',
-      `cannot listen on unix:${socketPath}: a file that is no socket is there; remove it or ` +
-        'choose another path',
+      `cannot listen on unix:${socketPath}: a file that is no socket is there; choose ` +
+        'another path, or remove it if nobody needs it',
     );
   }
   if (await answers(socketPath)) {

@@ -52,6 +52,8 @@ describe('DaemonOptions', () => {
     const given = run(['--max-size', '2', '--peer', 'p', '--peer', 'q', '--mode', 'a'], env);
     expect(JSON.parse(given.out)).to.deep.equal([2, ['p', 'q'], 'a', true]);
     expect(JSON.parse(run(['--max-size', '2']).out)).to.deep.equal([2, [], 'a', false]);
+    const off = run(['--max-size', '2'], { OPENEBS_QUICK: 'no' });
+    expect(JSON.parse(off.out)).to.deep.equal([2, [], 'a', false]);
   });
 
   it('ends with code 2 and says what is allowed', () => {
@@ -63,6 +65,9 @@ describe('DaemonOptions', () => {
     expect(run(['--max-size', '1'], { OPENEBS_PEER: '' }).code).to.equal(2);
     expect(run(['--max-size', '']).err).to.include('It is empty: give a value, or leave it out.');
     expect(run(['--max-size', '1', '--what']).code).to.equal(2);
+    const neither = run(['--max-size', '1'], { OPENEBS_QUICK: 'maybe' });
+    expect(neither.code).to.equal(2);
+    expect(neither.err).to.include('OPENEBS_QUICK is "maybe"; allowed are 1, true, yes');
     expect(run([], { OPENEBS_MAX_SIZE: 'much' }).err).to.include("env 'OPENEBS_MAX_SIZE'");
   });
 

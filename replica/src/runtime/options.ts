@@ -83,7 +83,7 @@ export class DaemonOptions {
       values.length === 0 && flag.default !== undefined ? [flag.default.value] : values;
   }
 
-  /** A flag without a value; its environment variable counts as given when it is 1, true or yes. */
+  /** A flag without a value; its environment variable is 1, true, yes, or 0, false, no. */
   switch({
     flags,
     description,
@@ -95,9 +95,14 @@ export class DaemonOptions {
     const variable = environmentName(option.long);
     option.description = `${description} (env: ${variable}=1)`;
     this.#command.addOption(option);
-    return () =>
-      this.#command.opts<Record<string, boolean>>()[option.attributeName()] === true ||
-      /^(?:1|true|yes)$/i.test(process.env[variable] ?? '');
+    return () => {
+      const text = process.env[variable];
+      if (text !== undefined && !/^(?:1|true|yes|0|false|no)$/i.test(text)) {
+        this.fail(`${variable} is "${text}"; allowed are 1, true, yes, and 0, false, no`);
+      }
+      const isGiven = this.#command.opts<Record<string, boolean>>()[option.attributeName()];
+      return isGiven === true || /^(?:1|true|yes)$/i.test(text ?? '');
+    };
   }
 
   parse(argv: readonly string[] = process.argv): void {

@@ -75,9 +75,10 @@ export class ReplicaServer implements SessionHost {
       if (address.kind === 'unix') widenSendBuffer(socket);
       this.accept(socket, peerOf(socket));
     });
-    server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
     this.#server = server;
-    return listen(server, address);
+    const bound = await listen(server, address);
+    server.on('error', (error) => this.logger.error({ err: error }, 'accepting failed'));
+    return bound;
   }
 
   /** A connection of a target; `listen` brings those of this host's network. */

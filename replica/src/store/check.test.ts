@@ -116,7 +116,9 @@ describe('the check of a directory', () => {
       one.overwrite(file, slotBytes + 70, Uint8Array.of(0xff, 0xfe));
       expect(problems()).to.deep.equal([`${file}: slot 1 does not pass its checksum`]);
       one.overwrite(file, 70, Uint8Array.of(0xff, 0xfe));
-      expect(problems().join('\n')).to.match(/slot 0 .*\n.*slot 1 .*\n.*rebuilt from another/);
+      expect(problems().join('\n')).to.match(
+        /slot 0 .*\n.*slot 1 .*\n.*remove the directory and it is rebuilt/,
+      );
     });
 
   it('finds files that are missing or have another size', () => {

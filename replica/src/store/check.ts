@@ -153,7 +153,7 @@ class DirectoryCheck {
     if (newest === null)
       this.#problem(
         kind.fileName,
-        'neither slot is good: the copy cannot be used; remove the directory and let it be rebuilt from another replica',
+        'neither slot is good: the copy cannot be used; where another replica has the volume, remove the directory and it is rebuilt from that one',
       );
     return newest?.payload ?? null;
   }

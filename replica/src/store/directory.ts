@@ -64,7 +64,7 @@ export function createStore(disk: Disk, options: StoreOptions): void {
 function createParts(disk: Disk, sizeBytes: number): void {
   if (sizeBytes <= 0 || sizeBytes % SECTOR_BYTES !== 0 || sizeBytes > MAX_VOLUME_BYTES)
     throw new StoreError(
-      'TOO_LARGE',
+      sizeBytes > MAX_VOLUME_BYTES ? 'TOO_LARGE' : 'WRONG_SIZE',
       `A volume has between 512 bytes and 64 TiB in whole sectors of 512 bytes; ${sizeBytes} ` +
         'bytes were asked for.',
     );

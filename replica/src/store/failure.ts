@@ -34,6 +34,13 @@ function meaning(code: string | null): { code: StoreErrorCode; advice: string } 
           'Give the directory to the user under which the replica runs (chown -R), or run it as ' +
           'its owner.',
       };
+    case 'ENOENT':
+      return {
+        code: 'NOT_A_STORE',
+        advice:
+          'Check the path and that its disk is mounted; a copy that is lost is rebuilt in an ' +
+          'empty directory.',
+      };
     case 'ENOTDIR':
       return {
         code: 'NOT_A_STORE',

@@ -8,6 +8,7 @@ import type { Disk } from './disk.ts';
 import { DurableState } from './durable-state.ts';
 import { StoreError } from './errors.ts';
 import { failureOf } from './failure.ts';
+import { LAYER_FILE_PATTERN } from './layer-tree.ts';
 import { NodeDisk } from './node-disk.ts';
 import { SUPERBLOCK, decodeSuperblock } from './superblock.ts';
 import { systemErrorCode } from './system-error.ts';
@@ -17,6 +18,8 @@ import { WitnessStore } from './witness-store.ts';
 
 const DIRECTORY_MODE = 0o700;
 const MAINTENANCE_MS = 10_000;
+/** Beside layers, what a creation that was interrupted leaves, and what mkfs makes. */
+const EXPECTED = /^(?:(?:superblock|activity|redo)(?:\.new)?|lock|lost\+found)$/;
 
 /** What a store takes from its surroundings; a simulator brings its own. */
 export interface StoreEnvironment {
@@ -38,8 +41,11 @@ export interface StoreEnvironment {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { directory, create } = options;
   try {
-    if (create !== null) makeDirectory(directory);
-    else if (!fs.existsSync(directory)) throw notAStore(directory, 'the directory does not exist');
+    if (create !== null) {
+      makeDirectory(directory);
+      refuseForeign(directory);
+    } else if (!fs.existsSync(directory))
+      throw notAStore(directory, 'the directory does not exist');
   } catch (cause) {
     throw failureOf(`making the directory ${directory}`, cause);
   }
@@ -60,6 +66,20 @@ function makeDirectory(directory: string): void {
   } catch (error) {
     if (systemErrorCode(error) !== 'EEXIST') throw error;
   }
+}
+
+/** A copy is not made among the files of others. */
+function refuseForeign(directory: string): void {
+  const names = fs.readdirSync(directory);
+  if (names.includes(SUPERBLOCK.fileName)) return;
+  const foreign = names.filter((name) => !EXPECTED.test(name) && !LAYER_FILE_PATTERN.test(name));
+  if (foreign.length === 0) return;
+  const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', ...' : '');
+  throw new StoreError(
+    'NOT_A_STORE',
+    `${directory} holds no copy of a volume and is not empty: it has ${some}. Check the path, ` +
+      'or choose a new or an empty directory.',
+  );
 }
 
 /** The same on a disk that is brought along. */

@@ -125,8 +125,28 @@ describe('a store that cannot be opened', () => {
     for (const sizeBytes of [0, 513, 65 * 1024 ** 4]) {
       const create = { ...one.options().create!, sizeBytes };
       const error = await rejection(openStore({ directory: one.directory, create }));
-      expect(error.code).to.equal('TOO_LARGE');
+      expect(error.code).to.equal(sizeBytes > 513 ? 'TOO_LARGE' : 'WRONG_SIZE');
     }
+  });
+
+  it('among the files of others, of which it touches none', async () => {
+    fs.mkdirSync(path.join(one.directory, 'lost+found'));
+    fs.writeFileSync(path.join(one.directory, 'holiday.jpg'), 'mine');
+    const error = await rejection(openStore(one.options()));
+    expect(error.code).to.equal('NOT_A_STORE');
+    expect(error.message).to.match(/is not empty: it has holiday\.jpg\. .* empty directory/);
+    expect(fs.readdirSync(one.directory).sort()).to.deep.equal(['holiday.jpg', 'lost+found']);
+    fs.rmSync(path.join(one.directory, 'holiday.jpg'));
+    await one.open();
+  });
+
+  it('because a part of it is gone', async () => {
+    await one.open();
+    await one.close();
+    fs.rmSync(path.join(one.directory, 'activity'));
+    const error = await rejection(openStore(one.options()));
+    expect(error.code).to.equal('NOT_A_STORE');
+    expect(error.message).to.include('activity').and.to.include('rebuilt in an empty directory');
   });
 
   it('because the user may not', function () {

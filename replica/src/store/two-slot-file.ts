@@ -303,7 +303,8 @@ function newestSlot(
       );
   throw new StoreError(
     'SUPERBLOCK_DAMAGED',
-    `Neither slot of ${where} passes its checksum. The copy cannot be used; remove the ` +
-      'directory and let it be rebuilt from another replica.',
+    `Neither slot of ${where} passes its checksum. The copy cannot be used. Where another ` +
+      'replica has the volume, remove the directory and let it be rebuilt from that one; where ' +
+      'none has, keep it: the blocks are still in its .img files.',
   );
 }

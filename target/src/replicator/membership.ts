@@ -95,7 +95,7 @@ export const planPromise = ({
     if (members.length < configured) {
       return {
         kind: 'wait',
-        waitingFor: `all ${configured} replicas of the new volume (${members.length} are connected)`,
+        waitingFor: describeAll(configured, members.length),
       };
     }
   } else if (!isInformed(record, members)) {
@@ -107,6 +107,11 @@ export const planPromise = ({
   }
   return { kind: 'promise', epoch: epoch(highest + 1) };
 };
+
+const describeAll = (configured: number, connected: number): string =>
+  connected === 0
+    ? `replicas to connect: none of ${configured} has`
+    : `all ${configured} replicas: ${connected} connected, which have never served`;
 
 const describeMajority = (
   { voters }: MembershipRecord,
@@ -176,7 +181,7 @@ export const planSource = ({
   const present = new Map(members.map((member) => [member.identity.replicaId, member]));
   if (record === null) {
     if (members.length < configured) {
-      return { kind: 'wait', waitingFor: `promises of all ${configured} replicas`, graceMs: null };
+      return { kind: 'wait', waitingFor: 'promises of all replicas', graceMs: null };
     }
     return planFirst(members);
   }

@@ -1,0 +1,73 @@
+/**
+ * Goal: a target that is told nonsense says what, why, and what is allowed, and ends.
+ * Method: the real daemon, its flags as variables, one of them wrong at a time.
+ */
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { startTarget } from '../support/daemons.ts';
+
+describe('the command line of a target', function () {
+  this.timeout(120_000);
+  let root: string;
+  before(() => {
+    root = mkdtempSync(join(tmpdir(), 'openebs-words-'));
+    writeFileSync(join(root, 'short'), 'short', { mode: 0o600 });
+  });
+  after(() => rmSync(root, { recursive: true }));
+
+  const saidWith = async (env: Record<string, string>): Promise<[number | null, string]> => {
+    const right = {
+      OPENEBS_VOLUME: 'words',
+      OPENEBS_VOLUME_ID: '11111111-1111-4111-8111-111111111111',
+      OPENEBS_SIZE: '1MiB',
+      OPENEBS_REPLICA: `dir:${join(root, 'store')}`,
+      OPENEBS_LISTEN: '127.0.0.1:0',
+      OPENEBS_CONTROL: `unix:${join(root, 'control')}`,
+    };
+    const daemon = startTarget({}, { env: { ...right, ...env } });
+    daemon.ready.catch(() => undefined);
+    return [(await daemon.exited).code, daemon.log.join('\n')];
+  };
+
+  const wrong: readonly [Record<string, string>, RegExp][] = [
+    [{ OPENEBS_VOLUME: 'my_volume' }, /"my_volume" cannot be the end of an iSCSI name.*--iqn/],
+    [{ OPENEBS_SIZE: '0' }, /OPENEBS_SIZE.*between 4 KiB and 64 TiB/],
+    [{ OPENEBS_REPLICA: 'nonsense' }, /OPENEBS_REPLICA.*unix:\/path/],
+    [{ OPENEBS_NULL: 'maybe' }, /OPENEBS_NULL is "maybe"; allowed are 1, true, yes, and 0/],
+    [{ OPENEBS_NULL: '1' }, /--null and --replica exclude each other/],
+    [{ OPENEBS_CHAP_USER: 'alice' }, /the CHAP user and the secret go/],
+    [{ OPENEBS_CHAP_USER: 'alice', OPENEBS_CHAP_SECRET_FILE: 'short' }, /secret.*12/],
+    [{ OPENEBS_HOLD_SECONDS: '-1' }, /OPENEBS_HOLD_SECONDS.*from 0 to 86400/],
+    [{ OPENEBS_REBUILD_RATE: '0' }, /at least one byte/],
+  ];
+  for (const [env, words] of wrong) {
+    it(`refuses ${JSON.stringify(env)}`, async () => {
+      const { OPENEBS_CHAP_SECRET_FILE: file } = env;
+      const [code, said] = await saidWith(
+        file === undefined ? env : { ...env, OPENEBS_CHAP_SECRET_FILE: join(root, file) },
+      );
+      expect(said)
+        .to.match(words)
+        .and.not.match(/^ {4}at /m);
+      expect(code).to.equal(2);
+    });
+  }
+
+  it('says which portal is busy', async () => {
+    const busy = createServer().listen(0, '127.0.0.1');
+    await once(busy, 'listening');
+    try {
+      const { port } = busy.address() as AddressInfo;
+      const [code, said] = await saidWith({ OPENEBS_LISTEN: `127.0.0.1:${port}` });
+      expect(said).to.include(`127.0.0.1:${port}: another process uses it; stop that process or`);
+      expect(said).not.to.match(/^ {4}at /m);
+      expect(code).to.equal(1);
+    } finally {
+      busy.close();
+    }
+  });
+});
