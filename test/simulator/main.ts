@@ -60,13 +60,11 @@ if (values.only !== undefined && values.seed === undefined) {
   refuse('--only names actions of one seed; give it with --seed', HELP);
 }
 
-const replay = ({ seed }: Plan, only?: string): string =>
-  [
-    `npm run simulate -- --seed ${seed}`,
-    ...(profile === undefined ? [] : [`--profile ${profile}`]),
-    ...(only === undefined ? [] : [`--only ${only}`]),
-    '--trace',
-  ].join(' ');
+/** With the profile always: a new one would give seeds that name none another meaning. */
+const replay = (plan: Plan, only?: string): string => {
+  const seed = `--seed ${plan.seed} --profile ${plan.profile}`;
+  return `npm run simulate -- ${seed}${only === undefined ? '' : ` --only ${only}`} --trace`;
+};
 
 /** `only`: which of its actions were left. */
 const tellFailure = ({ plan, failure }: RunResult, only?: string): void => {

@@ -94,6 +94,16 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     edit(store('data-store'), 'else this.#parts.commits.flush(done);', 'else done(null);'),
   ),
   mutant(
+    'applies what an older session has left waiting',
+    'I4',
+    'leftover',
+    edit(
+      store('data-store'),
+      "    this.#queue.drop(\n      new StoreError('EPOCH_STALE',",
+      "    Object(\n      new StoreError('EPOCH_STALE',",
+    ),
+  ),
+  mutant(
     'a curable failure hides one that is not',
     'I11',
     'failing',
@@ -111,6 +121,16 @@ export const STORE_MUTANTS: readonly Mutant[] = [
       store('regions'),
       'if (region?.durable !== true) return false;',
       'if (region === undefined) return false;',
+    ),
+  ),
+  mutant(
+    'clears a mark although the region was written meanwhile',
+    'I4',
+    'marked',
+    edit(
+      store('regions'),
+      'if (!region.touched && region.untrusted === 0) {',
+      'if (region.untrusted === 0) {',
     ),
   ),
   mutant(
@@ -196,6 +216,16 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
       store('head-merge'),
       'for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))',
       'for (const [from, to] of runs((block) => below.hides(block) && !lacks(block)))',
+    ),
+  ),
+  mutant(
+    'shows what an older layer holds where a block was unmapped',
+    'I10',
+    'hollow',
+    edit(
+      store('range-writer'),
+      '          page.hide(block);\n      } else this.#punch(at, stop);',
+      '          page.unhide(block);\n      } else this.#punch(at, stop);',
     ),
   ),
   mutant(

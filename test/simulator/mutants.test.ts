@@ -29,6 +29,8 @@ describe('a planted bug', () => {
     ['does not end older sessions at a promise', 1],
     ['stamps an extent before it is copied', 2],
     ['copies an extent without its lock', 1],
+    ['applies what an older session has left waiting', 1],
+    ['shows what an older layer holds where a block was unmapped', 5],
     ['reads members that are not in sync', 38],
     ['does not check its lease before it answers', 2],
     ['serves although the target before may still answer', 2],

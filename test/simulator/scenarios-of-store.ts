@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts';
-import { FLUSH, Scene, SIZE_BYTES, type Script } from './scene.ts';
+import { ALWAYS_MS, FLUSH, Scene, SIZE_BYTES, type Script } from './scene.ts';
 
 /**
  * A mark of the activity log that is not durable yet when the power goes, and one that is taken
@@ -48,6 +48,8 @@ const hollow = (random: Random): Script => {
     scene.task({ what: 'snapshot' });
     scene.wait(50, 150);
     blocks('unmap', 8);
+    // Before anything dies, so that what is wrong here is wrong for no other reason.
+    scene.readAll();
     if (random.chance(0.4)) blocks('write', 3);
     scene.task({ what: 'snapshot' });
     scene.wait(50, 150);
@@ -108,5 +110,30 @@ const racing = (random: Random): Script => {
   return scene.end({ dataReplicas, graceMs: 200 });
 };
 
+/**
+ * A write that waits for its mark on one copy, and reaches no other one, when its target ends; the
+ * next one serves before the mark is durable.
+ */
+const leftover = (random: Random): Script => {
+  const scene = new Scene(random);
+  scene.writes(40, 5);
+  for (let rounds = random.between(1, 2); rounds > 0; rounds--) {
+    // Long enough that no region is marked any more.
+    scene.wait(600, 1_200);
+    const replica = random.below(2);
+    scene.fault({ kind: 'slow-disk', replica, slowMs: 8_000, ms: 40 });
+    const deaf = { kind: 'partition', direction: 'to-replica', ms: ALWAYS_MS } as const;
+    scene.fault({ ...deaf, replica: 1 - replica });
+    for (const area of [0, 1, 2]) scene.order(0, scene.hot('write', area));
+    scene.wait(5, 40);
+    scene.fault({ kind: 'kill-target', power: false });
+    scene.fault({ kind: 'start-target' }, 1);
+    scene.wait(3_000, 5_000);
+    scene.readAll();
+    scene.wait(4_000, 6_000);
+  }
+  return scene.end({ dataReplicas: 2, graceMs: 0 }, false, [15, 30]);
+};
+
 /** Runs that aim at moments of the store, and at what a copy of an extent depends on. */
-export const STORE_SCENARIOS = { marked, hollow, racing } as const;
+export const STORE_SCENARIOS = { marked, hollow, racing, leftover } as const;
