@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
+import { REPOSITORY } from '../support/daemons.ts';
+import { until } from '../support/until.ts';
 import { helm, kubectl, renderChart } from './chart.ts';
 import { CHART } from './openebs-system.ts';
 import { PLAIN_MANIFEST, renderPlainManifest } from './plain-manifest.ts';
@@ -71,6 +73,16 @@ describe('the chart', () => {
       plain,
     );
     expect(taken).to.include('deployment.apps/openebs-provisioner');
+  });
+
+  it('comes with examples that a real API server takes', async () => {
+    await kubectl(['apply', '--server-side', '--force-conflicts', '-f', join(CHART, 'crds')]);
+    const examples = join(REPOSITORY, 'manifests', 'examples');
+    const arguments_ = ['apply', '--server-side', '--dry-run=server', '-f', examples];
+    await until('the definitions', async () => {
+      const taken = await kubectl(arguments_).catch(String);
+      return taken.includes('openebssnapshot.openebs.io/orders-monday serverside-applied');
+    });
   });
 
   it('has no value that changes nothing', async () => {

@@ -13,6 +13,10 @@ import {
   VOLUME_FINALIZER,
   type Claim,
 } from '../../provisioner/src/claims/contract.ts';
+import {
+  SNAPSHOTS,
+  type SnapshotResource,
+} from '../../provisioner/src/claims/snapshot-resource.ts';
 import { VOLUME_POLICIES } from '../../provisioner/src/claims/volume-policy.ts';
 import {
   VOLUME_RESOURCES,
@@ -131,9 +135,66 @@ describe('the contract of an external provisioner', () => {
 
   it('data source: never an empty volume instead of a copy', async () => {
     const dataSource = { kind: 'PersistentVolumeClaim', name: 'device' };
-    await refused(await cluster.claim('copy', { dataSource }), 'Remove spec.dataSource');
+    // Nothing runs on these nodes: the volume has no target to ask for a snapshot.
+    const block = { volumeMode: 'Block', dataSource };
+    await refused(await cluster.claim('copy', block), 'does not serve now');
+    await refused(await cluster.claim('files', { dataSource }), 'has volumeMode Block');
+    const missing = { ...dataSource, name: 'missing' };
+    await refused(await cluster.claim('of-none', { dataSource: missing }), 'no claim missing');
+    const small = { resources: { requests: { storage: '1Mi' } }, volumeMode: 'Block', dataSource };
+    await refused(await cluster.claim('smaller', small), 'has at least its 1Gi');
     const dataSourceRef = { apiGroup: 'example.com', kind: 'Backup', name: 'b' };
     await refused(await cluster.claim('populated', { dataSourceRef }), 'left to its populator');
+  });
+
+  it('snapshot: waits for its claim, is refused where it makes no sense, and goes when deleted', async () => {
+    const make = (name: string, spec: object): Promise<SnapshotResource> =>
+      cluster.api.create(SNAPSHOTS, {
+        apiVersion: SNAPSHOTS.apiVersion,
+        kind: SNAPSHOTS.kind,
+        metadata: { namespace: 'default', name },
+        spec,
+      } as SnapshotResource);
+    const message = async ({ metadata }: SnapshotResource): Promise<string> =>
+      (await cluster.api.get(SNAPSHOTS, metadata)).status?.conditions[0]?.message ?? '';
+    const error = async (call: Promise<unknown>): Promise<string> =>
+      call.then(() => 'taken', String);
+    expect(await error(make('wrong', { claim: 'a/b' }))).to.include('the name of a claim in this');
+    expect(await error(make('empty', {}))).to.include('spec.claim: Required');
+    const early = await make('early', { claim: 'nobody' });
+    await eventually('words', async () => (await message(early)).includes('no claim nobody'));
+    const change = [{ op: 'replace', path: '/spec/claim', value: 'device' }] as const;
+    const changed = cluster.api.patch(SNAPSHOTS, early.metadata, change);
+    expect(await error(changed)).to.include('make another one');
+    const dataSourceRef = { apiGroup: 'openebs.io', kind: 'OpenEBSSnapshot', name: 'early' };
+    await refused(await cluster.claim('of-early', { dataSourceRef }), 'early is not ready');
+    const late = await make('late', { claim: 'device' });
+    await eventually('words', async () => (await message(late)).includes('the snapshot is taken'));
+    await cluster.api.remove(SNAPSHOTS, early.metadata);
+    await eventually('its end', async () => {
+      const { items } = await cluster.api.list(SNAPSHOTS);
+      return items.every(({ metadata }) => metadata.name !== 'early');
+    });
+  });
+
+  it('source: what a volume begins with is recorded once, and known to the definition', async () => {
+    const claim = await cluster.claim('begun');
+    await cluster.bound(claim);
+    const { metadata } = await recordOf(claim);
+    const source = { volume: 'pvc-other', snapshot: 's', temporary: false, stage: 'Pending' };
+    const added = cluster.api.patch(VOLUME_RESOURCES, metadata, [
+      { op: 'add', path: '/spec/source', value: source },
+    ]);
+    const words = await added.then(() => 'taken', String);
+    expect(words).to.include('what a volume begins with is decided when it is made');
+    const unknown = {
+      apiVersion: VOLUME_RESOURCES.apiVersion,
+      kind: VOLUME_RESOURCES.kind,
+      metadata: { namespace: NAMESPACE, name: 'unknown' },
+      spec: { ...(await recordOf(claim)).spec, sources: [] },
+    };
+    const dropped = await cluster.api.create(VOLUME_RESOURCES, unknown).then(() => 'taken', String);
+    expect(dropped).to.include('unknown field "spec.sources"');
   });
 
   it('selector: refused with what to do', async () => {

@@ -5,10 +5,14 @@ import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { fitnessOf } from '../orchestrator/kubernetes/cluster-node.ts';
 import { firstMembers } from '../orchestrator/kubernetes/member-plan.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import type { Targets } from '../orchestrator/kubernetes/targets.ts';
 import {
+  isCopied,
   VOLUME_RESOURCES,
+  type StoragePool,
   type VolumeResource,
 } from '../orchestrator/kubernetes/volume-resource.ts';
+import { planClone } from './clone-source.ts';
 import { decide, isOurs, type VolumeRequest } from './claim.ts';
 import {
   CLAIMS,
@@ -20,13 +24,18 @@ import {
   type PersistentVolume,
   type StorageClass,
 } from './contract.ts';
-import { Refusal } from './parameters.ts';
+import { NotYet, Refusal } from './parameters.ts';
 import { VOLUME_POLICIES, withPolicy } from './volume-policy.ts';
 import { persistentVolume } from './persistent-volume.ts';
 import { volumeRecord } from './volume-record.ts';
 
 /** What can't be done as it is asked for is looked at again this often. */
 const INFEASIBLE_RETRY_MS = 300_000;
+/** What it waits for may come soon. */
+const NOT_YET_MS = 10_000;
+
+const OLD_DEFINITION =
+  'The definition of OpenEBSVolume in this cluster is of an older release and knows no source; helm does not upgrade it. Apply it (kubectl apply --server-side -f manifests/chart/crds), and make the claim anew.';
 
 export interface ClaimControllerOptions {
   readonly api: KubeApi;
@@ -38,6 +47,7 @@ export interface ClaimControllerOptions {
   readonly records: Reflector<VolumeResource>;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
+  readonly targets: Targets;
   readonly events: EventRecorder;
   readonly provisioned: (className: string, seconds: number | null) => void;
   readonly now: () => number;
@@ -51,7 +61,7 @@ export class ClaimController {
 
   constructor(options: ClaimControllerOptions) {
     this.#options = options;
-    const { claims, classes, nodes, queue } = options;
+    const { claims, classes, nodes, records, queue } = options;
     claims.onChange((before, after) => {
       const claim = after ?? before;
       if (claim !== null && (isOurs(claim) || after === null)) queue.add(keyOfClaim(claim));
@@ -64,6 +74,13 @@ export class ClaimController {
     nodes.onChange((before, after) => {
       const isSame = before !== null && after !== null && fitnessOf(before) === fitnessOf(after);
       if (!isSame) all();
+    });
+    // A clone is told of when its copies are whole.
+    records.onChange((before, after) => {
+      const claimRef = after?.spec.claimRef;
+      if (before === null || after === null || claimRef === undefined) return;
+      if (isCopied(before) === isCopied(after)) return;
+      queue.add(`${claimRef.namespace}/${claimRef.name}`);
     });
   }
 
@@ -99,12 +116,14 @@ export class ClaimController {
     const isFirst = !this.#begun.has(key);
     this.#begun.set(key, startedMs);
     try {
-      await this.#make(claim, await this.#withPolicy(request), isFirst);
+      const made = await this.#make(claim, await this.#withPolicy(request), isFirst);
+      // The record of a clone says when its copies are whole.
+      if (!made) return;
     } catch (error) {
       if (error instanceof Refusal || error instanceof PoolMissing) {
         this.#refuse(claim, error.message);
         await this.#chooseAnotherNode(claim, request);
-        queue.addAfter(key, INFEASIBLE_RETRY_MS);
+        queue.addAfter(key, error instanceof NotYet ? NOT_YET_MS : INFEASIBLE_RETRY_MS);
         return;
       }
       provisioned(request.className, null);
@@ -142,29 +161,55 @@ export class ClaimController {
     this.#options.events.event(claim, 'Normal', 'Provisioning', words);
   }
 
-  async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<void> {
-    const { api, namespace, objects, nodes, records } = this.#options;
-    if (request.source !== null) {
-      throw new Refusal(
-        `The claim asks for a copy of ${request.source.kind} ${request.source.name}; clones are not made by this release. Remove spec.dataSource.`,
-      );
-    }
+  /** False: it goes on when the copies of a clone are whole, or not at all. */
+  async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<boolean> {
+    const { api, objects } = this.#options;
     // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
     const pool = await objects.pool(request.parameters.pool);
-    const wanted = volumeRecord(request, namespace);
-    const fleet = { nodes: [...nodes.values()], records: [...records.values()], pool };
-    const first = firstMembers(wanted.spec, fleet);
-    if ('reason' in first) throw new Refusal(first.reason);
+    const begun = request.source === null ? null : await this.#begunClone(request);
+    const wanted = begun ?? (await this.#plan(request, pool));
     if (isFirst) this.#tellBegin(claim, request);
     // Live, not from the cache: a claim that went meanwhile gets no volume.
     const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
-    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return;
+    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return false;
     // The record first: whatever follows carries its labels and is found by them.
-    const record = await this.#record({
-      ...wanted,
-      spec: { ...wanted.spec, members: first.members },
-    });
+    const record = begun ?? (await this.#record(wanted));
+    if (request.source !== null) {
+      // Dropped by a definition of an older release: what starts now would be empty.
+      if (record.spec.source === undefined) throw new Refusal(OLD_DEFINITION);
+      if (!isCopied(record)) return false;
+    }
     const portalIp = await objects.ensure(record, pool);
+    await this.#createVolume(request, portalIp, record);
+    return true;
+  }
+
+  /** A clone is decided about once: its origin may be gone when its copies are whole. */
+  #begunClone({ name }: VolumeRequest): Promise<VolumeResource | null> {
+    const { api, namespace } = this.#options;
+    return api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
+  }
+
+  /** Throws Refusal. */
+  async #plan(request: VolumeRequest, pool: StoragePool): Promise<VolumeResource> {
+    const { api, namespace, objects, targets, nodes, records } = this.#options;
+    const wanted = volumeRecord(request, namespace);
+    const fleet = { nodes: [...nodes.values()], records: [...records.values()], pool };
+    if (request.source !== null) {
+      const clone = await planClone(request, { api, namespace, objects, targets, fleet });
+      return { ...wanted, spec: { ...wanted.spec, ...clone } };
+    }
+    const first = firstMembers(wanted.spec, fleet);
+    if ('reason' in first) throw new Refusal(first.reason);
+    return { ...wanted, spec: { ...wanted.spec, members: first.members } };
+  }
+
+  async #createVolume(
+    request: VolumeRequest,
+    portalIp: string,
+    record: VolumeResource,
+  ): Promise<void> {
+    const { api } = this.#options;
     try {
       await api.create(VOLUMES, persistentVolume(request, portalIp, record));
     } catch (error) {

@@ -23,6 +23,8 @@ import {
   type Claim,
   type StorageClass,
 } from './contract.ts';
+import { SnapshotController } from './snapshot-controller.ts';
+import { SNAPSHOTS } from './snapshot-resource.ts';
 import { VolumeController } from './volume-controller.ts';
 
 export const SETTINGS: KubernetesSettings = {
@@ -86,6 +88,10 @@ export class Cluster {
   readonly clock = new VirtualClock();
   readonly targets = new ModelTargets(this.api);
   readonly failures: string[] = [];
+  /** Of the controllers that run. */
+  objects: VolumeObjects | null = null;
+  /** Of each Job that is created from now on. */
+  jobStatus: object = { succeeded: 1 };
   /** Read when it starts. */
   settings = SETTINGS;
   #stop = new AbortController();
@@ -113,7 +119,9 @@ export class Cluster {
     const deployments = reflect<Deployment>(DEPLOYMENTS);
     const services = reflect(SERVICES);
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
-    const [claimQueue, volumeQueue, recordQueue, expansionQueue] = [
+    const snapshots = reflect(SNAPSHOTS);
+    const [claimQueue, volumeQueue, recordQueue, expansionQueue, snapshotQueue] = [
+      queue(),
       queue(),
       queue(),
       queue(),
@@ -127,14 +135,15 @@ export class Cluster {
       wallClock: () => this.date(),
       log,
     });
-    const objects = new VolumeObjects(api, this.settings, deployments);
+    const objects = new VolumeObjects(api, this.settings, deployments, this.targets);
+    this.objects = objects;
     const now = (): number => clock.now();
     const claimController = new ClaimController({
       ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes, records },
-      ...{ queue: claimQueue, objects, events, now, provisioned: log },
+      ...{ queue: claimQueue, objects, targets: this.targets, events, now, provisioned: log },
     });
     const volumeController = new VolumeController({
-      ...{ api, volumes, queue: volumeQueue, objects, events, now, deleted: log },
+      ...{ api, volumes, records, queue: volumeQueue, objects, events, now, deleted: log },
     });
     const recordController = new RecordController({
       ...{ api, clock, records, deployments, services, nodes, objects, events },
@@ -146,13 +155,17 @@ export class Cluster {
       ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, records, events },
       ...{ queue: expansionQueue, wallClock: () => this.date() },
     });
+    const snapshotController = new SnapshotController({
+      ...{ api, snapshots, records, objects, targets: this.targets, events },
+      ...{ queue: snapshotQueue, wallClock: () => this.date() },
+    });
     const failed = (key: string, error: unknown): void => {
       this.failures.push(`${key}: ${String(error)}`);
     };
     const { signal } = this.#stop;
-    this.#queues = [claimQueue, volumeQueue, recordQueue, expansionQueue];
+    this.#queues = [claimQueue, volumeQueue, recordQueue, expansionQueue, snapshotQueue];
     this.#events = events;
-    const reflectors = [claims, volumes, classes, nodes, records, deployments, services];
+    const reflectors = [claims, volumes, classes, nodes, records, deployments, services, snapshots];
     this.#ended = Promise.all([
       ...reflectors.map((each) => each.run(signal)),
       Promise.all(reflectors.map((each) => each.whenSynced())).then(() =>
@@ -160,6 +173,7 @@ export class Cluster {
           runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),
           runWorkers(volumeQueue, 4, (key) => volumeController.reconcile(key), failed),
           runWorkers(expansionQueue, 4, (key) => expansion.reconcile(key), failed),
+          runWorkers(snapshotQueue, 4, (key) => snapshotController.reconcile(key), failed),
           runWorkers(recordQueue, 4, (key) => recordController.reconcile(key), failed),
         ]),
       ),
@@ -180,7 +194,9 @@ export class Cluster {
   /** What the cluster does: a new Service gets an address, a Job runs, pods are ready. */
   giveAddresses(): void {
     const { api } = this;
-    const apply = api.apply.bind(api);
+    const [apply, create] = [api.apply.bind(api), api.create.bind(api)];
+    api.create = async (of, object) =>
+      create(of, of.kind === 'Job' ? { ...object, status: this.jobStatus } : object);
     let last = 0;
     api.apply = async (of, object) => {
       if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });

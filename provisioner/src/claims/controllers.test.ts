@@ -83,7 +83,7 @@ describe('the provisioner', () => {
       'a parameter replica that is not known',
       'and 3 such nodes are ready',
       'no StoragePool "ssd"',
-      'Remove spec.dataSource',
+      'no claim other in namespace shop',
     ]) {
       expect(
         events.some((text) => text.includes(words)),

@@ -5,6 +5,9 @@ export class Refusal extends Error {
   override readonly name = 'Refusal';
 }
 
+/** As it is now; it may be otherwise soon. */
+export class NotYet extends Refusal {}
+
 export const MAX_REPLICAS = 5;
 export const DEFAULT_POOL = 'default';
 const DEFAULT_REPLICAS = 3;

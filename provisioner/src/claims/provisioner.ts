@@ -18,11 +18,14 @@ import { Collector } from './collector.ts';
 import { ExpansionController } from './expansion-controller.ts';
 import { CLAIMS, CLASSES, NODES, VOLUMES } from './contract.ts';
 import type { ProvisionerMetrics } from './provisioner-metrics.ts';
+import { SnapshotController } from './snapshot-controller.ts';
+import { SNAPSHOTS } from './snapshot-resource.ts';
 import { VolumeController } from './volume-controller.ts';
 
 const CLAIM_WORKERS = 16;
 const VOLUME_WORKERS = 8;
 const EXPANSION_WORKERS = 4;
+const SNAPSHOT_WORKERS = 4;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 300_000;
 
@@ -54,8 +57,9 @@ export class Provisioner {
     const { namespace } = settings;
     const caches = this.#caches();
     const { claims, volumes, classes, nodes, records, deployments, services } = caches;
-    const objects = new VolumeObjects(api, settings, deployments);
+    const snapshots = this.#reflect(SNAPSHOTS);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
+    const objects = new VolumeObjects(api, settings, deployments, targets);
     const events = new EventRecorder({
       api,
       component: 'openebs-provisioner',
@@ -67,6 +71,7 @@ export class Provisioner {
     const now = (): number => clock.now();
     const [claimQueue, volumeQueue] = [this.#queue(), this.#queue()];
     const [recordQueue, expansionQueue] = [this.#queue(), this.#queue()];
+    const snapshotQueue = this.#queue();
     const claimController = new ClaimController({
       ...{
         api,
@@ -78,13 +83,14 @@ export class Provisioner {
         records,
         queue: claimQueue,
         objects,
+        targets,
         events,
         now,
       },
       provisioned: (className, seconds) => metrics.provisioned(className, seconds),
     });
     const volumeController = new VolumeController({
-      ...{ api, volumes, queue: volumeQueue, objects, events, now },
+      ...{ api, volumes, records, queue: volumeQueue, objects, events, now },
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const recordController = new RecordController({
@@ -98,8 +104,13 @@ export class Provisioner {
       queue: expansionQueue,
       wallClock: () => new Date(),
     });
+    const taker = new SnapshotController({
+      ...{ api, snapshots, records, queue: snapshotQueue, objects, targets, events },
+      wallClock: () => new Date(),
+    });
     const reflectors = Object.values(caches);
-    const watching = reflectors.map((each) => each.run(signal));
+    // Nobody waits for snapshots: helm leaves the definitions of an older release as they were.
+    const watching = [...reflectors, snapshots].map((each) => each.run(signal));
     await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);
     const collector = new Collector({ api, clock, records, objects, log });
     const failed = (key: string, error: unknown, retryMs: number): void =>
@@ -111,6 +122,7 @@ export class Provisioner {
       runWorkers(claimQueue, CLAIM_WORKERS, (key) => claimController.reconcile(key), failed),
       runWorkers(volumeQueue, VOLUME_WORKERS, (key) => volumeController.reconcile(key), failed),
       runWorkers(expansionQueue, EXPANSION_WORKERS, (key) => expansion.reconcile(key), failed),
+      runWorkers(snapshotQueue, SNAPSHOT_WORKERS, (key) => taker.reconcile(key), failed),
       runWorkers(recordQueue, VOLUME_WORKERS, (key) => recordController.reconcile(key), failed),
       collector.run(signal),
     ]);
@@ -119,23 +131,26 @@ export class Provisioner {
 
   /** What the cluster has, kept up to date. */
   #caches() {
-    const { api, settings, log, clock = systemClock } = this.#options;
-    const { namespace } = settings;
-    const reflect = <T extends KubeObject>(
-      resource: Resource<T>,
-      where: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'keep'> = {},
-    ): Reflector<T> => new Reflector({ api, clock, resource, keep: slim, log, ...where });
+    const { namespace } = this.#options.settings;
     const managed = Object.entries(MANAGED_BY).map(([name, value]) => `${name}=${value}`);
     const ours = { namespace, labelSelector: `${managed.join(',')},${VOLUME_LABEL}` };
     return {
-      claims: reflect(CLAIMS),
-      volumes: reflect(VOLUMES),
-      classes: reflect(CLASSES),
-      nodes: reflect(NODES, { keep: slimNode }),
-      records: reflect(VOLUME_RESOURCES, { namespace }),
-      deployments: reflect<Deployment>(DEPLOYMENTS, { ...ours, keep: slimDeployment }),
-      services: reflect<KubeObject>(SERVICES, { ...ours, keep: identityOf }),
+      claims: this.#reflect(CLAIMS),
+      volumes: this.#reflect(VOLUMES),
+      classes: this.#reflect(CLASSES),
+      nodes: this.#reflect(NODES, { keep: slimNode }),
+      records: this.#reflect(VOLUME_RESOURCES, { namespace }),
+      deployments: this.#reflect<Deployment>(DEPLOYMENTS, { ...ours, keep: slimDeployment }),
+      services: this.#reflect<KubeObject>(SERVICES, { ...ours, keep: identityOf }),
     };
+  }
+
+  #reflect<T extends KubeObject>(
+    resource: Resource<T>,
+    where: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'keep'> = {},
+  ): Reflector<T> {
+    const { api, log, clock = systemClock } = this.#options;
+    return new Reflector({ api, clock, resource, keep: slim, log, ...where });
   }
 
   #queue(): WorkQueue {

@@ -4,6 +4,7 @@ import { orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { StillCleaning, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
+import { isCopied, type VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
 import {
   PROVISIONED_BY,
   PROVISIONER,
@@ -18,6 +19,7 @@ const CLEANING_POLL_MS = 1_000;
 export interface VolumeControllerOptions {
   readonly api: KubeApi;
   readonly volumes: Reflector<PersistentVolume>;
+  readonly records: Reflector<VolumeResource>;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly events: EventRecorder;
@@ -61,6 +63,13 @@ export class VolumeController {
       // Live, before anything that can't be taken back: somebody may have changed the policy.
       const live = await api.get(VOLUMES, { name }).catch(orNull);
       if (live === null || live.metadata.uid !== uid || !isReleased(live)) return;
+      const copy = this.#copyInTheMaking(name);
+      if (copy !== null) {
+        const words = `Volume ${copy} is being made as a copy of this one; it is freed when that is whole, or given up.`;
+        events.event(volume, 'Normal', 'InUse', words);
+        queue.addAfter(name, CLEANING_POLL_MS);
+        return;
+      }
       await objects.remove(name, (node) => {
         const words = `Node ${node} is gone, and the copy that was on it with it; if it comes back, remove the volume's directory there.`;
         events.event(volume, 'Warning', 'NodeGone', words);
@@ -81,6 +90,13 @@ export class VolumeController {
       events.event(volume, 'Warning', 'VolumeFailedDelete', message);
       throw error;
     }
+  }
+
+  #copyInTheMaking(volume: string): string | null {
+    for (const record of this.#options.records.values()) {
+      if (record.spec.source?.volume === volume && !isCopied(record)) return record.metadata.name;
+    }
+    return null;
   }
 }
 

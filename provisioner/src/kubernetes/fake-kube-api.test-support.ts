@@ -5,6 +5,7 @@ import type {
   KubeApi,
   ListOptions,
   ListPage,
+  RemoveOptions,
   WatchEvent,
   WatchOptions,
   Where,
@@ -155,7 +156,7 @@ export class FakeKubeApi implements KubeApi {
     });
   }
 
-  remove(resource: Resource, where: Where, options: { readonly uid?: string } = {}): Promise<void> {
+  remove(resource: Resource, where: Where, options: RemoveOptions = {}): Promise<void> {
     return this.#call('remove', resource, where.name, () => {
       const known = this.#objects.get(keyFor(resource, where));
       if (known === undefined) return;

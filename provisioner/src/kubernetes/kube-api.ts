@@ -102,6 +102,13 @@ export interface KubeApi {
     operations: readonly JsonPatchOperation[],
     part?: 'status',
   ): Promise<T>;
-  /** `uid`: only this very object. Resolves also when it is gone already. */
-  remove(resource: Resource, where: Where, options?: { readonly uid?: string }): Promise<void>;
+  /** Resolves also when it is gone already. */
+  remove(resource: Resource, where: Where, options?: RemoveOptions): Promise<void>;
+}
+
+export interface RemoveOptions {
+  /** Only this very object. */
+  readonly uid?: string;
+  /** The object stays, being deleted, until what it owns is gone; else that goes afterwards. */
+  readonly foreground?: boolean;
 }

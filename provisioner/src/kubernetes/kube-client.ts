@@ -8,6 +8,7 @@ import type {
   KubeApi,
   ListOptions,
   ListPage,
+  RemoveOptions,
   WatchEvent,
   WatchOptions,
   Where,
@@ -111,7 +112,8 @@ export class KubeClient implements KubeApi {
 
   create<T extends KubeObject>(resource: Resource<T>, object: T): Promise<T> {
     const path = pathOf(resource, object.metadata.namespace);
-    const query = { fieldManager: FIELD_MANAGER };
+    // A field that the server does not know would else be dropped in silence.
+    const query = { fieldManager: FIELD_MANAGER, fieldValidation: 'Strict' };
     return this.#call(resource, { method: 'POST', path, query, body: object });
   }
 
@@ -148,7 +150,7 @@ export class KubeClient implements KubeApi {
     });
   }
 
-  async remove(resource: Resource, where: Where, options: { uid?: string } = {}): Promise<void> {
+  async remove(resource: Resource, where: Where, options: RemoveOptions = {}): Promise<void> {
     const preconditions = options.uid === undefined ? undefined : { uid: options.uid };
     try {
       await this.#call(resource, {
@@ -157,7 +159,7 @@ export class KubeClient implements KubeApi {
         body: {
           apiVersion: 'v1',
           kind: 'DeleteOptions',
-          propagationPolicy: 'Background',
+          propagationPolicy: options.foreground === true ? 'Foreground' : 'Background',
           ...(preconditions === undefined ? {} : { preconditions }),
         },
       });

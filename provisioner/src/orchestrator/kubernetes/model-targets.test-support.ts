@@ -2,7 +2,8 @@ import type { KubeApi } from '../../kubernetes/kube-api.ts';
 import type { TargetStatus } from '../local/target-status.ts';
 import { DEPLOYMENTS, SERVICES } from './desired-objects.ts';
 import { controllerServiceName, replicaAddress, replicaName } from './names.ts';
-import type { Targets } from './targets.ts';
+import { notReady, type TargetSnapshot } from '../local/volume-snapshots.ts';
+import type { TargetOf, Targets } from './targets.ts';
 import { VOLUME_RESOURCES, type VolumeMember } from './volume-resource.ts';
 
 const NAMESPACE = 'openebs';
@@ -84,6 +85,33 @@ export class ModelTargets implements Targets {
     if (replicas !== undefined) model.listed = replicas;
     if (sizeBytes !== undefined) model.sizeBytes = sizeBytes;
     return Promise.resolve(null);
+  }
+
+  /** By volume, the names, the oldest first; layers are numbered in their order. */
+  readonly taken = new Map<string, string[]>();
+
+  snapshots({ volume, address }: TargetOf): Promise<readonly TargetSnapshot[]> {
+    if (address === null) return Promise.reject(notReady(volume));
+    const names = this.taken.get(volume) ?? [];
+    const createdAt = '2026-01-01T00:00:00.000Z';
+    return Promise.resolve(names.map((name, at) => ({ layer: at + 1, name, createdAt })));
+  }
+
+  takeSnapshot({ volume, address }: TargetOf, name: string): Promise<void> {
+    if (address === null) return Promise.reject(notReady(volume));
+    const names = this.taken.get(volume) ?? [];
+    if (!names.includes(name)) this.taken.set(volume, [...names, name]);
+    return Promise.resolve();
+  }
+
+  dropSnapshot({ volume, address }: TargetOf, name: string): Promise<void> {
+    if (address === null) return Promise.reject(notReady(volume));
+    const names = this.taken.get(volume) ?? [];
+    this.taken.set(
+      volume,
+      names.filter((each) => each !== name),
+    );
+    return Promise.resolve();
   }
 
   async #start(address: string): Promise<Model | null> {

@@ -26,9 +26,12 @@ export const replicaAddress = (volume: string, namespace: string, index: number)
   `${replicaDomain(volume, namespace, index)}:${REPLICA_DATA_PORT}`;
 export const iqnOf = (volume: string): string => `iqn.2016-09.com.openebs:${volume}`;
 
-/** A UUID: the part of `pvc-<uid>` behind the first hyphen. */
+/** A UUID: the part of `pvc-<uid>` behind the first hyphen; of other names nothing is known. */
+export const idOfName = (volume: string): string =>
+  volume.startsWith('pvc-') ? volume.slice(4) : '';
+
 export const volumeIdOf = ({ metadata }: VolumeResource): string =>
-  metadata.name.startsWith('pvc-') ? metadata.name.slice(4) : (metadata.uid ?? '');
+  idOfName(metadata.name) || (metadata.uid ?? '');
 
 /**
  * On every object of a volume, so that none is forgotten when its claim and its volume are gone.
@@ -36,7 +39,7 @@ export const volumeIdOf = ({ metadata }: VolumeResource): string =>
  */
 export const labelsOf = (
   { metadata, spec }: VolumeResource,
-  component: 'volume' | 'target' | 'replica' | 'cleaner' | 'settings',
+  component: 'volume' | 'target' | 'replica' | 'cleaner' | 'cloner' | 'settings',
 ): Record<string, string> => ({
   ...MANAGED_BY,
   'app.kubernetes.io/name': 'openebs',

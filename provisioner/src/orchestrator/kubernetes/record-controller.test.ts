@@ -4,7 +4,7 @@ import { CLAIMS, NODES } from '../../claims/contract.ts';
 import { KubeError } from '../../kubernetes/kube-api.ts';
 import type { KubeObject } from '../../kubernetes/objects.ts';
 import { DEPLOYMENTS } from './desired-objects.ts';
-import { JOBS } from './cleaning-job.ts';
+import { JOBS } from './pool-job.ts';
 import { REPLICA_RESOURCES, VOLUME_RESOURCES, type VolumeResource } from './volume-resource.ts';
 
 const MINUTE = 60_000;

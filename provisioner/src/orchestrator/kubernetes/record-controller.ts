@@ -6,6 +6,7 @@ import type { KubeObject } from '../../kubernetes/objects.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
 import type { WorkQueue } from '../../kubernetes/work-queue.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import { CloneController } from './clone-controller.ts';
 import { MemberController } from './member-controller.ts';
 import { runningMembers } from './members.ts';
 import { ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
@@ -16,6 +17,7 @@ import { TargetWatch } from './target-watch.ts';
 import type { Targets } from './targets.ts';
 import { PoolMissing, StillCleaning, type VolumeObjects } from './volume-objects.ts';
 import {
+  isCopied,
   REPLICA_RESOURCES,
   VOLUME_RESOURCES,
   type ReplicaResource,
@@ -58,6 +60,7 @@ export class RecordController {
   readonly #watch: TargetWatch;
   readonly #members: MemberController;
   readonly #rollOut: RollOut;
+  readonly #clones: CloneController;
   /** By name of a replica's resource, what was told in its status. */
   readonly #told = new Map<string, object>();
   /** By volume, whether its budget lets a drain take a replica. */
@@ -81,6 +84,7 @@ export class RecordController {
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
+    this.#clones = new CloneController(options);
     records.onChange((before, after) => {
       if (after !== null) queue.add(after.metadata.name);
       else if (before !== null) objects.forget(before.metadata.name);
@@ -114,6 +118,10 @@ export class RecordController {
       await this.#remove(record);
       return;
     }
+    if (!isCopied(record)) {
+      queue.addAfter(name, await this.#clones.step(record));
+      return;
+    }
     const serving = this.#isAvailable(targetName(name));
     const target = serving ? await this.#watch.look(name, addressOf(record)) : null;
     const plan = await this.#members.plan(record, target);
@@ -136,6 +144,8 @@ export class RecordController {
     });
     const departingMs = await this.#members.depart(record);
     if (departingMs !== null) queue.addAfter(name, departingMs);
+    const finishingMs = await this.#clones.finish(record);
+    if (finishingMs !== null) queue.addAfter(name, finishingMs);
     const asRecorded = plan.problem === null && refused === null && rolling === null;
     const settled = asRecorded && target?.state === 'healthy';
     if (serving || rolling !== null) queue.addAfter(name, this.#watch.nextMs(name, settled));

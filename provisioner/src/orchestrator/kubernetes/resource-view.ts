@@ -4,7 +4,7 @@ import type { TargetReplica, TargetStatus } from '../local/target-status.ts';
 import { viewOf } from '../local/volume-view.ts';
 import type { VolumeView } from '../orchestrator.ts';
 import { runningMembers } from './members.ts';
-import { replicaAddress, volumeIdOf } from './names.ts';
+import { idOfName, replicaAddress, volumeIdOf } from './names.ts';
 import { processOf, type Pod } from './pod-state.ts';
 import type { ReplicaResource, VolumeResource } from './volume-resource.ts';
 
@@ -72,6 +72,12 @@ const memberOf = ({ id, index, role, state }: VolumeResource['spec']['members'][
   leaving: state === 'Leaving',
 });
 
+const sourceOf = ({ spec }: VolumeResource): VolumeRecord['source'] => {
+  if (spec.source === undefined) return null;
+  const { volume, snapshot } = spec.source;
+  return { volume, volumeId: idOfName(volume), snapshot };
+};
+
 const localRecord = (record: VolumeResource): VolumeRecord => ({
   formatVersion: 1,
   name: record.metadata.name,
@@ -83,7 +89,7 @@ const localRecord = (record: VolumeResource): VolumeRecord => ({
   createdAt: record.metadata.creationTimestamp ?? '',
   idempotencyKey: null,
   firstChap: null,
-  source: null,
+  source: sourceOf(record),
 });
 
 const MODES: Readonly<Record<string, TargetReplica['mode']>> = {

@@ -1,7 +1,16 @@
 import { readFile } from 'node:fs/promises';
+import { Problem } from '../../problem.ts';
 import { controlGet, controlSend, type ControlPlace } from '../local/control-client.ts';
 import { parseTargetStatus, type TargetStatus } from '../local/target-status.ts';
+import {
+  createSnapshot,
+  deleteSnapshot,
+  targetSnapshots,
+  type SnapshotPlaces,
+  type TargetSnapshot,
+} from '../local/volume-snapshots.ts';
 import { TARGET_CONTROL_PORT } from './names.ts';
+import type { VolumeResource } from './volume-resource.ts';
 
 /** Growing waits for the slowest replica's disk. */
 const ORDER_TIMEOUT_MS = 30_000;
@@ -12,7 +21,25 @@ export interface Targets {
   status(address: string): Promise<TargetStatus | null>;
   /** Why the target refuses, in words; null: it is done. Rejects where it cannot be reached. */
   order(address: string, path: string, body: unknown): Promise<string | null>;
+  /** The oldest first. Rejects with Problem. */
+  snapshots(at: TargetOf): Promise<readonly TargetSnapshot[]>;
+  /** One of this name that is there already is taken for it. Rejects with Problem. */
+  takeSnapshot(at: TargetOf, name: string): Promise<void>;
+  /** Resolves also where there is none. Rejects with Problem. */
+  dropSnapshot(at: TargetOf, name: string): Promise<void>;
 }
+
+export interface TargetOf {
+  readonly volume: string;
+  /** Null: it has none yet. */
+  readonly address: string | null;
+}
+
+export const targetOf = ({ metadata, status }: VolumeResource): TargetOf => {
+  const portal = status?.portal;
+  const address = portal === undefined ? null : portal.slice(0, portal.lastIndexOf(':'));
+  return { volume: metadata.name, address };
+};
 
 export class HttpTargets implements Targets {
   readonly #tokenFile: string;
@@ -42,7 +69,31 @@ export class HttpTargets implements Targets {
     if (answer.status === 200) return null;
     return detailOf(answer.body);
   }
+
+  async snapshots(at: TargetOf): Promise<readonly TargetSnapshot[]> {
+    return targetSnapshots(await this.#places(at));
+  }
+
+  async takeSnapshot(at: TargetOf, name: string): Promise<void> {
+    await unless('snapshot-exists', createSnapshot(await this.#places(at), name));
+  }
+
+  async dropSnapshot(at: TargetOf, name: string): Promise<void> {
+    await unless('snapshot-not-found', deleteSnapshot(await this.#places(at), name));
+  }
+
+  async #places({ volume, address }: TargetOf): Promise<SnapshotPlaces> {
+    const target = address === null ? null : await this.place(address);
+    return { volume, target, replicas: [] };
+  }
 }
+
+/** It was so already: an attempt before may have done it. */
+const unless = async (code: Problem['code'], work: Promise<unknown>): Promise<void> => {
+  await work.catch((error: unknown) => {
+    if (!(error instanceof Problem && error.code === code)) throw error;
+  });
+};
 
 const detailOf = (body: string): string => {
   try {

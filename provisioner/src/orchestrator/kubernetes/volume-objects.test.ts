@@ -33,7 +33,7 @@ describe('the objects of a volume in the cluster', () => {
     cluster = new Cluster();
     cluster.giveAddresses();
     record = await cluster.api.create(VOLUME_RESOURCES, RECORD);
-    objects = new VolumeObjects(cluster.api, SETTINGS, { get: () => undefined });
+    objects = new VolumeObjects(cluster.api, SETTINGS, { get: () => undefined }, cluster.targets);
     await objects.ensure(record, POOL);
   });
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setFinalizer } from '../../kubernetes/finalizer.ts';
 import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../../kubernetes/objects.ts';
@@ -12,14 +13,23 @@ import {
   type Service,
 } from './desired-objects.ts';
 import { chapSecretName, newChapSecret, SECRETS } from './chap-secret.ts';
-import { cleaningJob, cleaningJobName, JOBS, type Job } from './cleaning-job.ts';
+import { cleaningJob, cleaningJobName } from './cleaning-job.ts';
+import { JOBS } from './pool-job.ts';
 import { CLUSTER_NODES } from './cluster-node.ts';
-import { controllerServiceName, replicaName, targetName, VOLUME_LABEL } from './names.ts';
+import {
+  COMPONENT_LABEL,
+  controllerServiceName,
+  replicaName,
+  targetName,
+  VOLUME_LABEL,
+} from './names.ts';
 import { CONFIG_MAPS, settingsMapName } from './volume-settings.ts';
 import { replicaDisruptionBudget } from './service-manifests.ts';
 import type { KubernetesSettings } from './settings.ts';
+import { targetOf, type Targets } from './targets.ts';
 import { isOutdated } from './template-hash.ts';
 import {
+  isCopied,
   RECORD_FINALIZER,
   REPLICA_RESOURCES,
   STORAGE_POOLS,
@@ -52,7 +62,7 @@ interface Made {
 /** Brings the objects of a volume about, and takes them away. Everything may be done again. */
 export class VolumeObjects {
   readonly #api: KubeApi;
-  readonly #settings: KubernetesSettings;
+  readonly settings: KubernetesSettings;
   /** Volumes that are worked on: making and removing one must not overtake each other. */
   readonly #busy = new Map<string, Promise<unknown>>();
   /** By volume, each object as we left it: any later generation is somebody else's work. */
@@ -62,16 +72,19 @@ export class VolumeObjects {
   /** By volume, Deployments whose pods would start anew: that waits for its moment. */
   readonly #outdated = new Map<string, Map<string, KubeObject>>();
   readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
+  readonly #targets: Targets;
 
   /** `deployments`: those that are there, as far as is known. */
   constructor(
     api: KubeApi,
     settings: KubernetesSettings,
     deployments: Pick<Reflector<KubeObject>, 'get'>,
+    targets: Targets,
   ) {
     this.#api = api;
-    this.#settings = settings;
+    this.settings = settings;
     this.#deployments = deployments;
+    this.#targets = targets;
   }
 
   /**
@@ -80,7 +93,7 @@ export class VolumeObjects {
    * API server.
    */
   ensure(volume: VolumeResource, pool: StoragePool): Promise<string> {
-    return this.#alone(volume.metadata.name, () => this.#ensure(volume, pool, null));
+    return this.alone(volume.metadata.name, () => this.#ensure(volume, pool, null));
   }
 
   /**
@@ -92,8 +105,8 @@ export class VolumeObjects {
     { metadata: { name, generation = 0 } }: VolumeResource,
     { knownIp, drifted }: { readonly knownIp: string | null; readonly drifted: boolean },
   ): Promise<string | null> {
-    return this.#alone(name, async () => {
-      const { namespace } = this.#settings;
+    return this.alone(name, async () => {
+      const { namespace } = this.settings;
       const applied = this.#applied.get(name);
       if (!drifted && applied?.generation === generation) return applied.address;
       const live = await this.#api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
@@ -107,15 +120,16 @@ export class VolumeObjects {
     pool: StoragePool,
     knownIp: string | null,
   ): Promise<string> {
+    assert(isCopied(volume), 'a volume starts when it has what it begins with');
     const { name, generation = 0 } = volume.metadata;
-    const address = desiredAddress(volume, this.#settings, knownIp);
+    const address = desiredAddress(volume, this.settings, knownIp);
     const service: Service = await this.#api.apply(address.resource, address.object);
     this.#note(volume, service);
     const portalIp = service.spec?.clusterIP;
     if (portalIp === undefined || portalIp === 'None') {
       throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
     }
-    const desired = desiredObjects(volume, pool, this.#settings, portalIp);
+    const desired = desiredObjects(volume, pool, this.settings, portalIp);
     if (volume.spec.chap === true) await this.#makeSecret(volume);
     const outdated = this.#sortOut(volume, desired);
     const made = await Promise.all(
@@ -131,7 +145,7 @@ export class VolumeObjects {
   /** Once: nobody could log in who knows another one. */
   async #makeSecret(volume: VolumeResource): Promise<void> {
     try {
-      await this.#api.create(SECRETS, newChapSecret(volume, this.#settings.namespace));
+      await this.#api.create(SECRETS, newChapSecret(volume, this.settings.namespace));
     } catch (error) {
       if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
     }
@@ -154,8 +168,8 @@ export class VolumeObjects {
 
   /** How many replicas a drain may take follows from the volume's status. */
   async setBudget(volume: VolumeResource): Promise<void> {
-    const budget = replicaDisruptionBudget(volume, this.#settings.namespace);
-    await this.#alone(volume.metadata.name, () => this.#api.apply(DISRUPTION_BUDGETS, budget));
+    const budget = replicaDisruptionBudget(volume, this.settings.namespace);
+    await this.alone(volume.metadata.name, () => this.#api.apply(DISRUPTION_BUDGETS, budget));
   }
 
   /** Names of Deployments whose pods have to start anew: replicas first, the target last. */
@@ -165,7 +179,7 @@ export class VolumeObjects {
 
   /** Starts the pod of one that is outdated anew; false: it is not outdated any more. */
   update(volume: VolumeResource, deployment: string): Promise<boolean> {
-    return this.#alone(volume.metadata.name, async () => {
+    return this.alone(volume.metadata.name, async () => {
       const object = this.#outdated.get(volume.metadata.name)?.get(deployment);
       if (object === undefined) return false;
       this.#note(volume, await this.#api.apply(DEPLOYMENTS, object));
@@ -236,14 +250,14 @@ export class VolumeObjects {
       apiVersion: STORAGE_POOLS.apiVersion,
       kind: STORAGE_POOLS.kind,
       metadata: { name },
-      spec: { path: this.#settings.defaultPoolPath },
+      spec: { path: this.settings.defaultPoolPath },
     };
   }
 
   /** The address of a volume, if it has one. */
   async address(volume: string): Promise<string | null> {
     try {
-      const where = { namespace: this.#settings.namespace, name: controllerServiceName(volume) };
+      const where = { namespace: this.settings.namespace, name: controllerServiceName(volume) };
       return (await this.#api.get(SERVICES, where)).spec?.clusterIP ?? null;
     } catch (error) {
       if (error instanceof KubeError && error.isNotFound) return null;
@@ -257,11 +271,11 @@ export class VolumeObjects {
    * that are gone went with them: `skipped` is told.
    */
   remove(volume: string, skipped: (node: string) => void): Promise<void> {
-    return this.#alone(volume, () => this.#remove(volume, skipped));
+    return this.alone(volume, () => this.#remove(volume, skipped));
   }
 
   async #remove(volume: string, skipped: (node: string) => void): Promise<void> {
-    const { namespace } = this.#settings;
+    const { namespace } = this.settings;
     const where = { namespace, name: volume };
     this.forget(volume);
     // From here on nobody makes its objects again; its finalizer keeps it until all is done.
@@ -279,16 +293,43 @@ export class VolumeObjects {
     };
     await removeAll(DEPLOYMENTS, ({ metadata }) => metadata.name === targetName(volume));
     await removeAll(DEPLOYMENTS);
+    await this.#endCloning(volume);
     if (record !== null) await this.#clean(record, skipped);
     await removeAll(JOBS);
     await removeAll(DISRUPTION_BUDGETS);
     await removeAll(SERVICES);
     await this.#api.remove(CONFIG_MAPS, { namespace, name: settingsMapName(volume) });
     if (record === null) return;
+    await this.dropTemporary(record);
     if (record.spec.chap === true) {
       await this.#api.remove(SECRETS, { namespace, name: chapSecretName(volume) });
     }
     await setFinalizer(this.#api, VOLUME_RESOURCES, record, RECORD_FINALIZER, false);
+  }
+
+  /** The record of a volume; null: it is gone, or going. */
+  async standing(name: string): Promise<VolumeResource | null> {
+    const where = { namespace: this.settings.namespace, name };
+    const record = await this.#api.get(VOLUME_RESOURCES, where).catch(orNull);
+    return record?.metadata.deletionTimestamp === undefined ? record : null;
+  }
+
+  /** The snapshot that was made for this clone only. Rejects with Problem: its target is away. */
+  async dropTemporary({ spec }: VolumeResource): Promise<void> {
+    const { source } = spec;
+    if (source?.temporary !== true || source.stage === 'Done') return;
+    const origin = await this.standing(source.volume);
+    if (origin !== null) await this.#targets.dropSnapshot(targetOf(origin), source.snapshot);
+  }
+
+  /** Throws StillCleaning while a pod may be making a copy: its directory would come again. */
+  async #endCloning(volume: string): Promise<void> {
+    const { namespace } = this.settings;
+    const labelSelector = `${VOLUME_LABEL}=${volume},${COMPONENT_LABEL}=cloner`;
+    const { items } = await this.#api.list(JOBS, { namespace, labelSelector });
+    if (items.length === 0) return;
+    for (const { metadata } of items) await this.#api.remove(JOBS, metadata, { foreground: true });
+    throw new StillCleaning(['its nodes, where copies were being made']);
   }
 
   /**
@@ -296,8 +337,8 @@ export class VolumeObjects {
    * only be done when its node is there again.
    */
   depart(record: VolumeResource, member: VolumeMember): Promise<'done' | 'running' | 'node-gone'> {
-    return this.#alone(record.metadata.name, async () => {
-      const { namespace } = this.#settings;
+    return this.alone(record.metadata.name, async () => {
+      const { namespace } = this.settings;
       const name = replicaName(record.metadata.name, member.index);
       this.#made.get(record.metadata.name)?.delete(`${DEPLOYMENTS.kind} ${name}`);
       this.#outdated.get(record.metadata.name)?.delete(name);
@@ -312,7 +353,8 @@ export class VolumeObjects {
     });
   }
 
-  async #alone<T>(volume: string, work: () => Promise<T>): Promise<T> {
+  /** Nothing else is done for the volume meanwhile. */
+  async alone<T>(volume: string, work: () => Promise<T>): Promise<T> {
     const before = this.#busy.get(volume) ?? Promise.resolve();
     const mine = before.then(work, work);
     this.#busy.set(volume, mine);
@@ -340,8 +382,18 @@ export class VolumeObjects {
     const node = await this.#api.get(CLUSTER_NODES, { name: member.node }).catch(orNull);
     if (node === null) return 'node-gone';
     const pool = await this.pool(record.spec.pool);
-    const job = cleaningJob(record, member, pool, this.#settings);
-    const found: Job = await this.#api.apply(JOBS, job);
+    const job = cleaningJob(record, member, pool, this.settings);
+    const found = await this.#api.apply(JOBS, job).catch(unlessInvalid);
+    if (found === null) {
+      // It is of another image, and a Job's template does not change.
+      await this.#api.remove(JOBS, job.metadata, { foreground: true });
+      return 'running';
+    }
     return (found.status?.succeeded ?? 0) === 0 ? 'running' : 'done';
   }
 }
+
+const unlessInvalid = (error: unknown): null => {
+  if (error instanceof KubeError && error.status === 422) return null;
+  throw error;
+};

@@ -31,6 +31,29 @@ export interface TopologyTerm {
   }[];
 }
 
+/**
+ * The snapshot that a volume is a copy of. Each data member is made on its node from the member of
+ * the same index of the origin, whose layers it shares.
+ */
+export interface VolumeResourceSource {
+  readonly volume: string;
+  /** Its name at the origin's target. */
+  readonly snapshot: string;
+  /** It was made for this volume only, and goes when that is whole. */
+  readonly temporary: boolean;
+  /** The snapshot's, as the origin's target says; missing: it was not asked yet. */
+  readonly layer?: number;
+  /**
+   * Pending: the snapshot is to be made or found. Copying: the members are made by Jobs. Copied:
+   * all of them are whole, so that the volume can start. Done: nothing of it is left at the origin.
+   */
+  readonly stage: 'Pending' | 'Copying' | 'Copied' | 'Done';
+}
+
+/** Whether the volume has what it begins with. Before that nothing of it may start. */
+export const isCopied = ({ spec }: VolumeResource): boolean =>
+  spec.source === undefined || spec.source.stage === 'Copied' || spec.source.stage === 'Done';
+
 /** The record of a volume: what was asked for. Everything else is made from it. */
 export interface VolumeResourceSpec {
   /** A quantity, exact. */
@@ -55,6 +78,8 @@ export interface VolumeResourceSpec {
   };
   /** Besides those of the settings. */
   readonly tolerations?: readonly object[];
+  /** What the volume begins with; missing: it begins empty. */
+  readonly source?: VolumeResourceSource;
   /** Whose volume this is; a volume without a claim of this uid and without a PV is collected. */
   readonly claimRef?: {
     readonly namespace: string;

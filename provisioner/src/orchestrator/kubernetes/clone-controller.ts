@@ -1,0 +1,219 @@
+import type { Clock } from '../../kubernetes/clock.ts';
+import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
+import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
+import type { KubeObject } from '../../kubernetes/objects.ts';
+import { Problem } from '../../problem.ts';
+import { cloningJob, cloningJobName } from './cloning-job.ts';
+import { COMPONENT_LABEL, VOLUME_LABEL } from './names.ts';
+import { JOBS, type Job } from './pool-job.ts';
+import { targetOf, type Targets } from './targets.ts';
+import type { VolumeObjects } from './volume-objects.ts';
+import {
+  VOLUME_RESOURCES,
+  type VolumeMember,
+  type VolumeResource,
+  type VolumeResourceSource,
+} from './volume-resource.ts';
+
+export interface CloneControllerOptions {
+  readonly api: KubeApi;
+  readonly namespace: string;
+  readonly objects: VolumeObjects;
+  readonly targets: Targets;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly wallClock: () => Date;
+}
+
+const POLL_MS = 500;
+/** What somebody has to mend is looked at again. */
+const PROBLEM_MS = 10_000;
+
+/** What stands against the copy, for people. */
+class CannotCopy extends Error {
+  override readonly name = 'CannotCopy';
+}
+
+/**
+ * Brings about what a volume begins with, before anything of it starts: the layer of the snapshot
+ * is found at the origin's target and recorded, a Job on each node makes one copy, and only when
+ * all of them are whole the record says so. Each step can be repeated. A volume whose origin is
+ * lost on the way stays as it is, with an event; it never starts empty.
+ */
+export class CloneController {
+  readonly #options: CloneControllerOptions;
+  /** By uid of a Job that has failed, when it is made anew. */
+  readonly #againMs = new Map<string, number>();
+
+  constructor(options: CloneControllerOptions) {
+    this.#options = options;
+  }
+
+  /** One step towards copies that are whole. When to look again, in milliseconds. */
+  async step({ metadata }: VolumeResource): Promise<number> {
+    const { api, objects } = this.#options;
+    return objects.alone(metadata.name, async () => {
+      const record = await api.get(VOLUME_RESOURCES, metadata).catch(orNull);
+      const source = record?.spec.source;
+      if (record == null || source === undefined) return POLL_MS;
+      if (record.metadata.deletionTimestamp !== undefined) return POLL_MS;
+      try {
+        if (source.stage === 'Pending') await this.#find(record, source);
+        else if (source.stage === 'Copying') await this.#copy(record, source);
+        return POLL_MS;
+      } catch (error) {
+        if (!(error instanceof CannotCopy || error instanceof Problem)) throw error;
+        await this.#tell(record, error.message);
+        return PROBLEM_MS;
+      }
+    });
+  }
+
+  /** The volume is whole: the origin needs the snapshot no more. When to look again; null: done. */
+  async finish(record: VolumeResource): Promise<number | null> {
+    const { source } = record.spec;
+    if (source?.stage !== 'Copied') return null;
+    try {
+      await this.#options.objects.dropTemporary(record);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return PROBLEM_MS;
+    }
+    await this.#advance(record, { stage: 'Done' });
+    return null;
+  }
+
+  async #find(record: VolumeResource, source: VolumeResourceSource): Promise<void> {
+    const { objects, targets } = this.#options;
+    const { volume, snapshot, temporary } = source;
+    const origin = await objects.standing(volume);
+    if (origin === null) {
+      throw new CannotCopy(`Volume ${volume}, of which this is to be a copy, is gone.`);
+    }
+    const place = targetOf(origin);
+    if (temporary) await targets.takeSnapshot(place, snapshot);
+    const found = (await targets.snapshots(place)).find(({ name }) => name === snapshot);
+    if (found === undefined) {
+      throw new CannotCopy(
+        `Volume ${volume} has no snapshot ${snapshot} any more, of which this is to be a copy.`,
+      );
+    }
+    await this.#advance(record, { layer: found.layer, stage: 'Copying' });
+  }
+
+  async #copy(record: VolumeResource, source: VolumeResourceSource): Promise<void> {
+    const { api, objects, namespace } = this.#options;
+    const { name } = record.metadata;
+    const { volume: origin, layer = 0 } = source;
+    const jobs = await this.#jobs(name);
+    const data = record.spec.members.filter(({ role }) => role === 'data');
+    const left = data.filter((member) => !isDone(jobOf(jobs, name, member)));
+    if (left.length === 0) {
+      await this.#advance(record, { stage: source.temporary ? 'Copied' : 'Done' });
+      await Promise.all(jobs.map(({ metadata }) => api.remove(JOBS, metadata)));
+      return;
+    }
+    const pool = await objects.pool(record.spec.pool);
+    for (const member of left) {
+      const job = jobOf(jobs, name, member);
+      if (job === undefined) {
+        const work = { member, pool, origin, layer };
+        await api.create(JOBS, cloningJob(record, work, objects.settings)).catch(unlessThere);
+      }
+    }
+    const failed = left.filter((member) => hasFailed(jobOf(jobs, name, member)));
+    for (const member of failed) await this.#again(jobOf(jobs, name, member));
+    const nodes = failed.map(({ node }) => node).join(', ');
+    if (failed.length === 0) {
+      await this.#note(record, `its copies are made of ${origin}`);
+    } else {
+      throw new CannotCopy(
+        `No copy of volume ${origin} could be made on ${nodes}; its pod says why (kubectl -n ${namespace} describe pods -l ${VOLUME_LABEL}=${name}). It is tried again.`,
+      );
+    }
+  }
+
+  /** What was in its way may be mended meanwhile. */
+  async #again(job: Job | undefined): Promise<void> {
+    const { api, clock } = this.#options;
+    if (job === undefined) return;
+    const { uid = '' } = job.metadata;
+    const dueMs = this.#againMs.get(uid) ?? clock.now() + PROBLEM_MS;
+    this.#againMs.set(uid, dueMs);
+    if (clock.now() < dueMs) return;
+    await api.remove(JOBS, job.metadata, { uid, foreground: true });
+    this.#againMs.delete(uid);
+  }
+
+  async #jobs(volume: string): Promise<readonly Job[]> {
+    const { api, namespace } = this.#options;
+    const labelSelector = `${VOLUME_LABEL}=${volume},${COMPONENT_LABEL}=cloner`;
+    const { items } = await api.list(JOBS, { namespace, labelSelector });
+    return items;
+  }
+
+  /** Only from the stage that it is in. */
+  async #advance(
+    { metadata, spec }: VolumeResource,
+    change: Partial<VolumeResourceSource>,
+  ): Promise<void> {
+    const value = { ...spec.source, ...change };
+    try {
+      await this.#options.api.patch(VOLUME_RESOURCES, metadata, [
+        { op: 'test', path: '/spec/source/stage', value: spec.source?.stage },
+        { op: 'replace', path: '/spec/source', value },
+      ]);
+    } catch (error) {
+      const isLate = error instanceof KubeError && (error.isNotFound || error.status === 422);
+      if (!isLate) throw error;
+    }
+  }
+
+  /** Also to whoever waits for it. */
+  async #tell(record: VolumeResource, words: string): Promise<void> {
+    const { events } = this.#options;
+    const { claimRef } = record.spec;
+    events.event(record, 'Warning', 'CloneWaits', words);
+    if (claimRef !== undefined) {
+      const { namespace, name, uid } = claimRef;
+      const metadata = { namespace, name, uid };
+      const claim: KubeObject = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata };
+      events.event(claim, 'Warning', 'ProvisioningFailed', words);
+    }
+    await this.#note(record, words);
+  }
+
+  async #note(
+    { apiVersion, kind, metadata, status }: VolumeResource,
+    words: string,
+  ): Promise<void> {
+    const before = status?.conditions?.find(({ type }) => type === 'AsRecorded');
+    if (before?.message === words) return;
+    const { namespace = '', name } = metadata;
+    const condition = {
+      ...({ type: 'AsRecorded', status: 'False', reason: 'Copying', message: words } as const),
+      lastTransitionTime: before?.lastTransitionTime ?? this.#options.wallClock().toISOString(),
+    };
+    await this.#options.api.apply(
+      VOLUME_RESOURCES,
+      {
+        ...{ apiVersion, kind, metadata: { namespace, name } },
+        status: { phase: 'Pending', conditions: [condition] },
+      } as unknown as VolumeResource,
+      'status',
+    );
+  }
+}
+
+const jobOf = (jobs: readonly Job[], volume: string, { index }: VolumeMember): Job | undefined =>
+  jobs.find(({ metadata }) => metadata.name === cloningJobName(volume, index));
+
+const isDone = (job: Job | undefined): boolean => (job?.status?.succeeded ?? 0) > 0;
+
+const hasFailed = (job: Job | undefined): boolean =>
+  job?.status?.conditions?.some(({ type, status }) => type === 'Failed' && status === 'True') ??
+  false;
+
+const unlessThere = (error: unknown): void => {
+  if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
+};
