@@ -46,7 +46,7 @@ const [T0, T1, T2, T3] = ((): [Int32Array, Int32Array, Int32Array, Int32Array] =
 })();
 
 /**
- * crc32 of bytes[start, end), a u32. For headers and tables: short ranges never leave JavaScript.
+ * crc32 of bytes[start, end), a u32. For tables: short ranges never leave JavaScript.
  */
 export const crc32Range = (bytes: Uint8Array, start: number, end: number): number => {
   if (end - start > SMALL_BYTES) return crc32(bytes.subarray(start, end));
@@ -66,6 +66,20 @@ export const crc32Range = (bytes: Uint8Array, start: number, end: number): numbe
   }
   for (; at < end; at++) {
     sum = (T0[(sum ^ (bytes[at] as number)) & 255] as number) ^ (sum >>> 8);
+  }
+  return (sum ^ -1) >>> 0;
+};
+
+/** crc32 of the first words as they stand in memory, a u32. */
+export const crc32Words = (words: Uint32Array, count: number): number => {
+  let sum = -1;
+  for (let index = 0; index < count; index++) {
+    sum ^= words[index] as number;
+    sum =
+      (T3[sum & 255] as number) ^
+      (T2[(sum >>> 8) & 255] as number) ^
+      (T1[(sum >>> 16) & 255] as number) ^
+      (T0[sum >>> 24] as number);
   }
   return (sum ^ -1) >>> 0;
 };

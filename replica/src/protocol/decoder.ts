@@ -2,10 +2,11 @@ import { MAX_IO_BYTES, MAX_JSON_BYTES, MAX_PAYLOAD_BYTES, MAX_TABLE_BYTES } from
 import { crc32Range, segmentTableBytes, takeUint32 } from './checksum.ts';
 import { ProtocolError } from './errors.ts';
 import { Frame } from './frame.ts';
+import { HeaderWords } from './header-words.ts';
 import type { FrameKind } from './kinds.ts';
 import { BODIES, KINDS } from './kinds.ts';
 import * as at from './layout.ts';
-import { FRAME_MAGIC, HEADER_BYTES, PROTOCOL_VERSION, takeUint64 } from './layout.ts';
+import { FRAME_MAGIC, HEADER_BYTES, PROTOCOL_VERSION } from './layout.ts';
 import { epoch, seq, session } from './types.ts';
 
 /** Where the bytes come from; runtime/receiver.ts is one. */
@@ -25,6 +26,8 @@ export interface FrameSource {
  */
 export class FrameDecoder {
   readonly #frame = new Frame();
+  /** Of the frame in hand. */
+  readonly #words = new HeaderWords();
   readonly #handle: (frame: Frame) => void;
 
   /** `handle` must not keep the frame nor anything in it beyond its return. */
@@ -60,29 +63,31 @@ export class FrameDecoder {
   /** Fills the frame from the header and returns the length of the whole frame. */
   #header(buffer: Buffer, start: number): number {
     checkOpening(buffer, start, HEADER_BYTES);
-    const sum = crc32Range(buffer, start, start + at.AT_HEADER_CHECKSUM);
-    if (sum !== buffer.readUInt32LE(start + at.AT_HEADER_CHECKSUM)) {
+    const words = this.#words;
+    words.copyFrom(buffer, start);
+    if (words.sum() !== words.take(at.AT_HEADER_CHECKSUM)) {
       throw new ProtocolError('HEADER_CHECKSUM', 'a frame header arrived damaged');
     }
     const code = buffer.readUInt8(start + at.AT_KIND);
     const kind = KINDS[code];
     if (kind === undefined) throw new ProtocolError('UNKNOWN_KIND', `no frame has kind ${code}`);
-    const flags = buffer.readUInt16LE(start + at.AT_FLAGS);
+    // The two bytes behind version and kind.
+    const flags = words.take(at.AT_VERSION) >>> 16;
     if (flags !== 0) throw new ProtocolError('MALFORMED_FRAME', `${kind} has unknown flags`);
     const frame = this.#frame;
     frame.kind = kind;
-    frame.word0 = buffer.readUInt32LE(start + at.AT_VOLUME_ID);
-    frame.word1 = buffer.readUInt32LE(start + at.AT_VOLUME_ID + 4);
-    frame.word2 = buffer.readUInt32LE(start + at.AT_VOLUME_ID + 8);
-    frame.word3 = buffer.readUInt32LE(start + at.AT_VOLUME_ID + 12);
-    frame.epoch = epoch(exact(takeUint64(buffer, start + at.AT_EPOCH), kind));
-    frame.session = session(exact(takeUint64(buffer, start + at.AT_SESSION), kind));
-    frame.seq = seq(exact(takeUint64(buffer, start + at.AT_SEQ), kind));
-    frame.offsetBytes = exact(takeUint64(buffer, start + at.AT_OFFSET), kind);
-    frame.lengthBytes = buffer.readUInt32LE(start + at.AT_LENGTH);
-    frame.requestId = buffer.readUInt32LE(start + at.AT_REQUEST_ID);
-    const tableBytes = buffer.readUInt32LE(start + at.AT_TABLE_BYTES);
-    const payloadBytes = buffer.readUInt32LE(start + at.AT_PAYLOAD_BYTES);
+    frame.word0 = words.take(at.AT_VOLUME_ID);
+    frame.word1 = words.take(at.AT_VOLUME_ID + 4);
+    frame.word2 = words.take(at.AT_VOLUME_ID + 8);
+    frame.word3 = words.take(at.AT_VOLUME_ID + 12);
+    frame.epoch = epoch(exact(words.takeUint64(at.AT_EPOCH), kind));
+    frame.session = session(exact(words.takeUint64(at.AT_SESSION), kind));
+    frame.seq = seq(exact(words.takeUint64(at.AT_SEQ), kind));
+    frame.offsetBytes = exact(words.takeUint64(at.AT_OFFSET), kind);
+    frame.lengthBytes = words.take(at.AT_LENGTH);
+    frame.requestId = words.take(at.AT_REQUEST_ID);
+    const tableBytes = words.take(at.AT_TABLE_BYTES);
+    const payloadBytes = words.take(at.AT_PAYLOAD_BYTES);
     checkLengths(frame, code, tableBytes, payloadBytes);
     return HEADER_BYTES + tableBytes + payloadBytes;
   }
@@ -94,13 +99,12 @@ export class FrameDecoder {
   #body(buffer: Buffer, start: number, end: number): void {
     const frame = this.#frame;
     const tableStart = start + HEADER_BYTES;
-    const payloadStart = tableStart + buffer.readUInt32LE(start + at.AT_TABLE_BYTES);
+    const payloadStart = tableStart + this.#words.take(at.AT_TABLE_BYTES);
     frame.table = buffer.subarray(tableStart, payloadStart);
     frame.payload = buffer.subarray(payloadStart, end);
     frame.chunks[0] = frame.payload;
-    const tableChecksum = buffer.readUInt32LE(start + at.AT_TABLE_CHECKSUM);
     const sum = payloadStart > tableStart ? crc32Range(buffer, tableStart, payloadStart) : 0;
-    if (sum !== tableChecksum) {
+    if (sum !== this.#words.take(at.AT_TABLE_CHECKSUM)) {
       throw new ProtocolError('TABLE_CHECKSUM', `the checksum table of ${frame.kind} is damaged`);
     }
     const body = BODIES[buffer.readUInt8(start + at.AT_KIND)];

@@ -1,10 +1,11 @@
 import assert from 'node:assert';
 import { crc32Range, putUint32 } from './checksum.ts';
 import { VolumeKey } from './frame.ts';
+import { HeaderWords } from './header-words.ts';
 import type { FrameKind } from './kinds.ts';
 import { KIND_CODES } from './kinds.ts';
 import * as at from './layout.ts';
-import { FRAME_MAGIC, HEADER_BYTES, PROTOCOL_VERSION, putUint64 } from './layout.ts';
+import { FRAME_MAGIC, HEADER_BYTES, PROTOCOL_VERSION } from './layout.ts';
 import type { Epoch, Session } from './types.ts';
 
 /**
@@ -41,21 +42,23 @@ export const frameFields = (kind: FrameKind): FrameFields => ({
  */
 export class FrameEncoder {
   readonly volume: VolumeKey;
-  #epochLow = 0;
-  #epochHigh = 0;
-  #sessionLow = 0;
-  #sessionHigh = 0;
+  /** The header of the frame before: what is the same in all frames stays. */
+  readonly #words = new HeaderWords();
 
   constructor(volumeId: string) {
     this.volume = new VolumeKey(volumeId);
+    const { word0, word1, word2, word3 } = this.volume;
+    this.#words.put(FRAME_MAGIC, at.AT_MAGIC);
+    this.#words.put(word0, at.AT_VOLUME_ID);
+    this.#words.put(word1, at.AT_VOLUME_ID + 4);
+    this.#words.put(word2, at.AT_VOLUME_ID + 8);
+    this.#words.put(word3, at.AT_VOLUME_ID + 12);
   }
 
   /** Of all frames from now on. Before the promise both are 0. */
   setSession(epoch: Epoch, session: Session): void {
-    this.#epochLow = epoch >>> 0;
-    this.#epochHigh = Math.floor(epoch / 0x1_0000_0000);
-    this.#sessionLow = session >>> 0;
-    this.#sessionHigh = Math.floor(session / 0x1_0000_0000);
+    this.#words.putUint64(epoch, at.AT_EPOCH);
+    this.#words.putUint64(session, at.AT_SESSION);
   }
 
   /**
@@ -63,38 +66,22 @@ export class FrameEncoder {
    * HEADER_BYTES + tableBytes.
    */
   header(into: Buffer, start: number, fields: FrameFields): number {
-    const { volume } = this;
     const { tableBytes } = fields;
-    into.writeUInt32LE(FRAME_MAGIC, start + at.AT_MAGIC);
-    into[start + at.AT_VERSION] = PROTOCOL_VERSION;
-    into[start + at.AT_KIND] = KIND_CODES[fields.kind];
-    into[start + at.AT_FLAGS] = 0;
-    into[start + at.AT_FLAGS + 1] = 0;
-    into.writeUInt32LE(volume.word0, start + at.AT_VOLUME_ID);
-    into.writeUInt32LE(volume.word1, start + at.AT_VOLUME_ID + 4);
-    into.writeUInt32LE(volume.word2, start + at.AT_VOLUME_ID + 8);
-    into.writeUInt32LE(volume.word3, start + at.AT_VOLUME_ID + 12);
-    into.writeUInt32LE(this.#epochLow, start + at.AT_EPOCH);
-    into.writeUInt32LE(this.#epochHigh, start + at.AT_EPOCH + 4);
-    into.writeUInt32LE(this.#sessionLow, start + at.AT_SESSION);
-    into.writeUInt32LE(this.#sessionHigh, start + at.AT_SESSION + 4);
-    putUint64(into, fields.seq, start + at.AT_SEQ);
-    putUint64(into, fields.offsetBytes, start + at.AT_OFFSET);
-    into.writeUInt32LE(fields.lengthBytes, start + at.AT_LENGTH);
-    into.writeUInt32LE(fields.requestId, start + at.AT_REQUEST_ID);
-    into.writeUInt32LE(tableBytes, start + at.AT_TABLE_BYTES);
-    into.writeUInt32LE(fields.payloadBytes, start + at.AT_PAYLOAD_BYTES);
+    const words = this.#words;
     const tableStart = start + HEADER_BYTES;
     const tableEnd = tableStart + tableBytes;
     assert(tableEnd <= into.length, 'the table does not fit');
-    into.writeUInt32LE(
-      tableBytes > 0 ? crc32Range(into, tableStart, tableEnd) : 0,
-      start + at.AT_TABLE_CHECKSUM,
-    );
-    into.writeUInt32LE(
-      crc32Range(into, start, start + at.AT_HEADER_CHECKSUM),
-      start + at.AT_HEADER_CHECKSUM,
-    );
+    words.put(PROTOCOL_VERSION | (KIND_CODES[fields.kind] << 8), at.AT_VERSION);
+    words.putUint64(fields.seq, at.AT_SEQ);
+    words.putUint64(fields.offsetBytes, at.AT_OFFSET);
+    words.put(fields.lengthBytes, at.AT_LENGTH);
+    words.put(fields.requestId, at.AT_REQUEST_ID);
+    words.put(tableBytes, at.AT_TABLE_BYTES);
+    words.put(fields.payloadBytes, at.AT_PAYLOAD_BYTES);
+    const tableChecksum = tableBytes > 0 ? crc32Range(into, tableStart, tableEnd) : 0;
+    words.put(tableChecksum, at.AT_TABLE_CHECKSUM);
+    words.put(words.sum(), at.AT_HEADER_CHECKSUM);
+    words.copyTo(into, start);
     return HEADER_BYTES + tableBytes;
   }
 

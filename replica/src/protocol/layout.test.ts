@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { HEADER_BYTES, HEADER_FIELDS, putUint64, takeUint64 } from './layout.ts';
+import { HeaderWords } from './header-words.ts';
+import { HEADER_BYTES, HEADER_FIELDS } from './layout.ts';
 import { KIND_CODES, KINDS } from './kinds.ts';
 
 describe('the frame header', () => {
@@ -14,12 +15,16 @@ describe('the frame header', () => {
   });
 
   it('keeps every whole number below 2^53 in a u64', () => {
-    const buffer = Buffer.alloc(16);
+    const buffer = Buffer.alloc(HEADER_BYTES + 4);
     fc.assert(
       fc.property(fc.maxSafeNat(), (value) => {
-        putUint64(buffer, value, 4);
-        expect(takeUint64(buffer, 4)).to.equal(value);
-        expect(buffer.readBigUInt64LE(4)).to.equal(BigInt(value));
+        const words = new HeaderWords();
+        words.putUint64(value, 40);
+        words.copyTo(buffer, 4);
+        expect(buffer.readBigUInt64LE(44)).to.equal(BigInt(value));
+        const copied = new HeaderWords();
+        copied.copyFrom(buffer, 4);
+        expect(copied.takeUint64(40)).to.equal(value);
       }),
     );
   });

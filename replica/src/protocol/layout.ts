@@ -54,15 +54,3 @@ export const HEADER_FIELDS: readonly {
   { name: 'tableChecksum', at: AT_TABLE_CHECKSUM, bytes: 4 },
   { name: 'headerChecksum', at: AT_HEADER_CHECKSUM, bytes: 4 },
 ];
-
-const U32 = 0x1_0000_0000;
-
-/** An integer below 2^53 as two u32. */
-export const putUint64 = (into: Buffer, value: number, at: number): void => {
-  into.writeUInt32LE(value >>> 0, at);
-  into.writeUInt32LE(Math.floor(value / U32), at + 4);
-};
-
-/** May exceed 2^53 where the bytes do: the caller compares with Number.MAX_SAFE_INTEGER. */
-export const takeUint64 = (from: Buffer, at: number): number =>
-  from.readUInt32LE(at) + from.readUInt32LE(at + 4) * U32;
