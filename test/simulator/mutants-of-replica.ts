@@ -178,7 +178,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   mutant(
     'overwrites the newer slot',
     'I1',
-    'power',
+    'failing',
     edit(
       store('two-slot-file'),
       'const target = this.#newest === 0 ? 1 : 0;',
