@@ -3,12 +3,15 @@
  * Method: the real daemon, its flags as variables, one of them wrong at a time.
  */
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { startTarget } from '../support/daemons.ts';
+import { startTarget, type Flags } from '../support/daemons.ts';
+import { until } from '../support/until.ts';
+
+const VOLUME_ID = '11111111-1111-4111-8111-111111111111';
 
 describe('the command line of a target', function () {
   this.timeout(120_000);
@@ -19,17 +22,19 @@ describe('the command line of a target', function () {
   });
   after(() => rmSync(root, { recursive: true }));
 
-  const saidWith = async (env: Record<string, string>): Promise<[number | null, string]> => {
+  const saidWith = async (
+    env: Record<string, string>,
+    flags: Flags = {},
+  ): Promise<[number | null, string]> => {
     const right = {
       OPENEBS_VOLUME: 'words',
-      OPENEBS_VOLUME_ID: '11111111-1111-4111-8111-111111111111',
+      OPENEBS_VOLUME_ID: VOLUME_ID,
       OPENEBS_SIZE: '1MiB',
       OPENEBS_REPLICA: `dir:${join(root, 'store')}`,
-      OPENEBS_LISTEN: '127.0.0.1:0',
-      OPENEBS_CONTROL: `unix:${join(root, 'control')}`,
     };
-    const daemon = startTarget({}, { env: { ...right, ...env } });
-    daemon.ready.catch(() => undefined);
+    const daemon = startTarget(flags, { env: { ...right, ...env } });
+    const became = await Promise.race([daemon.exited, daemon.ready.catch(() => daemon.exited)]);
+    if (!('code' in became)) await daemon.kill9();
     return [(await daemon.exited).code, daemon.log.join('\n')];
   };
 
@@ -57,13 +62,37 @@ describe('the command line of a target', function () {
     });
   }
 
+  it('says why it waits for a replica, and who speaks something else than iSCSI', async () => {
+    const store = join(root, 'foreign');
+    mkdirSync(store);
+    writeFileSync(join(store, 'holiday.jpg'), 'mine');
+    const flags = { volume: 'words', 'volume-id': VOLUME_ID, size: '1MiB' };
+    const waiting = startTarget({ ...flags, replica: `dir:${store}` });
+    const told = (): boolean => /not reached.*/.test(waiting.log.join('\n'));
+    await until('the reason is told', told);
+    await waiting.kill9();
+    expect(waiting.log.join('\n')).to.match(/is not empty: it has holiday\.jpg/);
+    expect(readdirSync(store)).to.deep.equal(['holiday.jpg']);
+
+    const serving = startTarget({ ...flags, replica: `dir:${join(root, 'served')}` });
+    const { portal = '' } = await serving.ready;
+    const [host = '', port = ''] = portal.split(':');
+    const socket = connect({ host, port: Number(port) });
+    socket.on('error', () => undefined).end('GET / HTTP/1.1\r\nHost: a-volume\r\n\r\n'.repeat(3));
+    await until('the log names it', () =>
+      serving.log.some((line) => line.includes('login failed')),
+    );
+    await serving.kill9();
+  });
+
   it('says which portal is busy', async () => {
     const busy = createServer().listen(0, '127.0.0.1');
     await once(busy, 'listening');
     try {
       const { port } = busy.address() as AddressInfo;
-      const [code, said] = await saidWith({ OPENEBS_LISTEN: `127.0.0.1:${port}` });
-      expect(said).to.include(`127.0.0.1:${port}: another process uses it; stop that process or`);
+      const [code, said] = await saidWith({}, { listen: `127.0.0.1:${port}` });
+      expect(said).to.match(/cannot open the portal.*stop the other process or choose another/);
+      expect(said).to.include(`127.0.0.1:${port}`);
       expect(said).not.to.match(/^ {4}at /m);
       expect(code).to.equal(1);
     } finally {

@@ -338,7 +338,7 @@ export class Connection implements PduSink {
   loginFailed(failure: LoginFailure, message: string): void {
     this.context.counters.loginsFailed[failure]++;
     if (failure === 'malformed') this.context.counters.malformed++;
-    this.context.log.debug({ peer: this.peer, failure }, `login failed: ${message}`);
+    this.context.log.warn({ peer: this.peer, failure }, `login failed: ${message}`);
     this.close(message);
   }
 

@@ -310,11 +310,13 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     this.#changes.signal();
   }
 
-  memberLost(member: Member, from: MemberState): void {
+  memberLost(member: Member, from: MemberState, again: boolean): void {
     this.#stream.remove(member);
     if (!this.stopped) {
       const fields = { replica: member.address, was: from.kind, reason: member.lastError };
-      this.environment.log(from.kind === 'dialling' ? 'debug' : 'warn', fields, 'replica lost');
+      if (from.kind !== 'dialling') this.environment.log('warn', fields, 'replica lost');
+      // It is dialled every moment: the same reason is told once.
+      else this.environment.log(again ? 'debug' : 'info', fields, 'replica not reached');
     }
     if (this.#phase === 'serving') this.#reconsider();
     this.#changes.signal();

@@ -13,6 +13,6 @@ export interface MemberOwner {
   /** Its stream is over; the link is still open. */
   memberStreamFailed(member: Member, failure: RequestFailure): void;
   memberFenced(member: Member, promisedEpoch: Epoch): void;
-  /** It is offline now and was in `from` before. */
-  memberLost(member: Member, from: MemberState): void;
+  /** It is offline now and was in `from` before. `again`: for the reason of the last time. */
+  memberLost(member: Member, from: MemberState, again: boolean): void;
 }

@@ -408,12 +408,13 @@ export class Member {
 
   #offline(reason: string): void {
     const from = this.#state;
+    const again = reason === this.lastError;
     this.lastError = reason;
     this.pulse.lost();
     this.become({ kind: 'offline', since: this.#environment.now(), reason });
     const error = offlineError(this.address);
     for (const { reject } of this.#waiters.splice(0)) reject(error);
-    this.#owner.memberLost(this, from);
+    this.#owner.memberLost(this, from, again);
   }
 
   #wake(): void {
