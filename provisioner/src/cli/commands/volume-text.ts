@@ -134,10 +134,15 @@ const ACCESS = {
   none: 'none',
 } as const;
 
+/** `2026-01-01 00:00:00 UTC`. */
+function timeText(time: string): string {
+  return `${time.slice(0, 19).replace('T', ' ')} UTC`;
+}
+
 /** `2026-01-01 00:00:00 UTC (5 min)`. */
 function sinceText(since: string): string {
   const seconds = Math.max(0, (Date.now() - Date.parse(since)) / 1000);
-  return `${since.slice(0, 19).replace('T', ' ')} UTC (${durationText(seconds)})`;
+  return `${timeText(since)} (${durationText(seconds)})`;
 }
 
 /** As everywhere else it is called. */
@@ -188,9 +193,10 @@ function scrubText({ scrub }: IntegrityView): string {
     return `scrub runs, ${scrub.percent}%${eta}`;
   }
   if (scrub.state === 'waiting') return `scrub waits at ${scrub.percent}%`;
+  const { lastCompletedAt, nextAt } = scrub;
   const last =
-    scrub.lastCompletedAt === null ? 'not scrubbed yet' : `scrubbed ${scrub.lastCompletedAt}`;
-  return scrub.nextAt === null ? last : `${last}, next ${scrub.nextAt}`;
+    lastCompletedAt === null ? 'not scrubbed yet' : `scrubbed ${timeText(lastCompletedAt)}`;
+  return nextAt === null ? last : `${last}, next ${timeText(nextAt)}`;
 }
 
 /** The original's words: RW holds everything, WO takes writes while it is rebuilt. */
