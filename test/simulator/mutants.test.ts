@@ -22,7 +22,7 @@ describe('a planted bug', () => {
     expect(MUTANTS.length).to.be.greaterThan(29);
   });
 
-  // By name, a seed of its profile in which it shows itself: one or more for most invariants.
+  // By name, a seed of its profile in which it shows itself: one or more for each invariant.
   const KNOWN: readonly (readonly [string, number])[] = [
     ['answers a flush without one', 1],
     ['acknowledges before the record that removes a member is in force', 3],
