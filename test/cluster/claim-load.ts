@@ -56,14 +56,15 @@ export class ClaimLoad {
   }
 
   /** Every claim has its volume, and the volume everything that belongs to it, each once. */
-  async isWhole(): Promise<void> {
+  async isWhole(withinMs = 90_000): Promise<void> {
     const volumes = this.claims.map(nameOfVolume);
-    await eventually('all objects of all volumes', async () => {
+    const isThere = async (): Promise<boolean> => {
       const names = await this.#namesOf(volumes);
       return PARTS.every(
         ([kind, count]) => names.get(kind.kind)?.length === count * volumes.length,
       );
-    });
+    };
+    await eventually('all objects of all volumes', isThere, withinMs);
     const { items } = await this.#cluster.api.list(VOLUMES);
     for (const { metadata } of this.claims) {
       const own = items.filter(({ spec }) => spec?.claimRef?.uid === metadata.uid);

@@ -5,6 +5,7 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../support/free-port.ts';
+import { cpuSeconds } from '../support/process-usage.ts';
 import { runTool } from '../support/tool.ts';
 import { findPrograms } from './programs.ts';
 import { runDirectory } from './run-directory.ts';
@@ -19,6 +20,8 @@ export interface ControlPlaneOptions {
   readonly address?: string;
   /** Names of nodes that may join; none: no scheduler and no DNS either. */
   readonly nodes?: readonly string[];
+  /** Whether the API server writes down each call of the service accounts of a namespace. */
+  readonly audited?: string;
 }
 
 /**
@@ -31,16 +34,18 @@ export class ControlPlane {
   readonly #programs: string;
   readonly #address: string;
   readonly #nodes: readonly string[];
+  readonly #audited: string | null;
   readonly #processes: ChildProcess[] = [];
   readonly #tokens = new Map<string, string>();
   #port = 0;
   #etcd = '';
   #apiServer: ChildProcess | null = null;
 
-  private constructor(programs: string, { address, nodes }: ControlPlaneOptions) {
+  private constructor(programs: string, { address, nodes, audited }: ControlPlaneOptions) {
     this.#programs = programs;
     this.#address = address ?? '127.0.0.1';
     this.#nodes = nodes ?? [];
+    this.#audited = audited ?? null;
     this.directory = runDirectory();
     this.kubeconfig = join(this.directory, 'kubeconfig');
   }
@@ -77,6 +82,17 @@ export class ControlPlane {
     return join(this.directory, 'certificates', 'apiserver.crt');
   }
 
+  /** Lines of JSON: who has called what. */
+  get auditLog(): string {
+    return join(this.directory, 'audit.log');
+  }
+
+  /** Processor time of all that runs of it. */
+  get cpuSeconds(): number {
+    const running = this.#processes.filter(({ exitCode }) => exitCode === null);
+    return running.reduce((sum, { pid }) => sum + (pid === undefined ? 0 : cpuSeconds(pid)), 0);
+  }
+
   /** Killed, and started on what etcd has. Resolves when it answers again. */
   async restartApiServer(): Promise<void> {
     if (this.#apiServer !== null) await kill(this.#apiServer);
@@ -88,8 +104,8 @@ export class ControlPlane {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** With which a user reaches the API server. */
-  writeKubeconfig(path: string, user: string): void {
+  /** With which a user reaches the API server, by one of its tokens or by another one. */
+  writeKubeconfig(path: string, user: string, token = this.#tokens.get(user)): void {
     const ca = readFileSync(this.certificate);
     const server = `https://${this.#address}:${this.#port}`;
     const cluster = { server, 'certificate-authority-data': ca.toString('base64') };
@@ -97,7 +113,7 @@ export class ControlPlane {
       apiVersion: 'v1',
       kind: 'Config',
       clusters: [{ name: 'test', cluster }],
-      users: [{ name: user, user: { token: this.#tokens.get(user) } }],
+      users: [{ name: user, user: { token } }],
       contexts: [{ name: 'test', context: { cluster: 'test', user } }],
       'current-context': 'test',
     };
@@ -169,8 +185,20 @@ export class ControlPlane {
       `--endpoint-reconciler-type=${this.#nodes.length === 0 ? 'none' : 'lease'}`,
       '--profiling=false',
       ...(this.#nodes.length === 0 ? [] : forNodes),
+      ...(this.#audited === null ? [] : this.#auditing(this.#audited)),
     ]);
     await this.#untilReady();
+  }
+
+  #auditing(namespace: string): string[] {
+    const path = join(this.directory, 'audit-policy.json');
+    const rules = [
+      { level: 'Metadata', userGroups: [`system:serviceaccounts:${namespace}`] },
+      { level: 'None' },
+    ];
+    const policy = { apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules };
+    writeFileSync(path, JSON.stringify({ ...policy, omitStages: ['RequestReceived'] }));
+    return [`--audit-policy-file=${path}`, `--audit-log-path=${this.auditLog}`];
   }
 
   /** Beside the nodes, so that no name is lost with a node. */

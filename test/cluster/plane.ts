@@ -1,6 +1,6 @@
 import { clusterAccess } from '../../provisioner/src/kubernetes/cluster-access.ts';
 import { KubeClient } from '../../provisioner/src/kubernetes/kube-client.ts';
-import { ControlPlane } from './control-plane.ts';
+import { ControlPlane, type ControlPlaneOptions } from './control-plane.ts';
 
 /** One control plane for all files of the suite, and a client of it. */
 let plane: ControlPlane | null = null;
@@ -16,8 +16,8 @@ export const theClient = (): KubeClient => {
   return client;
 };
 
-export const startPlane = async (): Promise<void> => {
-  plane = await ControlPlane.start();
+export const startPlane = async (options: ControlPlaneOptions = {}): Promise<void> => {
+  plane = await ControlPlane.start(options);
   client = new KubeClient(await clusterAccess(plane.kubeconfig));
 };
 

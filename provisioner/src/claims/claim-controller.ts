@@ -141,7 +141,7 @@ export class ClaimController {
       claim,
       'Normal',
       'ProvisioningSucceeded',
-      `Volume ${request.name} is there; its replicas start.`,
+      `Volume ${request.name} has its address; its replicas and its target are started.`,
     );
   }
 
@@ -165,21 +165,24 @@ export class ClaimController {
   async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<boolean> {
     const { api, objects } = this.#options;
     // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
-    const pool = await objects.pool(request.parameters.pool);
+    // The claim live, not from the cache: one that went meanwhile gets no volume.
+    const [pool, live] = await Promise.all([
+      objects.pool(request.parameters.pool),
+      api.get(CLAIMS, claim.metadata).catch(orNull),
+    ]);
+    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return false;
     const begun = request.source === null ? null : await this.#begunClone(request);
     const wanted = begun ?? (await this.#plan(request, pool));
     if (isFirst) this.#tellBegin(claim, request);
-    // Live, not from the cache: a claim that went meanwhile gets no volume.
-    const live = await api.get(CLAIMS, claim.metadata).catch(orNull);
-    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return false;
-    // The record first: whatever follows carries its labels and is found by them.
+    // The record first: whatever follows carries its labels and is found by them, and all but the
+    // address follows from it without the claim. So the claim is bound before there are pods.
     const record = begun ?? (await this.#record(wanted));
     if (request.source !== null) {
       // Dropped by a definition of an older release: what starts now would be empty.
       if (record.spec.source === undefined) throw new Refusal(OLD_DEFINITION);
       if (!isCopied(record)) return false;
     }
-    const portalIp = await objects.ensure(record, pool);
+    const portalIp = await objects.reserve(record, pool);
     await this.#createVolume(request, portalIp, record);
     return true;
   }

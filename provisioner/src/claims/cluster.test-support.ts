@@ -135,7 +135,8 @@ export class Cluster {
       wallClock: () => this.date(),
       log,
     });
-    const objects = new VolumeObjects(api, this.settings, deployments, this.targets);
+    const { settings, targets } = this;
+    const objects = new VolumeObjects({ api, behind: api, settings, deployments, targets });
     this.objects = objects;
     const now = (): number => clock.now();
     const claimController = new ClaimController({
@@ -149,7 +150,12 @@ export class Cluster {
       ...{ api, clock, records, deployments, services, nodes, objects, events },
       ...{ namespace: SETTINGS.namespace, targets: this.targets, queue: recordQueue },
       replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
+      isBound: (name) => volumes.get(name)?.status?.phase === 'Bound',
       wallClock: () => this.date(),
+    });
+    volumes.onChange((before, after) => {
+      const [was, is] = [before, after].map((each) => each?.status?.phase === 'Bound');
+      if (after !== null && is === true && was === false) recordQueue.add(after.metadata.name);
     });
     const expansion = new ExpansionController({
       ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, records, events },
@@ -191,12 +197,21 @@ export class Cluster {
     await this.#ended;
   }
 
-  /** What the cluster does: a new Service gets an address, a Job runs, pods are ready. */
+  /**
+   * What the cluster does: a new Service gets an address, a Job runs, pods are ready, and a volume
+   * is bound to its claim.
+   */
   giveAddresses(): void {
     const { api } = this;
     const [apply, create] = [api.apply.bind(api), api.create.bind(api)];
-    api.create = async (of, object) =>
-      create(of, of.kind === 'Job' ? { ...object, status: this.jobStatus } : object);
+    const first: Readonly<Record<string, () => unknown>> = {
+      Job: () => this.jobStatus,
+      PersistentVolume: () => ({ phase: 'Bound' }),
+    };
+    api.create = async (of, object) => {
+      const status = first[of.kind];
+      return create(of, status === undefined ? object : { ...object, status: status() });
+    };
     let last = 0;
     api.apply = async (of, object) => {
       if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });

@@ -51,6 +51,33 @@ describe('the provisioner', () => {
     ]);
   });
 
+  it('binds the claim before the pods are made, each thing once, and says who refuses those', async () => {
+    const refused = new KubeError(403, 'Forbidden', 'exceeded quota: pods');
+    const calls: string[] = [];
+    let refuses = true;
+    cluster.api.before = (method, kind) => {
+      if (['list', 'watch', 'get'].includes(method) || kind === 'Event') return;
+      calls.push(`${method} ${kind}`);
+      if (kind === 'Deployment' && refuses) throw refused;
+    };
+    cluster.start();
+    const { metadata } = await cluster.api.create(CLAIMS, claim('data'));
+    const name = `pvc-${metadata.uid ?? ''}`;
+    await cluster.settle();
+    expect(calls.slice(1, 4)).to.deep.equal([
+      ...['create OpenEBSVolume', 'apply Service', 'create PersistentVolume'],
+    ]);
+    const words = `Warning NotMade: Volume ${name} is not whole: exceeded quota: pods; it is tried`;
+    const told = (await cluster.events()).filter((text) => text.startsWith(words));
+    expect(told, 'on the record and on the claim').to.have.length(2);
+    refuses = false;
+    calls.length = 0;
+    await cluster.clock.pass(10_000);
+    expect(await cluster.made()).to.have.length(8);
+    const made = calls.filter((call) => call === 'apply Deployment');
+    expect(made, 'each once').to.have.length(4);
+  });
+
   it('makes nothing before it knows that it can, and says what to change', async () => {
     cluster.start();
     await cluster.api.create(

@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from '../kubernetes/clock.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
+import { GatedApi } from '../kubernetes/gated-api.ts';
 import type { KubeApi } from '../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { Reflector, type ReflectorOptions } from '../kubernetes/reflector.ts';
@@ -16,7 +17,7 @@ import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts'
 import { ClaimController } from './claim-controller.ts';
 import { Collector } from './collector.ts';
 import { ExpansionController } from './expansion-controller.ts';
-import { CLAIMS, CLASSES, NODES, VOLUMES } from './contract.ts';
+import { CLAIMS, CLASSES, NODES, VOLUMES, type PersistentVolume } from './contract.ts';
 import type { ProvisionerMetrics } from './provisioner-metrics.ts';
 import { SnapshotController } from './snapshot-controller.ts';
 import { SNAPSHOTS } from './snapshot-resource.ts';
@@ -26,6 +27,11 @@ const CLAIM_WORKERS = 16;
 const VOLUME_WORKERS = 8;
 const EXPANSION_WORKERS = 4;
 const SNAPSHOT_WORKERS = 4;
+/**
+ * Calls at once that are not for claims or removals: what follows from many new records, events
+ * and status must not hold up the claims that come after them.
+ */
+const BEHIND_WIDTH = 4;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 300_000;
 
@@ -53,40 +59,22 @@ export class Provisioner {
 
   /** Until the signal; everything that is under way has ended when it resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { api, settings, identity, metrics, log, clock = systemClock } = this.#options;
+    const { api, settings, metrics, log, clock = systemClock } = this.#options;
     const { namespace } = settings;
+    const behind = new GatedApi(api, BEHIND_WIDTH);
     const caches = this.#caches();
     const { claims, volumes, classes, nodes, records, deployments, services } = caches;
     const snapshots = this.#reflect(SNAPSHOTS);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
-    const objects = new VolumeObjects(api, settings, deployments, targets);
-    const events = new EventRecorder({
-      api,
-      component: 'openebs-provisioner',
-      instance: identity,
-      clock,
-      wallClock: () => new Date(),
-      log: (fields, text) => log('warn', fields, text),
-    });
+    const objects = new VolumeObjects({ api, behind, settings, deployments, targets });
+    const events = this.#recorder(behind);
     const now = (): number => clock.now();
     const [claimQueue, volumeQueue] = [this.#queue(), this.#queue()];
     const [recordQueue, expansionQueue] = [this.#queue(), this.#queue()];
     const snapshotQueue = this.#queue();
     const claimController = new ClaimController({
-      ...{
-        api,
-        namespace,
-        claims,
-        volumes,
-        classes,
-        nodes,
-        records,
-        queue: claimQueue,
-        objects,
-        targets,
-        events,
-        now,
-      },
+      ...{ api, namespace, claims, volumes, classes, nodes, records },
+      ...{ queue: claimQueue, objects, targets, events, now },
       provisioned: (className, seconds) => metrics.provisioned(className, seconds),
     });
     const volumeController = new VolumeController({
@@ -94,10 +82,27 @@ export class Provisioner {
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const recordController = new RecordController({
-      ...{ api, clock, records, deployments, services, nodes, namespace, objects, targets, events },
+      ...{
+        api: behind,
+        clock,
+        records,
+        deployments,
+        services,
+        nodes,
+        namespace,
+        objects,
+        targets,
+        events,
+      },
       replaceAfterMinutes: settings.replaceAfterMinutes,
+      isBound: (name) => isBound(volumes.get(name)),
       queue: recordQueue,
       wallClock: () => new Date(),
+    });
+    volumes.onChange((before, after) => {
+      if (after !== null && isBound(after) && !isBound(before)) {
+        recordQueue.add(after.metadata.name);
+      }
     });
     const expansion = new ExpansionController({
       ...{ api, namespace, claims, volumes, classes, records, events },
@@ -153,6 +158,18 @@ export class Provisioner {
     return new Reflector({ api, clock, resource, keep: slim, log, ...where });
   }
 
+  #recorder(api: KubeApi): EventRecorder {
+    const { identity, log, clock = systemClock } = this.#options;
+    return new EventRecorder({
+      api,
+      component: 'openebs-provisioner',
+      instance: identity,
+      clock,
+      wallClock: () => new Date(),
+      log: (fields, text) => log('warn', fields, text),
+    });
+  }
+
   #queue(): WorkQueue {
     const clock = this.#options.clock ?? systemClock;
     const queue = new WorkQueue({ clock, retryMinMs: RETRY_MIN_MS, retryMaxMs: RETRY_MAX_MS });
@@ -185,6 +202,9 @@ const identityOf = (object: KubeObject): KubeObject => {
   const { apiVersion, kind, metadata } = slim(object);
   return { apiVersion, kind, metadata };
 };
+
+const isBound = (volume: PersistentVolume | null | undefined): boolean =>
+  volume?.status?.phase === 'Bound';
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

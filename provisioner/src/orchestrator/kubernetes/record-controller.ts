@@ -34,6 +34,8 @@ export interface RecordControllerOptions {
   readonly services: Reflector<KubeObject>;
   readonly nodes: Reflector<ClusterNode>;
   readonly namespace: string;
+  /** Whether the claim that a volume was made for is bound to it. */
+  readonly isBound: (name: string) => boolean;
   readonly replaceAfterMinutes: number;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
@@ -129,7 +131,7 @@ export class RecordController {
       queue.addAfter(name, CONFLICT_MS);
       return;
     }
-    if (record.spec.members.length === 0) return;
+    if (record.spec.members.length === 0 || this.#isReserved(record)) return;
     const portal = await this.#ensure(record);
     if (portal === null) return;
     const { ordered, refused } = await this.#members.converge(record, target);
@@ -150,6 +152,15 @@ export class RecordController {
     const settled = asRecorded && target?.state === 'healthy';
     if (serving || rolling !== null) queue.addAfter(name, this.#watch.nextMs(name, settled));
     else if (plan.problem !== null) queue.addAfter(name, PROBLEM_MS);
+  }
+
+  /**
+   * The claim is bound first, and whoever knows of it adds this key: what Kubernetes has to do for
+   * the pods of one volume must not hold up the claim of another.
+   */
+  #isReserved({ metadata, spec, status }: VolumeResource): boolean {
+    const { isBound } = this.#options;
+    return status === undefined && spec.claimRef !== undefined && !isBound(metadata.name);
   }
 
   /** Volumes with a member there: it may have to be replaced, or cleaned at last. */
@@ -204,16 +215,29 @@ export class RecordController {
     try {
       // The address that its PersistentVolume names does not change any more.
       const knownIp = portal === undefined ? null : hostOf(portal);
-      address = await objects.ensureRecorded(record, { knownIp, drifted: drifted !== null });
+      address = await objects.ensure(record, { knownIp, drifted: drifted !== null });
     } catch (error) {
       if (error instanceof PoolMissing) {
         events.event(record, 'Warning', 'PoolMissing', error.message);
+      } else if (error instanceof KubeError && isRefusal(error)) {
+        this.#tellRefusal(record, error.message);
       }
       throw error;
     }
     if (address === null) return null;
     this.#disruptable.set(name, allowsDisruption(record.status));
     return `${address}:${ISCSI_PORT}`;
+  }
+
+  /** Whoever waits for the volume looks at its claim. */
+  #tellRefusal(record: VolumeResource, reason: string): void {
+    const { events } = this.#options;
+    const { claimRef } = record.spec;
+    const words = `Volume ${record.metadata.name} is not whole: ${reason}; it is tried again.`;
+    events.event(record, 'Warning', 'NotMade', words);
+    if (claimRef === undefined) return;
+    const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: claimRef };
+    events.event(claim, 'Warning', 'NotMade', words);
   }
 
   #drift(name: string): string | null {
@@ -262,6 +286,10 @@ export class RecordController {
     return (deployments.get(`${namespace}/${deployment}`)?.status?.availableReplicas ?? 0) > 0;
   }
 }
+
+/** The cluster does not want it so, be it a quota or an admission hook. */
+const isRefusal = ({ status, isConflict }: KubeError): boolean =>
+  status >= 400 && status < 500 && status !== 429 && !isConflict;
 
 const hostOf = (portal: string): string => portal.slice(0, portal.lastIndexOf(':'));
 

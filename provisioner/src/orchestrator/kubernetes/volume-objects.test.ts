@@ -33,16 +33,22 @@ describe('the objects of a volume in the cluster', () => {
     cluster = new Cluster();
     cluster.giveAddresses();
     record = await cluster.api.create(VOLUME_RESOURCES, RECORD);
-    objects = new VolumeObjects(cluster.api, SETTINGS, { get: () => undefined }, cluster.targets);
-    await objects.ensure(record, POOL);
+    objects = new VolumeObjects({
+      ...{ api: cluster.api, behind: cluster.api, settings: SETTINGS },
+      deployments: { get: () => undefined },
+      targets: cluster.targets,
+    });
+    await objects.reserve(record, POOL);
+    await objects.ensure(record, { knownIp: null, drifted: false });
   });
 
   it('are made once for one generation of the record, whoever asks', async () => {
     const { length } = cluster.api.calls;
-    const address = await objects.ensureRecorded(record, { knownIp: null, drifted: false });
+    const address = await objects.ensure(record, { knownIp: null, drifted: false });
     expect(address).to.match(/^10\.96\./);
+    expect(await objects.reserve(record, POOL)).to.equal(address);
     expect(cluster.api.calls.length).to.equal(length);
-    await objects.ensureRecorded(record, { knownIp: null, drifted: true });
+    await objects.ensure(record, { knownIp: null, drifted: true });
     expect(cluster.api.calls.length).to.be.above(length);
   });
 

@@ -59,9 +59,17 @@ interface Made {
   readonly isTold: boolean;
 }
 
+/** What is known of a volume that has its address, and nothing else yet. */
+interface Reserved {
+  readonly generation: number;
+  readonly address: string;
+  readonly pool: StoragePool;
+}
+
 /** Brings the objects of a volume about, and takes them away. Everything may be done again. */
 export class VolumeObjects {
   readonly #api: KubeApi;
+  readonly #behind: KubeApi;
   readonly settings: KubernetesSettings;
   /** Volumes that are worked on: making and removing one must not overtake each other. */
   readonly #busy = new Map<string, Promise<unknown>>();
@@ -69,77 +77,105 @@ export class VolumeObjects {
   readonly #made = new Map<string, Map<string, Made>>();
   /** By volume, which generation of its record was brought about, and the address. */
   readonly #applied = new Map<string, { readonly generation: number; readonly address: string }>();
+  /** By volume, those whose address was made for a record that is known to be there. */
+  readonly #reserved = new Map<string, Reserved>();
   /** By volume, Deployments whose pods would start anew: that waits for its moment. */
   readonly #outdated = new Map<string, Map<string, KubeObject>>();
   readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
   readonly #targets: Targets;
 
-  /** `deployments`: those that are there, as far as is known. */
-  constructor(
-    api: KubeApi,
-    settings: KubernetesSettings,
-    deployments: Pick<Reflector<KubeObject>, 'get'>,
-    targets: Targets,
-  ) {
+  /**
+   * `behind`: by which new volumes are filled, so that they wait for each other. `deployments`:
+   * those that are there, as far as is known.
+   */
+  constructor({
+    api,
+    behind,
+    settings,
+    deployments,
+    targets,
+  }: {
+    readonly api: KubeApi;
+    readonly behind: KubeApi;
+    readonly settings: KubernetesSettings;
+    readonly deployments: Pick<Reflector<KubeObject>, 'get'>;
+    readonly targets: Targets;
+  }) {
     this.#api = api;
+    this.#behind = behind;
     this.settings = settings;
     this.#deployments = deployments;
     this.#targets = targets;
   }
 
   /**
-   * Applies everything that the record asks for, but what would start a pod anew: see outdated().
-   * Returns the address of the volume. Objects that are as they should be are left untouched by the
-   * API server.
+   * The address of a volume whose record was just made or read: all that its PersistentVolume
+   * needs. What else the record asks for is brought about by ensure().
    */
-  ensure(volume: VolumeResource, pool: StoragePool): Promise<string> {
-    return this.alone(volume.metadata.name, () => this.#ensure(volume, pool, null));
+  reserve(volume: VolumeResource, pool: StoragePool): Promise<string> {
+    const { name, generation = 0 } = volume.metadata;
+    return this.alone(name, async () => {
+      const applied = this.#applied.get(name);
+      if (applied?.generation === generation) return applied.address;
+      const address = await this.#address(volume, null);
+      this.#reserved.set(name, { generation, address, pool });
+      return address;
+    });
   }
 
   /**
-   * The same from the record as it is now, unless this generation of it was brought about already
-   * and nothing has drifted. `knownIp`: the address that is named elsewhere already. Null: the
-   * record is gone, or going.
+   * Applies everything that the record asks for, but what would start a pod anew: see outdated().
+   * Objects that are as they should be are left untouched by the API server. It is done from the
+   * record as it is now, unless this generation of it was brought about already and nothing has
+   * drifted. `knownIp`: the address that is named elsewhere already. Resolves with the address;
+   * null: the record is gone, or going.
    */
-  ensureRecorded(
-    { metadata: { name, generation = 0 } }: VolumeResource,
+  ensure(
+    volume: VolumeResource,
     { knownIp, drifted }: { readonly knownIp: string | null; readonly drifted: boolean },
   ): Promise<string | null> {
+    const { name, generation = 0 } = volume.metadata;
     return this.alone(name, async () => {
       const { namespace } = this.settings;
       const applied = this.#applied.get(name);
       if (!drifted && applied?.generation === generation) return applied.address;
+      const reserved = this.#reserved.get(name);
+      // Nothing has removed it since: that would have been done here, and forgotten this.
+      if (!drifted && reserved?.generation === generation) return this.#make(volume, reserved);
       const live = await this.#api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
       if (live === null || live.metadata.deletionTimestamp !== undefined) return null;
-      return this.#ensure(live, await this.pool(live.spec.pool), knownIp);
+      const pool = await this.pool(live.spec.pool);
+      const address = await this.#address(live, knownIp);
+      return this.#make(live, { generation: live.metadata.generation ?? 0, address, pool });
     });
   }
 
-  async #ensure(
-    volume: VolumeResource,
-    pool: StoragePool,
-    knownIp: string | null,
-  ): Promise<string> {
+  async #address(volume: VolumeResource, knownIp: string | null): Promise<string> {
     assert(isCopied(volume), 'a volume starts when it has what it begins with');
-    const { name, generation = 0 } = volume.metadata;
-    const address = desiredAddress(volume, this.settings, knownIp);
-    const service: Service = await this.#api.apply(address.resource, address.object);
+    const { resource, object } = desiredAddress(volume, this.settings, knownIp);
+    const service: Service = await this.#api.apply(resource, object);
     this.#note(volume, service);
-    const portalIp = service.spec?.clusterIP;
-    if (portalIp === undefined || portalIp === 'None') {
-      throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
-    }
-    const desired = desiredObjects(volume, pool, this.settings, portalIp);
+    const address = service.spec?.clusterIP;
+    if (address !== undefined && address !== 'None') return address;
+    throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
+  }
+
+  /** Everything but the address. */
+  async #make(volume: VolumeResource, { generation, address, pool }: Reserved): Promise<string> {
+    assert(isCopied(volume), 'a volume starts when it has what it begins with');
+    const { name } = volume.metadata;
+    const desired = desiredObjects(volume, pool, this.settings, address);
     if (volume.spec.chap === true) await this.#makeSecret(volume);
     const outdated = this.#sortOut(volume, desired);
     const made = await Promise.all(
       desired
         .filter(({ object }) => !outdated.has(object.metadata.name))
-        .map(({ resource, object }) => this.#api.apply(resource, object)),
+        .map(({ resource, object }) => this.#behind.apply(resource, object)),
     );
     for (const object of made) this.#note(volume, object);
-    this.#applied.set(name, { generation, address: portalIp });
-    return portalIp;
+    this.#reserved.delete(name);
+    this.#applied.set(name, { generation, address });
+    return address;
   }
 
   /** Once: nobody could log in who knows another one. */
@@ -217,6 +253,7 @@ export class VolumeObjects {
   forget(volume: string): void {
     this.#made.delete(volume);
     this.#applied.delete(volume);
+    this.#reserved.delete(volume);
     this.#outdated.delete(volume);
   }
 
