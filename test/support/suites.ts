@@ -236,6 +236,14 @@ export const SUITES: readonly Suite[] = [
     ]),
     architecture: 'x64',
   },
+  {
+    ...crossProcess('kubelet-mount', "what kubelet does with a claim's volume, in a machine", 480, [
+      ...[...NODE_TOOLS, ...MACHINE, ...FILE_SYSTEMS, ...UDEV],
+    ]),
+    ownNetwork: true,
+    lacks: missingPrograms,
+    architecture: 'x64',
+  },
 ];
 
 export function filesOf(suite: MochaSuite, root: string): string[] {
