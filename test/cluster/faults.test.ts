@@ -15,14 +15,12 @@ import {
 import { Random } from '../support/random.ts';
 import { ClaimLoad } from './claim-load.ts';
 import { FaultyApi, type Fault, type ProxiedCall } from './faulty-api.ts';
-import { eventually, Installation, NAMESPACE } from './installation.ts';
+import { eventually, Installation, KINDS_WATCHED, NAMESPACE } from './installation.ts';
 import { thePlane } from './plane.ts';
 
 const CLAIMS_EACH = 3;
 /** A lease that is lost on a busy machine, and waited for, twice. */
 const LIMIT_MS = 150_000;
-/** Claims, volumes, classes, nodes, records, Deployments, Services. */
-const KINDS_WATCHED = 7;
 /** A volume whose claim went before the volume was whole, and whose provisioner died then. */
 const orphan = {
   apiVersion: VOLUME_RESOURCES.apiVersion,

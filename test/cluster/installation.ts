@@ -23,6 +23,9 @@ const BOUND_MS = 90_000;
 const LEADS_MS = 60_000;
 
 export const NAMESPACE = 'openebs';
+
+/** Claims, volumes, classes, nodes, records, Deployments, Services, snapshots. */
+export const KINDS_WATCHED = 8;
 const root = join(import.meta.dirname, '..', '..');
 
 const NAMESPACES = resource<KubeObject>('v1', 'Namespace', 'namespaces', false);

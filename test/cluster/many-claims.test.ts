@@ -5,15 +5,13 @@
 import { expect } from 'chai';
 import { ClaimLoad, nameOfVolume } from './claim-load.ts';
 import { FaultyApi, type ProxiedCall } from './faulty-api.ts';
-import { eventually, Installation } from './installation.ts';
+import { eventually, Installation, KINDS_WATCHED } from './installation.ts';
 import { thePlane } from './plane.ts';
 
 const CLAIMS_AT_ONCE = 100;
 const LIMIT_MS = 400_000;
 /** docs/kubernetes.md: "A volume takes 21 calls". */
 const CALLS_EACH = 21;
-
-const KINDS_WATCHED = 7;
 
 const isLease = ({ path }: ProxiedCall): boolean => path.includes('/leases/');
 
@@ -27,7 +25,7 @@ describe('a hundred claims at once', () => {
     await cluster.prepare();
     proxy = await FaultyApi.start(thePlane().kubeconfig);
     await cluster.start({ through: proxy.url });
-    await eventually('all watches', () => Promise.resolve(proxy.watches >= KINDS_WATCHED));
+    await eventually('all watches', () => Promise.resolve(proxy.watches === KINDS_WATCHED));
     claims = new ClaimLoad(cluster, 'hundred');
   });
 
