@@ -214,8 +214,8 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     'hollow',
     edit(
       store('head-merge'),
-      'for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))',
-      'for (const [from, to] of runs((block) => below.hides(block) && !lacks(block)))',
+      'runs((block) => below.hides(block) && !page.hides(block))',
+      'runs((block) => below.hides(block) && page.hides(block))',
     ),
   ),
   mutant(

@@ -52,7 +52,9 @@ export class HeadMerge implements Merge {
       this.#write(at, this.#copy.bytes(from, to));
       for (let block = from; block < to; block += 1) page.allocate(block, below.checksum(block));
     }
-    for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))
+    // Also where the head has data: an unmap that comes before the lower layer goes finds nothing
+    // below that it would have to hide.
+    for (const [from, to] of runs((block) => below.hides(block) && !page.hides(block)))
       for (let block = from; block < to; block += 1) page.hide(block);
     if (wasBlank) page.takeVersion(below);
     return true;
