@@ -32,15 +32,6 @@ export const targetActions = (replicator: Replicator, scrub: Scrub | null): Acti
     await refusable(() => replicator.assembly.growth.grow(sizeBytes));
     return { sizeBytes: replicator.sizeBytes };
   },
-  'PUT /v1/rebuild': (body) => {
-    const bytesPerSecond = fieldOf(body, 'bytesPerSecond');
-    const isRate = typeof bytesPerSecond === 'number' && Number.isSafeInteger(bytesPerSecond);
-    if (bytesPerSecond !== null && !(isRate && bytesPerSecond > 0)) {
-      throw invalid('"bytesPerSecond" must be a whole number above 0, or null for no limit');
-    }
-    replicator.assembly.resync.pace.limitBytesPerSecond = bytesPerSecond ?? Infinity;
-    return Promise.resolve(describePace(replicator));
-  },
   // One that runs already is as good; /v1/status tells how far it is.
   'POST /v1/scrub': () => Promise.resolve(scrub?.request() ?? null),
 });

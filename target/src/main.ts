@@ -38,7 +38,7 @@ const openReplicator = (
   statistics: VolumeStatistics,
   pool: SlabPool,
 ): Replicator | null => {
-  const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs, rebuildBytesPerSecond } = options;
+  const { volume, volumeId, sizeBytes, replicas, holdMs, graceMs } = options;
   if (replicas.length === 0) return null;
   const environment = nodeEnvironment({
     volumeId,
@@ -56,7 +56,6 @@ const openReplicator = (
     pool,
     holdMs,
     graceMs,
-    rebuildBytesPerSecond,
   });
 };
 
@@ -105,10 +104,21 @@ const serverSettings = ({ chap, portals }: Settings): IscsiServerSettings => ({
 });
 
 /** What was said at the start counts more than what the volume keeps. */
-const givenSettings = ({ chap, portals }: TargetOptions): SettingsChange => ({
+const givenSettings = ({
+  chap,
+  portals,
+  rebuildBytesPerSecond,
+}: TargetOptions): SettingsChange => ({
   ...(chap === null ? {} : { chap }),
   ...(portals.length === 0 ? {} : { portals }),
+  ...(rebuildBytesPerSecond === null ? {} : { rebuildBytesPerSecond }),
 });
+
+const limitRebuilds = (replicator: Replicator | null, settings: Settings): void => {
+  if (replicator === null) return;
+  const { pace } = replicator.assembly.resync;
+  pace.limitBytesPerSecond = settings.rebuildBytesPerSecond ?? Infinity;
+};
 
 const scrubOf = (host: Replicator, { scrubBytesPerSecond }: TargetOptions): Scrub =>
   new Scrub({ host, wallNow: Date.now, bytesPerSecond: scrubBytesPerSecond });
@@ -126,7 +136,10 @@ const run = async (options: TargetOptions): Promise<void> => {
   let portals: readonly ListenPortal[] = [];
   let stopping = false;
   const volume = replicator ?? createNullVolume(options.sizeBytes, options.volumeId);
-  const settings = new SettingsKeeper(volume, (next) => server?.use(serverSettings(next)));
+  const settings = new SettingsKeeper(volume, (next) => {
+    server?.use(serverSettings(next));
+    limitRebuilds(replicator, next);
+  });
   const facts: TargetFacts = {
     volume: options.volume,
     volumeId: options.volumeId,
@@ -177,6 +190,7 @@ const run = async (options: TargetOptions): Promise<void> => {
   scrub?.start();
   try {
     const restored = await settings.restore(givenSettings(options));
+    limitRebuilds(replicator, restored);
     ({ server, portals } = await openPortals(options, volume, restored, logger, pool));
   } catch (error) {
     await replicator?.close();

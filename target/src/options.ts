@@ -31,8 +31,8 @@ export interface TargetOptions {
   readonly fencedMs: number;
   /** Of the volume, while a scrub reads it. */
   readonly scrubBytesPerSecond: number;
-  /** Copied to replicas that come back; Infinity: no limit. */
-  readonly rebuildBytesPerSecond: number;
+  /** Null: what the volume's settings say. */
+  readonly rebuildBytesPerSecond: number | null;
   readonly logLevel: LogLevel;
 }
 
@@ -124,7 +124,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
     fencedMs: (fenced() ?? 0) * 1000,
     scrubBytesPerSecond: scrubRate(),
-    rebuildBytesPerSecond: rebuildRate() ?? Infinity,
+    rebuildBytesPerSecond: rebuildRate() ?? null,
     logLevel: logLevel() ?? 'info',
   };
 };
@@ -199,7 +199,7 @@ const rateFlags = (options: DaemonOptions) => {
   const rebuildRate = options.flag({
     flags: '--rebuild-rate <size>',
     description:
-      'How much is copied to replicas that come back in a second, at most. Without it as much as goes while no initiator does anything, and less, so that they hardly suffer, while they do.',
+      'How much is copied to replicas that come back in a second, at most; the replicas keep it. Where there is no limit as much as goes while no initiator does anything, and less, so that they hardly suffer, while they do.',
     parse: parseRate,
   });
   return { scrubRate, rebuildRate };

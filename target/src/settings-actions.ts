@@ -5,6 +5,7 @@ import { CONTROL_LIMITS } from './limits.ts';
 import {
   chapParts,
   describeSettings,
+  isRate,
   type SettingsChange,
   type SettingsKeeper,
 } from './settings.ts';
@@ -12,7 +13,8 @@ import { VolumeError } from './volume.ts';
 
 /**
  * PUT /v1/settings `{chap?: null | {user, secret, mutualUser?, mutualSecret?}, portals?:
- * ["host:port"]}`; what is left out stays. Answers without the secrets.
+ * ["host:port"], rebuildBytesPerSecond?: null | number}`; what is left out stays. Answers without
+ * the secrets.
  */
 export const settingsActions = (
   keeper: SettingsKeeper,
@@ -31,15 +33,24 @@ export const settingsActions = (
   },
 });
 
+const NAMES: ReadonlySet<string> = new Set(['chap', 'portals', 'rebuildBytesPerSecond']);
+
 const changeOf = (body: unknown): SettingsChange => {
   if (typeof body !== 'object' || body === null) throw invalid('send a JSON object');
   const fields = body as Readonly<Record<string, unknown>>;
-  const unknown = Object.keys(fields).find((name) => name !== 'chap' && name !== 'portals');
+  const unknown = Object.keys(fields).find((name) => !NAMES.has(name));
   if (unknown !== undefined) throw invalid(`there is no setting ${unknown}`);
+  const rate = fields['rebuildBytesPerSecond'];
   return {
     ...(fields['chap'] === undefined ? {} : { chap: chapOf(fields['chap']) }),
     ...(fields['portals'] === undefined ? {} : { portals: portalsOf(fields['portals']) }),
+    ...(rate === undefined ? {} : { rebuildBytesPerSecond: rateOf(rate) }),
   };
+};
+
+const rateOf = (value: unknown): number | null => {
+  if (isRate(value)) return value;
+  throw invalid('"rebuildBytesPerSecond" is a whole number above 0, or null for no limit');
 };
 
 const chapOf = (value: unknown): ChapSettings | null => {

@@ -17,14 +17,16 @@ describe('the settings that replicas keep', () => {
     expect(await new SettingsKeeper(volume, ignore).restore({})).to.deep.equal({
       chap: null,
       portals: [],
+      rebuildBytesPerSecond: null,
     });
     expect(await volume.readDocument('settings')).to.equal(null);
-    await new SettingsKeeper(volume, ignore).restore({ chap: BOB, portals: ['192.0.2.1:3260'] });
+    const first = { chap: BOB, portals: ['192.0.2.1:3260'], rebuildBytesPerSecond: 4096 };
+    await new SettingsKeeper(volume, ignore).restore(first);
     const later = new SettingsKeeper(volume, ignore);
-    expect(await later.restore({})).to.deep.equal({ chap: BOB, portals: ['192.0.2.1:3260'] });
+    expect(await later.restore({})).to.deep.equal(first);
     const overridden = new SettingsKeeper(volume, ignore);
     const given = await overridden.restore({ chap: ALICE });
-    expect(given).to.deep.equal({ chap: ALICE, portals: ['192.0.2.1:3260'] });
+    expect(given).to.deep.equal({ ...first, chap: ALICE });
     expect(await later.restore({})).to.deep.equal(given);
   });
 
@@ -34,9 +36,10 @@ describe('the settings that replicas keep', () => {
     const keeper = new SettingsKeeper(volume, (settings) => seen.push(settings));
     await keeper.restore({});
     await Promise.all([keeper.change({ chap: ALICE }), keeper.change({ portals: ['[::1]:1'] })]);
+    const rebuildBytesPerSecond = null;
     expect(seen).to.deep.equal([
-      { chap: ALICE, portals: [] },
-      { chap: ALICE, portals: ['[::1]:1'] },
+      { chap: ALICE, portals: [], rebuildBytesPerSecond },
+      { chap: ALICE, portals: ['[::1]:1'], rebuildBytesPerSecond },
     ]);
     volume.failNext(new VolumeError('NOT_READY', 'no majority'));
     const failed = await keeper.change({ chap: null }).catch((error: unknown) => error);
@@ -54,6 +57,7 @@ describe('the settings that replicas keep', () => {
     expect(await new SettingsKeeper(clone, ignore).restore({})).to.deep.equal({
       chap: BOB,
       portals: [],
+      rebuildBytesPerSecond: null,
     });
   });
 
@@ -66,6 +70,7 @@ describe('the settings that replicas keep', () => {
       '{"version":1,"chap":{"user":"a","secret":"short"},"portals":[]}',
       '{"version":1,"portals":[]}',
       '{"version":1,"chap":null,"portals":[7]}',
+      '{"version":1,"chap":null,"portals":[],"rebuildBytesPerSecond":0}',
     ]) {
       const volume = new MemoryVolume(1024 ** 2, 'origin');
       await volume.writeDocument('settings', Buffer.from(text));
@@ -75,7 +80,9 @@ describe('the settings that replicas keep', () => {
   });
 
   it('are told without the secrets', () => {
-    const text = JSON.stringify(describeSettings({ chap: BOB, portals: [] }));
+    const text = JSON.stringify(
+      describeSettings({ chap: BOB, portals: [], rebuildBytesPerSecond: null }),
+    );
     expect(text).to.include('bob').and.to.include('"mutualUser":"volume"');
     expect(text).not.to.include('secret');
   });

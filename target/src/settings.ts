@@ -8,16 +8,18 @@ export interface Settings {
   readonly chap: ChapSettings | null;
   /** host:port as SendTargets tells it; none: what the initiator has connected to. */
   readonly portals: readonly string[];
+  /** Copied to replicas that come back, at most; null: no limit. */
+  readonly rebuildBytesPerSecond: number | null;
 }
 
 /** What is left out stays. */
-export interface SettingsChange {
-  readonly chap?: ChapSettings | null;
-  readonly portals?: readonly string[];
-}
+export type SettingsChange = Partial<Settings>;
 
 const DOCUMENT = 'settings';
-/** 1: the first. `{version, volumeId, chap: null | {user, secret, mutualUser, mutualSecret}, portals}` */
+/**
+ * 1: the first. `{version, volumeId, chap: null | {user, secret, mutualUser, mutualSecret},
+ * portals, rebuildBytesPerSecond?}`
+ */
 const DOCUMENT_VERSION = 1;
 
 /** They cannot be read: they must not be taken for none, or whoever comes may log in. */
@@ -72,19 +74,24 @@ export class SettingsKeeper {
 }
 
 /** For people: without the secrets. */
-export const describeSettings = ({ chap, portals }: Settings) => ({
+export const describeSettings = ({ chap, portals, rebuildBytesPerSecond }: Settings) => ({
   chap:
     chap === null
       ? null
       : { user: chap.initiator.user, mutualUser: chap.target === null ? null : chap.target.user },
   portals,
+  rebuildBytesPerSecond,
 });
 
-const NONE: Settings = { chap: null, portals: [] };
+const NONE: Settings = { chap: null, portals: [], rebuildBytesPerSecond: null };
 
-const isEmpty = ({ chap, portals }: Settings): boolean => chap === null && portals.length === 0;
+const isEmpty = ({ chap, portals, rebuildBytesPerSecond }: Settings): boolean =>
+  chap === null && portals.length === 0 && rebuildBytesPerSecond === null;
 
-const encodeSettings = ({ chap, portals }: Settings, volumeId: string): Buffer =>
+const encodeSettings = (
+  { chap, portals, rebuildBytesPerSecond }: Settings,
+  volumeId: string,
+): Buffer =>
   Buffer.from(
     JSON.stringify({
       version: DOCUMENT_VERSION,
@@ -98,6 +105,8 @@ const encodeSettings = ({ chap, portals }: Settings, volumeId: string): Buffer =
               mutualSecret: chap.target?.secret ?? null,
             },
       portals,
+      // As a release wrote it that does not know the limit, where there is none.
+      ...(rebuildBytesPerSecond === null ? {} : { rebuildBytesPerSecond }),
     }),
   );
 
@@ -109,12 +118,17 @@ const decodeSettings = (content: Uint8Array, volumeId: string): Settings => {
       `the settings that the replicas keep are of version ${String(document['version'])}, this program knows ${DOCUMENT_VERSION}; run the version that wrote them, or a later one`,
     );
   }
-  const { chap: parts, portals } = document;
+  const { chap: parts, portals, rebuildBytesPerSecond = null } = document;
   const chap = parts === null ? null : chapSettings(chapParts(parts) ?? NO_PARTS);
   if (typeof chap === 'string' || (chap === null && parts !== null)) throw damaged();
-  if (!isTexts(portals)) throw damaged();
-  return { chap, portals: document['volumeId'] === volumeId ? portals : [] };
+  if (!isTexts(portals) || !isRate(rebuildBytesPerSecond)) throw damaged();
+  const own = document['volumeId'] === volumeId ? portals : [];
+  return { chap, portals: own, rebuildBytesPerSecond };
 };
+
+/** Bytes in a second, or null for no limit. */
+export const isRate = (value: unknown): value is number | null =>
+  value === null || (typeof value === 'number' && Number.isSafeInteger(value) && value > 0);
 
 /** Null where it is none. */
 export const chapParts = (value: unknown): ChapParts | null => {

@@ -57,6 +57,28 @@ describe('a volume that is changed while it is used', function () {
     );
   });
 
+  it('limits its rebuilds, and keeps the limit when everything has died', async () => {
+    const limit = async (): Promise<unknown> => {
+      const info = await done('volume', 'info', 'db', '-o', 'json');
+      return (JSON.parse(info) as { rebuildBytesPerSecond: unknown }).rebuildBytesPerSecond;
+    };
+    expect(await limit()).to.equal(null);
+    const set = ['volume', 'set-rebuild-rate', 'db'];
+    expect(await done(...set, '--limit', '8MiB')).to.include('8 MiB in a second');
+    expect(await done('volume', 'info', 'db')).to.match(/^Rebuild Limit +: 8 MiB\/s$/m);
+    await system.kill9All();
+    system = await LocalSystem.start(root, ['--no-demo']);
+    await system.volumeBeing('db', 'healthy');
+    expect(await limit()).to.equal(8 * MIB);
+    await done(...set, '--none');
+    expect(await limit()).to.equal(null);
+    for (const wrong of [[], ['--limit', '0'], ['--limit', 'fast'], ['--limit', '1MiB', '--none']])
+      expect((await system.mayactl(...set, ...wrong)).code, wrong.join(' ')).to.equal(2);
+    const body = { rebuildBytesPerSecond: 0 };
+    const answer = await system.api('/v1/volumes/db', { method: 'PATCH', body });
+    expect(answer.status).to.equal(400);
+  });
+
   it('goes from two replicas to three and back, and replaces one that was lost', async () => {
     const disk = await system.disk('db');
     await disk.write(5 * MIB, BLOCK);

@@ -15,6 +15,7 @@ interface ChangeBody {
   readonly sizeBytes?: number;
   readonly replicas?: number;
   readonly chap?: ChapBody | null;
+  readonly rebuildBytesPerSecond?: number | null;
 }
 
 interface ReplicaParams {
@@ -44,7 +45,7 @@ export function changeRoutes(app: FastifyInstance, context: ApiContext): void {
       schema: {
         ...shared,
         operationId: 'changeVolume',
-        summary: 'Grow a volume, or change how many replicas it has',
+        summary: 'Grow a volume, or change how many replicas it has, and its settings',
         description:
           'While it serves. Answered when it is recorded; the operation follows it. With If-Match, only the volume that was seen.',
         params: nameParams,
@@ -142,6 +143,10 @@ async function beginChange(
   }
   if (body.chap !== undefined) {
     await orchestrator.changeVolume(name, { kind: 'chap', chap: chapOf(body.chap) });
+  }
+  if (body.rebuildBytesPerSecond !== undefined) {
+    const bytesPerSecond = body.rebuildBytesPerSecond;
+    await orchestrator.changeVolume(name, { kind: 'rebuild-rate', bytesPerSecond });
   }
   if (body.replicas !== undefined) await scale(orchestrator, name, body.replicas);
   return follow(context, 'volume-change', name);

@@ -155,6 +155,10 @@ export const volumeSchema = {
       required: ['user', 'mutualUser'],
       properties: { user: text, mutualUser: nullableText },
     },
+    rebuildBytesPerSecond: {
+      type: ['number', 'null'],
+      description: 'copied to replicas that come back, at most; null: no limit, or not known now',
+    },
     source: {
       type: ['object', 'null'],
       description: 'what it is a clone of; null where it is none',

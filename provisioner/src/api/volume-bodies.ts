@@ -61,5 +61,11 @@ export const changeVolumeBody = {
       anyOf: [chapSchema, { type: 'null' }],
       description: 'for logins to come; null: whoever reaches the portal may log in',
     },
+    rebuildBytesPerSecond: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'copied to replicas that come back, at most; null: no limit',
+    },
   },
 } as const;

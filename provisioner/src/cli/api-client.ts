@@ -133,7 +133,11 @@ export class ApiClient {
 
   changeVolume(
     name: string,
-    body: { size: string } | { replicas: number } | { chap: ChapBody | null },
+    body:
+      | { size: string }
+      | { replicas: number }
+      | { chap: ChapBody | null }
+      | { rebuildBytesPerSecond: number | null },
   ): Promise<Operation> {
     return this.#call('PATCH', volumePath(name), { body });
   }

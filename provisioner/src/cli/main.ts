@@ -12,6 +12,7 @@ import {
   deleteVolume,
   listVolumes,
   setChap,
+  setRebuildRate,
 } from './commands/volume.ts';
 import { addChapFlags, type ChapFlags } from './chap-flags.ts';
 import { commandName, makeContext, type CliContext, type GlobalOptions } from './context.ts';
@@ -134,6 +135,15 @@ function addVolumeCommands(
     finish(setChap(context(), name, options)),
   );
   volume
+    .command('set-rebuild-rate')
+    .description('limit what is copied in a second to replicas that come back')
+    .argument('<name>')
+    .option('--limit <size>', '32MiB, 1GiB: of a second', rateText)
+    .option('--none', 'no limit: as fast as the application lets it', false)
+    .action((name: string, options: { limit?: string; none: boolean }) =>
+      finish(setRebuildRate(context(), name, options)),
+    );
+  volume
     .command('list')
     .description('all volumes')
     .action(() => finish(listVolumes(context())));
@@ -173,6 +183,11 @@ function sizeText(text: string): string {
     throw new InvalidArgumentError('A size is written like 1GiB, 500MiB, 2TiB.');
   }
   return text;
+}
+
+function rateText(text: string): string {
+  if ((parseSize(text) ?? 0) > 0) return text;
+  throw new InvalidArgumentError('It is a size above 0, like 32MiB; without limit: --none.');
 }
 
 function replicaCount(text: string): number {

@@ -47,6 +47,7 @@ const volume: VolumeView = {
   sessions: [],
   integrity: null,
   chap: null,
+  rebuildBytesPerSecond: null,
   source: null,
   claim: null,
   createdAt: '2026-01-01T00:00:00.000Z',
@@ -120,6 +121,9 @@ describe('what people read', () => {
     const odd = connectText({ ...volume, chap: { user: "it's 5% & more", mutualUser: null } });
     expect(odd).to.include(`node.session.auth.username -v 'it'\\''s 5% & more'\n`);
     expect(odd).not.to.include('MUTUAL').and.not.to.include('TARGET_');
+    expect(volumeText({ ...volume, rebuildBytesPerSecond: 32 * 1024 ** 2 }, plain)).to.match(
+      /^Rebuild Limit +: 32 MiB\/s$/m,
+    );
     expect(volumeText({ ...volume, chap }, plain)).to.match(
       /^CHAP +: alice, and mutual as volume$/m,
     );

@@ -146,6 +146,8 @@ export interface VolumeView {
   readonly integrity: IntegrityView | null;
   /** Null: none is demanded, or the target does not say. */
   readonly chap: ChapView | null;
+  /** Copied to replicas that come back, at most; null: no limit, or the target does not say. */
+  readonly rebuildBytesPerSecond: number | null;
   /** Null where it is no clone. */
   readonly source: SourceView | null;
   /** In a cluster, whose volume it is; null where it was made for no claim. */
@@ -235,6 +237,8 @@ export interface VolumeEvent {
 export type VolumeChange =
   | { readonly kind: 'resize'; readonly sizeBytes: number }
   | { readonly kind: 'chap'; readonly chap: ChapSettings | null }
+  /** Null: no limit. */
+  | { readonly kind: 'rebuild-rate'; readonly bytesPerSecond: number | null }
   | { readonly kind: 'add-replica' }
   /** `replica`: its index, its name or its id. */
   | { readonly kind: 'remove-replica'; readonly replica: string };

@@ -14,8 +14,6 @@ export interface ReplicatorOptions {
   readonly holdMs?: number;
   /** How long an activation waits for in-sync members that are absent. */
   readonly graceMs?: number;
-  /** How fast members that come back are filled, at most. */
-  readonly rebuildBytesPerSecond?: number | undefined;
 }
 
 export const DEFAULT_HOLD_MS = 30_000;

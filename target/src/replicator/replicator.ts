@@ -90,7 +90,7 @@ export class Replicator implements Volume, OperationHost, AssemblyHost {
       locks: this.locks,
       sizeBytes,
       statistics,
-      pace: new Pace(environment, statistics, options.rebuildBytesPerSecond),
+      pace: new Pace(environment, statistics),
     };
     this.#documents = new DocumentKeeper({
       epoch: () => this.assembly.epoch,

@@ -81,6 +81,9 @@ export function volumeText(
     ['Controller Node', volume.controller.node],
     ['Replica Count', `${volume.replicaCount} (${volume.inSyncCount} in sync)`],
     ...(volume.chap === null ? [] : [['CHAP', chapText(volume.chap)] as const]),
+    ...(volume.rebuildBytesPerSecond === null
+      ? []
+      : [['Rebuild Limit', `${formatSize(volume.rebuildBytesPerSecond)}/s`] as const]),
     ['Sessions', sessionsText(volume)],
     ['Integrity', hanging(integrityText(volume))],
     ...(options.wide || options.ids === true

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Operation } from '../../api/operations.ts';
+import { formatSize, parseSize } from '../../size.ts';
 import { chapBody, type ChapFlags } from '../chap-flags.ts';
 import type { CliContext } from '../context.ts';
 import { CliFailure, EXIT } from '../failure.ts';
@@ -95,6 +96,29 @@ export async function setChap(
     `  next: ${context.mayactl} volume connect ${name}`,
   ];
   context.out(text ?? `${lines.join('\n')}\n`);
+  return EXIT.ok;
+}
+
+/** For the rebuild that runs, and all later ones. Null: no limit. */
+export async function setRebuildRate(
+  context: CliContext,
+  name: string,
+  { limit, none }: { readonly limit?: string; readonly none: boolean },
+): Promise<number> {
+  if ((limit === undefined) !== none) {
+    throw new CliFailure(EXIT.usage, 'give --limit SIZE, of a second, or --none', {
+      next: `${context.mayactl} volume set-rebuild-rate ${name} --limit 32MiB`,
+    });
+  }
+  const rebuildBytesPerSecond = limit === undefined ? null : parseSize(limit);
+  const client = await context.client();
+  const begun = await client.changeVolume(name, { rebuildBytesPerSecond });
+  const text = await structured(context.options.output, begun, [name]);
+  const rate =
+    rebuildBytesPerSecond === null
+      ? 'as fast as its application lets them'
+      : `with at most ${formatSize(rebuildBytesPerSecond)} in a second`;
+  context.out(text ?? `replicas of volume ${name} that come back are filled ${rate}\n`);
   return EXIT.ok;
 }
 

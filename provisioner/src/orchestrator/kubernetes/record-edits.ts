@@ -34,6 +34,8 @@ const editsOf = (
       return sizeEdits(record, change.sizeBytes);
     case 'chap':
       throw noChap();
+    case 'rebuild-rate':
+      throw noRebuildRate(view.name);
     case 'add-replica': {
       if (spec.replicas >= MAX_REPLICAS) {
         throw new Problem('replica-refused', `a volume has at most ${MAX_REPLICAS} replicas`, {
@@ -63,6 +65,15 @@ export const noChap = (): Problem =>
   new Problem('chap-invalid', 'CHAP settings are not given to volumes of a cluster by hand', {
     next: 'claim the volume from a class with the parameter chap: "true": it gets a secret of its own',
   });
+
+const noRebuildRate = (name: string): Problem =>
+  new Problem(
+    'change-refused',
+    `the rate of rebuilds of ${name}, in a cluster, cannot be limited`,
+    {
+      next: 'nothing needs to be done: a rebuild yields to the application by itself',
+    },
+  );
 
 const sizeEdits = (
   { metadata, spec }: VolumeResource,

@@ -1,9 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Problem } from '../../problem.ts';
 import type { ChapSettings, ChapView } from '../orchestrator.ts';
 import { replaceFile } from './atomic-file.ts';
-import { controlSend } from './control-client.ts';
 
 /**
  * The CHAP settings that a volume is created with lie in files (mode 0600) until its first target
@@ -52,21 +50,4 @@ export function firstChapFlags(directory: string, chap: ChapView | null): readon
           ...['--mutual-chap-secret-file', join(directory, MUTUAL_SECRET_FILE)],
         ]),
   ];
-}
-
-/** A target that serves has them durable on its replicas when this resolves. Throws Problem. */
-export async function sendChap(
-  volume: string,
-  socket: string,
-  chap: ChapSettings | null,
-): Promise<void> {
-  const answer = await controlSend(socket, 'PUT', '/v1/settings', { body: { chap } }).catch(
-    () => null,
-  );
-  if (answer?.status === 200) return;
-  const { detail } = (answer === null ? {} : JSON.parse(answer.body)) as { detail?: string };
-  const why = detail ?? 'the target did not answer; it may have done it or not';
-  throw new Problem(answer?.status === 400 ? 'chap-invalid' : 'volume-not-ready', why, {
-    next: `look, and try again: mayactl volume info ${volume}`,
-  });
 }

@@ -26,6 +26,7 @@ import { syncDirectory } from './atomic-file.ts';
 import { cloneCopies, planClone } from './clone.ts';
 import { daemonEnvironment } from './daemons.ts';
 import { writeFirstChap } from './first-chap.ts';
+import { isSetting } from './target-settings.ts';
 import { findFreePort } from './ports.ts';
 import { RECORD_FILE, RecordError, newRecord, readRecord, type VolumeRecord } from './record.ts';
 import { changedRecord, changeEvent, findReplica, requireCopies } from './record-changes.ts';
@@ -173,7 +174,7 @@ export class LocalOrchestrator implements Orchestrator {
   }
 
   async #change(runner: VolumeRunner, change: VolumeChange): Promise<void> {
-    if (change.kind === 'chap') return runner.setChap(change.chap);
+    if (isSetting(change)) return runner.set(change);
     const { record } = runner;
     const next = changedRecord(record, change);
     if (next === record) return;

@@ -4,6 +4,7 @@ import { Problem } from '../../problem.ts';
 import { formatSize } from '../../size.ts';
 import type { VolumeChange, VolumeEventKind, VolumeView } from '../orchestrator.ts';
 import type { MemberRecord, VolumeRecord } from './record.ts';
+import type { SettingChange } from './target-settings.ts';
 
 /**
  * What a volume shall be, changed. Each function gives the record that is made durable before
@@ -73,8 +74,7 @@ export const findReplica = (
   });
 };
 
-/** Who may log in is not in the record: the replicas keep it. */
-export type RecordChange = Exclude<VolumeChange, { kind: 'chap' }>;
+export type RecordChange = Exclude<VolumeChange, SettingChange>;
 
 export const changedRecord = (record: VolumeRecord, change: RecordChange): VolumeRecord => {
   switch (change.kind) {

@@ -24,7 +24,10 @@ export interface TargetStatus {
   readonly sessions: readonly SessionView[];
   readonly integrity: IntegrityView | null;
   /** Null while it does not know them. */
-  readonly settings: { readonly chap: ChapView | null } | null;
+  readonly settings: {
+    readonly chap: ChapView | null;
+    readonly rebuildBytesPerSecond: number | null;
+  } | null;
 }
 
 export interface TargetReplica {
@@ -78,8 +81,9 @@ function settingsOf(value: unknown): TargetStatus['settings'] {
   if (!isObject(value)) return null;
   const { chap } = value;
   const user = isObject(chap) ? textOf(chap['user']) : null;
-  if (!isObject(chap) || user === null) return { chap: null };
-  return { chap: { user, mutualUser: textOf(chap['mutualUser']) } };
+  const rebuildBytesPerSecond = numberOf(value['rebuildBytesPerSecond']);
+  if (!isObject(chap) || user === null) return { chap: null, rebuildBytesPerSecond };
+  return { chap: { user, mutualUser: textOf(chap['mutualUser']) }, rebuildBytesPerSecond };
 }
 
 function accessOf(value: unknown): VolumeAccess | null {

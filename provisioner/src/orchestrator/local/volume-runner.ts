@@ -11,7 +11,6 @@ import {
   TARGET_STOP_MS,
 } from '../../limits.ts';
 import type {
-  ChapSettings,
   DaemonMetrics,
   ScrubView,
   VolumeEvent,
@@ -24,7 +23,8 @@ import { controlGet, controlSend } from './control-client.ts';
 import { scrapeDaemons } from './daemon-metrics.ts';
 import { replicaCommand, targetCommand, type CommandLine } from './daemons.ts';
 import { IntegrityWatch } from './integrity-watch.ts';
-import { forgetFirstChap, removeFirstChap, sendChap } from './first-chap.ts';
+import { forgetFirstChap, removeFirstChap } from './first-chap.ts';
+import { sendSetting, type SettingChange } from './target-settings.ts';
 import { LogFile } from './log-file.ts';
 import { findFreePort, tryPort } from './ports.ts';
 import { memberName, writeRecord, type MemberRecord, type VolumeRecord } from './record.ts';
@@ -241,12 +241,12 @@ export class VolumeRunner {
   }
 
   /** Throws Problem volume-not-ready. */
-  async setChap(chap: ChapSettings | null): Promise<void> {
+  async set(change: SettingChange): Promise<void> {
     await this.observe();
     const { name, firstChap } = this.#record;
     const isKept = this.#targetStatus?.settings != null && firstChap === null;
     if (this.#target === null || !isKept) throw notReady(name);
-    await sendChap(name, this.#target.controlSocket, chap);
+    await sendSetting(name, this.#target.controlSocket, change);
   }
 
   /** Null while the target does not take the order. */

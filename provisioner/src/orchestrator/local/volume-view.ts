@@ -88,6 +88,7 @@ export function viewOf(facts: VolumeFacts): VolumeView {
     sessions: targetStatus?.sessions ?? [],
     integrity: integrityView(facts),
     chap: targetStatus?.settings?.chap ?? record.firstChap,
+    rebuildBytesPerSecond: targetStatus?.settings?.rebuildBytesPerSecond ?? null,
     source: record.source,
     claim: null,
     createdAt: record.createdAt,
