@@ -17,6 +17,8 @@ interface Case {
   readonly bug: PlantedBug;
   readonly blow: Blow;
   readonly found: RegExp;
+  /** Snapshots are made, deleted and gone back to meanwhile. */
+  readonly snapshots?: boolean;
 }
 
 const CASES: readonly Case[] = [
@@ -39,6 +41,29 @@ const CASES: readonly Case[] = [
     },
     blow: blow([0]),
     found: /not identical|stale|seen before and after/,
+  },
+  {
+    name: 'a deletion of a snapshot that is answered before anybody remembers it',
+    bug: {
+      module: 'target/src/replicator/layers.ts',
+      text: `await this.#decide(removeSnapshot(tree, layer), this.#host.epoch);
+      await this.#follow(this.#host.required, { change: 'delete', layer });`,
+      instead: 'this.#tree = removeSnapshot(tree, layer);',
+    },
+    blow: blow([0], { again: 'the target' }),
+    found: /snapshot s\d+ was deleted and is there/,
+    snapshots: true,
+  },
+  {
+    name: 'a revert to another snapshot than was asked for',
+    bug: {
+      module: 'target/src/replicator/layers.ts',
+      text: 'const to = findSnapshot(tree, name)?.id;',
+      instead: 'const to = snapshotsOf(tree).find((each) => each.name !== name)?.id;',
+    },
+    blow: blow([1]),
+    found: /of snapshot \S+ holds/,
+    snapshots: true,
   },
 ];
 
@@ -63,12 +88,15 @@ describe('a bug that is planted', function () {
     return `nothing in ${MOST_ROUNDS} rounds`;
   };
 
-  for (const { name, bug, blow: struck, found } of CASES) {
-    it(`is found: ${name}`, async () => {
+  for (const { name, bug, blow: struck, found, snapshots = false } of CASES) {
+    it(`is found: ${name}`, async function () {
+      // A round with snapshots is longer by a scrub, and a change is not of the right kind in each.
+      if (snapshots) this.timeout(300_000);
       const campaign = new CrashCampaign({
         directory: directory.path,
         seed: 5,
         nodeFlags: plant(bug),
+        snapshots,
       });
       try {
         await campaign.start();
