@@ -327,8 +327,8 @@ export const MANAGEMENT_MUTANTS: readonly Mutant[] = [
     'layers',
     edit(
       target('returns'),
-      '      await bringLayers({ tree, member, sources, sizeBytes, filled, copied });\n',
-      '      Object({ bringLayers, tree, member, sources, sizeBytes, filled, copied });\n',
+      '      await bringLayers({ tree, member, sources, sizeBytes, filled, turn, finished });\n',
+      '      Object({ bringLayers, tree, member, sources, sizeBytes, filled, turn, finished });\n',
     ),
   ),
   mutant(

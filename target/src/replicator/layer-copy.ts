@@ -77,36 +77,82 @@ export interface LayerCopy {
   readonly source: Member;
   readonly member: Member;
   readonly sizeBytes: number;
-  /** The share of the volume that has been gone through. */
+  /** The share of the volume that has been gone through, what is under way included. */
   readonly reached: (share: number) => void;
-  /** After each piece, with what it copied: may take its time, and throws when all is over. */
-  readonly copied: (bytes: number) => Promise<void>;
+  /** Resolves when one more extent may be begun; `finished` follows. Throws when all is over. */
+  readonly turn: () => Promise<void>;
+  /** With what was copied. Bytes. */
+  readonly finished: (bytes: number) => void;
+}
+
+/** An extent of the layer of which at least one of the two holds something. */
+interface Piece {
+  readonly range: ByteRange;
+  readonly source: LayerHoldings;
+  readonly mine: LayerHoldings;
 }
 
 /**
  * Makes one frozen layer of a member what it is at a source, block by block where they differ. The
- * layer changes at neither meanwhile: merges are paused at the source.
+ * layer changes at neither meanwhile: merges are paused at the source. Several extents are under
+ * way at a time, as many as get a turn.
  */
 export const copyLayer = async (copy: LayerCopy): Promise<void> => {
-  const { sizeBytes, layer, source, member } = copy;
+  const pieces = piecesOf(copy);
+  const underWay = new Set<Promise<number>>();
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      let bytes = 0;
+      try {
+        await copy.turn();
+        const next = failed ? null : await pieces.next();
+        if (next === null || next.done === true) return;
+        const work = copyExtent(copy, next.value);
+        underWay.add(work);
+        bytes = await work.finally(() => underWay.delete(work));
+      } catch (error) {
+        failed = true;
+        throw error;
+      } finally {
+        copy.finished(bytes);
+      }
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: REPLICATOR_LIMITS.rebuildWidth }, worker));
+  } catch (error) {
+    // Nothing reads the layer any more when merges go on. Who waits for a turn is not waited for.
+    await Promise.allSettled(underWay);
+    throw error;
+  }
+};
+
+const piecesOf = async function* (copy: LayerCopy): AsyncGenerator<Piece> {
+  const { sizeBytes, layer } = copy;
   for (let at = 0; at < sizeBytes; at += REPLICATOR_LIMITS.layerRangeBytes) {
-    const range = {
-      offsetBytes: at,
-      lengthBytes: Math.min(REPLICATOR_LIMITS.layerRangeBytes, sizeBytes - at),
-    };
+    const lengthBytes = Math.min(REPLICATOR_LIMITS.layerRangeBytes, sizeBytes - at);
+    const range = { offsetBytes: at, lengthBytes };
     const answers = await Promise.all(
-      [source, member].map((each) => each.layerAllocation(layer, range)),
+      [copy.source, copy.member].map((each) => each.layerAllocation(layer, range)),
     );
     const [theirs, mine] = answers.map(splitHoldings);
     if (theirs === undefined || mine === undefined) throw new RangeError('two members were asked');
-    for (let from = 0; from < range.lengthBytes; from += EXTENT_BYTES) {
-      const lengthBytes = Math.min(EXTENT_BYTES, range.lengthBytes - from);
-      const piece = { offsetBytes: at + from, lengthBytes };
-      await copyExtent(copy, piece, cut(theirs, from, lengthBytes), cut(mine, from, lengthBytes));
-      copy.reached((piece.offsetBytes + lengthBytes) / sizeBytes);
+    for (let from = 0; from < lengthBytes; from += EXTENT_BYTES) {
+      const bytes = Math.min(EXTENT_BYTES, lengthBytes - from);
+      const piece: Piece = {
+        range: { offsetBytes: at + from, lengthBytes: bytes },
+        source: cut(theirs, from, bytes),
+        mine: cut(mine, from, bytes),
+      };
+      copy.reached((at + from) / sizeBytes);
+      if (!isNothing(piece.source) || !isNothing(piece.mine)) yield piece;
     }
   }
+  copy.reached(1);
 };
+
+const isNothing = ({ data, zero }: LayerHoldings): boolean => isEmpty(data) && isEmpty(zero);
 
 const cut = ({ data, zero }: LayerHoldings, from: number, lengthBytes: number): LayerHoldings => {
   const first = from / BLOCK_BYTES / 8;
@@ -114,14 +160,9 @@ const cut = ({ data, zero }: LayerHoldings, from: number, lengthBytes: number): 
   return { data: data.subarray(first, end), zero: zero.subarray(first, end) };
 };
 
-const copyExtent = async (
-  copy: LayerCopy,
-  range: ByteRange,
-  source: LayerHoldings,
-  mine: LayerHoldings,
-): Promise<void> => {
+/** Returns how many bytes were copied. */
+const copyExtent = async (copy: LayerCopy, { range, source, mine }: Piece): Promise<number> => {
   const { layer, member } = copy;
-  if ([source.data, source.zero, mine.data, mine.zero].every(isEmpty)) return;
   const both = source.data.some((byte, index) => (byte & (mine.data[index] ?? 0)) !== 0);
   const runs = layerRuns({
     source,
@@ -130,6 +171,7 @@ const copyExtent = async (
     sameData: both ? await sameSums(copy, range) : () => false,
     maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   });
+  let copiedBytes = 0;
   for (const { action, firstBlock, blocks } of runs) {
     const offsetBytes = range.offsetBytes + firstBlock * BLOCK_BYTES;
     const lengthBytes = Math.min(blocks * BLOCK_BYTES, copy.sizeBytes - offsetBytes);
@@ -139,12 +181,12 @@ const copyExtent = async (
       const chunks = [data];
       await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
       loan?.release();
-      await copy.copied(lengthBytes);
+      copiedBytes += lengthBytes;
     } else {
       await member.fillLayer(layer, { kind: action, offsetBytes, lengthBytes });
-      await copy.copied(0);
     }
   }
+  return copiedBytes;
 };
 
 export const layerChecksumTable = (offsetBytes: number, data: Buffer): Buffer => {

@@ -11,8 +11,9 @@ export interface LayerReturn {
   readonly sizeBytes: () => number;
   /** So many layers are filled of those that have to be, the last one perhaps in part. */
   readonly filled: (done: number, layers: number) => void;
-  /** After each piece, with what it copied: may take its time. */
-  readonly copied: (bytes: number) => Promise<void>;
+  /** See LayerCopy. */
+  readonly turn: () => Promise<void>;
+  readonly finished: (bytes: number) => void;
 }
 
 /**
@@ -54,10 +55,8 @@ const fill = async (work: LayerReturn, source: Member): Promise<void> => {
       member,
       sizeBytes: work.sizeBytes(),
       reached: (share) => work.filled(index + share, ordered.length),
-      copied: (bytes) => {
-        sources();
-        return work.copied(bytes);
-      },
+      turn: work.turn,
+      finished: work.finished,
     });
     sources();
     await member.putLayers({ change: 'complete', layer: id });

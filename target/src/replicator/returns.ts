@@ -147,16 +147,18 @@ export class Returns {
     const { pace, environment, statistics } = this.#context;
     const run = pace.begin();
     const sizeBytes = (): number => this.#context.sizeBytes;
-    const copied = async (bytes: number): Promise<void> => {
+    const turn = async (): Promise<void> => {
+      await run.turn();
+      sources();
+    };
+    const finished = (bytes: number): void => {
       progress.copied(bytes, environment.now());
       statistics.resyncedBytes += bytes;
-      await run.turn();
       run.finished(bytes);
-      sources();
     };
     const filled = (done: number, layers: number): void => progress.layersFilled(done, layers);
     try {
-      await bringLayers({ tree, member, sources, sizeBytes, filled, copied });
+      await bringLayers({ tree, member, sources, sizeBytes, filled, turn, finished });
     } finally {
       run.end();
     }
