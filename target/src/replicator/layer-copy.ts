@@ -106,8 +106,9 @@ export const copyLayer = async (copy: LayerCopy): Promise<void> => {
       let bytes = 0;
       try {
         await copy.turn();
-        const next = failed ? null : await pieces.next();
-        if (next === null || next.done === true) return;
+        const next = await pieces.next();
+        // Told by another one meanwhile, who waits for what is under way and for nothing later.
+        if (failed || next.done === true) return;
         const work = copyExtent(copy, next.value);
         underWay.add(work);
         bytes = await work.finally(() => underWay.delete(work));
