@@ -2,6 +2,7 @@ import { LayerError } from '../../target/src/replicator/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { History, Point } from './history.ts';
 import { checkPoint } from './history.ts';
+import type { ReplicaMachine } from './machine.ts';
 import type { SimulatedTarget } from './target.ts';
 import { Violation } from './world.ts';
 
@@ -84,12 +85,11 @@ export class Management {
     if (machine === undefined || copies.length < 2) return;
     if (newest?.healthy !== true || !orchestrator.converged) return;
     // The target may not know yet.
-    if (
-      !this.#cluster.machines.every(
-        ({ serving, whole, role }) => serving && (whole || role === 'witness'),
-      )
-    )
-      return;
+    const isSound = (each: ReplicaMachine): boolean =>
+      each.serving &&
+      (each.whole || each.role === 'witness') &&
+      newest.sockets.get(each)?.sound === true;
+    if (!this.#cluster.machines.every(isSound)) return;
     if (what === 'remove') orchestrator.remove(machine);
     else if (what === 'replace') orchestrator.replace(machine);
     else machine.empty();

@@ -228,6 +228,14 @@ export class SimulatedSocket implements Connection {
     (this.#listeners[event] as ((value: never) => void)[]).push(listener);
   }
 
+  /** Neither cut nor held up, whether its ends have noticed or not. */
+  get sound(): boolean {
+    const { network, peer, process } = this;
+    const [here, there] = [process.host, peer.process.host];
+    const held = network.isBlocked(here, there) || network.isBlocked(there, here);
+    return this.connected && !this.closed && !this.#broken && !held;
+  }
+
   /** Breaks the connection: what is on its way is lost from some point on. */
   cut(noticedHere: boolean, noticedThere: boolean): void {
     for (const end of [this, this.peer]) {
