@@ -58,7 +58,7 @@ describe('the provisioner on a real control plane', () => {
       name: `${name}-ctrl-svc`,
     });
     expect(volume.spec?.iscsi?.targetPortal).to.equal(`${service.spec?.clusterIP ?? ''}:3260`);
-    expect(await made(name)).to.have.length(8);
+    await eventually('all its objects', async () => (await made(name)).length === 8);
     expect(await cluster.events('simple')).to.include('ProvisioningSucceeded');
   });
 
