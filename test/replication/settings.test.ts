@@ -92,6 +92,7 @@ describe('the settings of a volume', function () {
     expect(body).to.deep.equal({
       chap: { user: 'alice', mutualUser: 'volume' },
       portals: ['192.0.2.7:3260'],
+      rebuildBytesPerSecond: null,
     });
     const status = await order(volume, 'GET', '/v1/status');
     log.push(...volume.target.daemon.log, JSON.stringify(status.body));
@@ -127,6 +128,7 @@ describe('the settings of a volume', function () {
     expect(changed.body).to.deep.equal({
       chap: { user: 'alice', mutualUser: null },
       portals: ['192.0.2.7:3260'],
+      rebuildBytesPerSecond: null,
     });
     await expectAlice(SECOND, [FIRST]);
     await before.logout();

@@ -93,6 +93,7 @@ describe('a large store', function () {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EFBIG') throw error;
       }
+      fs.rmSync(probe);
       const create = {
         volumeId: 'volume',
         replicaId: 'one',
