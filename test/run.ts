@@ -106,7 +106,8 @@ async function runAll(suites: readonly Suite[], context: RunContext): Promise<Su
   const results: SuiteResult[] = [];
   for (let next = 0; next < suites.length;) {
     let end = next + 1;
-    while (suites[next]?.waits === true && suites[end]?.waits === true) end++;
+    const beside = suites[next]?.beside;
+    while (beside !== undefined && suites[end]?.beside === beside) end++;
     const group = suites.slice(next, end).map((suite, index) => {
       const said: string[] = [];
       const speak = index === 0 ? context.write : (text: string) => void said.push(text);

@@ -27,8 +27,8 @@ interface CommonSuite {
   readonly ownNetwork?: boolean;
   /** Runs only where it is named, for the reason that `about` gives. */
   readonly onRequest?: boolean;
-  /** Most of its time it waits for time to pass: it runs beside its neighbours that do so too. */
-  readonly waits?: boolean;
+  /** Much of its time it waits: it runs beside its neighbours that say the same here. */
+  readonly beside?: string;
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
   /** What it needs that Debian does not have, in words; null: it is there. Else it is skipped. */
@@ -176,18 +176,18 @@ export const SUITES: readonly Suite[] = [
     'one replica daemon, and everything that can go wrong with its disk',
     240,
   ),
-  { ...crossProcess('replication', 'a target and its replicas', 360), waits: true },
+  { ...crossProcess('replication', 'a target and its replicas', 360), beside: 'replicas' },
   {
     ...crossProcess('integrity', 'rot planted in files: found, repaired, reported', 360),
-    waits: true,
+    beside: 'replicas',
   },
   {
     ...crossProcess('snapshots', 'snapshots of real replicas, under load and under fire', 300),
-    waits: true,
+    beside: 'replicas',
   },
   {
     ...crossProcess('clones', 'volumes made of snapshots of others, which go on', 300),
-    waits: true,
+    beside: 'replicas',
   },
   crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
   crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
@@ -196,15 +196,18 @@ export const SUITES: readonly Suite[] = [
     lacks: lacksMounts,
   },
   crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
-  crossProcess('crash', 'kill -9 under a checking load', 720),
-  crossProcess('power-loss', 'machines that lose their power', 480, GCC),
+  { ...crossProcess('crash', 'kill -9 under a checking load', 720), beside: 'deaths' },
+  {
+    ...crossProcess('power-loss', 'machines that lose their power', 480, GCC),
+    beside: 'deaths',
+  },
   {
     ...crossProcess('disk-faults', 'disks that are full, hang, or fail', 480, GCC),
-    waits: true,
+    beside: 'faults',
   },
   {
     ...crossProcess('partition', 'networks that are cut, and two targets at once', 480, IPROUTE),
-    waits: true,
+    beside: 'faults',
   },
   {
     // Its figures are those of a machine that does nothing else.
@@ -213,7 +216,8 @@ export const SUITES: readonly Suite[] = [
   },
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
   {
-    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 720, NODE_TOOLS),
+    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 900, NODE_TOOLS),
+    beside: 'machines',
     ownNetwork: true,
     lacks: missingPrograms,
   },
@@ -227,6 +231,7 @@ export const SUITES: readonly Suite[] = [
     ...crossProcess('connect', 'the commands of `mayactl volume connect`, as it prints them', 300, [
       ...[LIBISCSI, QEMU_IMG, QEMU_ISCSI, ...MACHINE, ...UDEV],
     ]),
+    beside: 'machines',
     // The machine's programs are copied from this host.
     architecture: 'x64',
   },
@@ -234,6 +239,7 @@ export const SUITES: readonly Suite[] = [
     ...crossProcess('kernel-vm', "the Linux kernel's own initiator, in a machine", 480, [
       ...[...MACHINE, ...FILE_SYSTEMS],
     ]),
+    beside: 'machines',
     architecture: 'x64',
   },
   {
