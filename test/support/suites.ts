@@ -27,7 +27,7 @@ interface CommonSuite {
   readonly ownNetwork?: boolean;
   /** Runs only where it is named, for the reason that `about` gives. */
   readonly onRequest?: boolean;
-  /** Much of its time it waits: it runs beside its neighbours that say the same here. */
+  /** It leaves a processor idle: it runs beside its neighbours that say the same here. */
   readonly beside?: string;
   /** Where it can run, when not everywhere. */
   readonly architecture?: NodeJS.Architecture;
@@ -120,6 +120,7 @@ export const SUITES: readonly Suite[] = [
   {
     kind: 'commands',
     name: 'lint',
+    beside: 'sources',
     about: 'eslint with type information, and prettier',
     limitSeconds: 300,
     needs: [],
@@ -135,6 +136,7 @@ export const SUITES: readonly Suite[] = [
   {
     kind: 'commands',
     name: 'types',
+    beside: 'sources',
     about: 'the type checker',
     limitSeconds: 180,
     needs: [],
@@ -143,6 +145,7 @@ export const SUITES: readonly Suite[] = [
   {
     kind: 'mocha',
     name: 'tidy',
+    beside: 'sources',
     about: 'import directions, sizes, banned words, links',
     limitSeconds: 60,
     needs: [],
@@ -153,6 +156,7 @@ export const SUITES: readonly Suite[] = [
   {
     kind: 'mocha',
     name: 'unit',
+    beside: 'sources',
     about: 'codecs and state machines, beside their sources, and the tests of the test tools',
     limitSeconds: 300,
     needs: [],
@@ -189,17 +193,33 @@ export const SUITES: readonly Suite[] = [
     ...crossProcess('clones', 'volumes made of snapshots of others, which go on', 300),
     beside: 'replicas',
   },
-  crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
-  crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
+  {
+    ...crossProcess('local', 'npm start: the API server, mayactl and the demo volume', 480),
+    beside: 'initiators',
+  },
+  {
+    ...crossProcess('qemu', "QEMU's iSCSI driver", 300, [QEMU_IMG, QEMU_ISCSI]),
+    beside: 'initiators',
+  },
   {
     ...crossProcess('postgres', 'a database on a volume, and everything killed', 420, POSTGRES),
+    beside: 'initiators',
     lacks: lacksMounts,
   },
-  crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
-  { ...crossProcess('crash', 'kill -9 under a checking load', 720), beside: 'deaths' },
+  {
+    ...crossProcess('conformance', "libiscsi's conformance suite, all of it", 420, [LIBISCSI]),
+    beside: 'initiators',
+  },
+  {
+    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 900, NODE_TOOLS),
+    beside: 'long',
+    ownNetwork: true,
+    lacks: missingPrograms,
+  },
+  { ...crossProcess('crash', 'kill -9 under a checking load', 900), beside: 'long' },
   {
     ...crossProcess('power-loss', 'machines that lose their power', 480, GCC),
-    beside: 'deaths',
+    beside: 'long',
   },
   {
     ...crossProcess('disk-faults', 'disks that are full, hang, or fail', 480, GCC),
@@ -215,12 +235,6 @@ export const SUITES: readonly Suite[] = [
     onRequest: true,
   },
   crossProcess('hostile', 'mutated PDUs and frames against live daemons', 480),
-  {
-    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 900, NODE_TOOLS),
-    beside: 'machines',
-    ownNetwork: true,
-    lacks: missingPrograms,
-  },
   {
     // It takes minutes, and Debian's package would start a daemon on the machine of a user.
     ...crossProcess('docker', 'the Dockerfile, with a Docker Engine of its own', 1200, DOCKER),
@@ -246,6 +260,7 @@ export const SUITES: readonly Suite[] = [
     ...crossProcess('kubelet-mount', "what kubelet does with a claim's volume, in a machine", 480, [
       ...[...NODE_TOOLS, ...MACHINE, ...FILE_SYSTEMS, ...UDEV],
     ]),
+    beside: 'machines',
     ownNetwork: true,
     lacks: missingPrograms,
     architecture: 'x64',
