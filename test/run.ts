@@ -101,7 +101,7 @@ async function run(suite: Suite, { debian, ...options }: RunContext): Promise<Su
   return await runSuite(suite, { root, ...options });
 }
 
-/** In their order, but for neighbours that leave a processor idle: those run at once, and speak in turn. */
+/** In their order; neighbours that leave a processor idle run at once, and speak in turn. */
 async function runAll(suites: readonly Suite[], context: RunContext): Promise<SuiteResult[]> {
   const results: SuiteResult[] = [];
   for (let next = 0; next < suites.length;) {
