@@ -211,12 +211,12 @@ export const SUITES: readonly Suite[] = [
     beside: 'initiators',
   },
   {
-    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 900, NODE_TOOLS),
+    ...crossProcess('cluster', 'a real Kubernetes, with real nodes', 1200, NODE_TOOLS),
     beside: 'long',
     ownNetwork: true,
     lacks: missingPrograms,
   },
-  { ...crossProcess('crash', 'kill -9 under a checking load', 900), beside: 'long' },
+  { ...crossProcess('crash', 'kill -9 under a checking load', 1200), beside: 'long' },
   {
     ...crossProcess('power-loss', 'machines that lose their power', 480, GCC),
     beside: 'long',
