@@ -49,7 +49,7 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     'does not finish an atomic write when it is opened',
     'I6',
     'atomic',
-    edit(store('redo-file'), '      redo(this.payload, offsetBytes);\n', ''),
+    edit(store('redo-file'), '    if (isComplete) redo(this.payload, offsetBytes);\n', ''),
   ),
   mutant(
     'writes an atomic write in its place before the record is durable',

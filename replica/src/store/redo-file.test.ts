@@ -90,6 +90,20 @@ describe('the redo file', () => {
     expect(reopen(disk).redone[2]).to.equal(7);
   });
 
+  it('makes durable that a write has ended, where that stood in the page cache only', async () => {
+    for (let seed = 0; seed < 20; seed += 1) {
+      const disk = diskOf(seed);
+      const { file } = reopen(disk);
+      await begin(file, 7);
+      file.end(() => undefined);
+      disk.killProcess();
+      expect(reopen(disk).redone).to.deep.equal([]);
+      // Newer writes may be in its place by now, and durable.
+      disk.losePower();
+      expect(reopen(disk).redone).to.deep.equal([]);
+    }
+  });
+
   it('never gives back a record that is not whole, whichever sectors a loss of power took', async () => {
     for (let seed = 0; seed < 200; seed += 1) {
       const disk = diskOf(seed);

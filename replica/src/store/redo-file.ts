@@ -139,6 +139,9 @@ export class RedoFile {
       record.toString('latin1', 0, MAGIC.length) === MAGIC &&
       record.readUInt32LE(offset) === crc32(record.subarray(0, offset));
     if (!isWhole) return false;
+    // The process before may have been killed between its write and its sync. A state that stood in
+    // the page cache alone could fall back to pending, and the write be done again over newer ones.
+    this.#file.syncNow();
     if (record.readUInt32LE(REDO_LAYOUT.format.offset) > FORMAT)
       throw new StoreError(
         'FORMAT_TOO_NEW',
@@ -152,11 +155,7 @@ export class RedoFile {
     // Without its whole payload it was not durable yet, so nothing of it has gone to its place.
     const sum = record.readUInt32LE(REDO_LAYOUT.payloadChecksum.offset);
     const isComplete = lengthBytes <= MAX_ATOMIC_BYTES && crc32(this.payload) === sum;
-    if (isComplete) {
-      // It may have been read from the page cache only, and must not be lost halfway.
-      this.#file.syncNow();
-      redo(this.payload, offsetBytes);
-    }
+    if (isComplete) redo(this.payload, offsetBytes);
     // Also where nothing is to be done: the same payload could come to stand under this header.
     this.#seal(State.done);
     this.#file.write(record.subarray(0, REDO_HEADER_BYTES), 0);
