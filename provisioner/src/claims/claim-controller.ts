@@ -2,6 +2,7 @@ import type { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { KubeError, orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import type { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { fitnessOf } from '../orchestrator/kubernetes/cluster-node.ts';
 import { firstMembers } from '../orchestrator/kubernetes/member-plan.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
@@ -45,6 +46,8 @@ export interface ClaimControllerOptions {
   readonly classes: Reflector<StorageClass>;
   readonly nodes: Reflector<Node>;
   readonly records: Reflector<VolumeResource>;
+  readonly copies: CopyIndex;
+  readonly pools: Reflector<StoragePool>;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
@@ -61,16 +64,17 @@ export class ClaimController {
 
   constructor(options: ClaimControllerOptions) {
     this.#options = options;
-    const { claims, classes, nodes, records, queue } = options;
+    const { claims, classes, nodes, pools, records, queue } = options;
     claims.onChange((before, after) => {
       const claim = after ?? before;
       if (claim !== null && (isOurs(claim) || after === null)) queue.add(keyOfClaim(claim));
     });
-    // A class or a node that comes may be what a claim waits for.
+    // A class, a pool or a node that comes may be what a claim waits for.
     const all = (): void => {
       for (const claim of claims.values()) if (isOurs(claim)) queue.add(keyOfClaim(claim));
     };
     classes.onChange(all);
+    pools.onChange(all);
     nodes.onChange((before, after) => {
       const isSame = before !== null && after !== null && fitnessOf(before) === fitnessOf(after);
       if (!isSame) all();
@@ -163,14 +167,15 @@ export class ClaimController {
 
   /** False: it goes on when the copies of a clone are whole, or not at all. */
   async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<boolean> {
-    const { api, objects } = this.#options;
+    const { claims, objects } = this.#options;
     // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
-    // The claim live, not from the cache: one that went meanwhile gets no volume.
-    const [pool, live] = await Promise.all([
-      objects.pool(request.parameters.pool),
-      api.get(CLAIMS, claim.metadata).catch(orNull),
-    ]);
-    if (live === null || live.metadata.uid !== claim.metadata.uid || !isOurs(live)) return false;
+    const pool = objects.pool(request.parameters.pool);
+    // The claim as it is known: where it goes at this moment Kubernetes releases the volume that it
+    // got, as it does when the claim goes a moment later, and that volume is freed.
+    const known = claims.get(keyOfClaim(claim));
+    if (known === undefined || known.metadata.uid !== claim.metadata.uid || !isOurs(known)) {
+      return false;
+    }
     const begun = request.source === null ? null : await this.#begunClone(request);
     const wanted = begun ?? (await this.#plan(request, pool));
     if (isFirst) this.#tellBegin(claim, request);
@@ -195,9 +200,9 @@ export class ClaimController {
 
   /** Throws Refusal. */
   async #plan(request: VolumeRequest, pool: StoragePool): Promise<VolumeResource> {
-    const { api, namespace, objects, targets, nodes, records } = this.#options;
+    const { api, namespace, objects, targets, nodes, copies } = this.#options;
     const wanted = volumeRecord(request, namespace);
-    const fleet = { nodes: [...nodes.values()], records: [...records.values()], pool };
+    const fleet = { nodes: [...nodes.values()], copies: copies.byNode, pool };
     if (request.source !== null) {
       const clone = await planClone(request, { api, namespace, objects, targets, fleet });
       return { ...wanted, spec: { ...wanted.spec, ...clone } };

@@ -4,13 +4,15 @@ import { resource, type KubeObject, type Resource } from '../kubernetes/objects.
 import { Reflector } from '../kubernetes/reflector.ts';
 import { settle, VirtualClock } from '../kubernetes/virtual-clock.test-support.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { ModelTargets } from '../orchestrator/kubernetes/model-targets.test-support.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
 import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
-import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { STORAGE_POOLS, VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { BoundFirst } from './bound-first.ts';
 import { ExpansionController } from './expansion-controller.ts';
 import { ClaimController } from './claim-controller.ts';
 import {
@@ -109,56 +111,36 @@ export class Cluster {
     this.#stop = new AbortController();
     const { api, clock } = this;
     const log = (): void => undefined;
-    const reflect = <T extends KubeObject>(of: Resource<T>): Reflector<T> =>
-      new Reflector({ api, clock, resource: of, log });
-    const claims = reflect(CLAIMS);
-    const volumes = reflect(VOLUMES);
-    const classes = reflect(CLASSES);
-    const nodes = reflect(NODES);
-    const records = reflect(VOLUME_RESOURCES);
-    const deployments = reflect<Deployment>(DEPLOYMENTS);
-    const services = reflect(SERVICES);
+    const reflectors = this.#reflectors();
+    const { claims, volumes, classes, nodes, pools, records } = reflectors;
+    const { deployments, services, snapshots } = reflectors;
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
-    const snapshots = reflect(SNAPSHOTS);
-    const [claimQueue, volumeQueue, recordQueue, expansionQueue, snapshotQueue] = [
-      queue(),
-      queue(),
-      queue(),
-      queue(),
-      queue(),
-    ];
-    const events = new EventRecorder({
-      api,
-      component: 'openebs',
-      instance: 'test',
-      clock,
-      wallClock: () => this.date(),
-      log,
-    });
+    const [claimQueue, volumeQueue, recordQueue] = [queue(), queue(), queue()];
+    const [expansionQueue, snapshotQueue] = [queue(), queue()];
+    const events = this.#recorder();
     const { settings, targets } = this;
-    const objects = new VolumeObjects({ api, behind: api, settings, deployments, targets });
+    const { namespace } = SETTINGS;
+    const objects = new VolumeObjects({ api, behind: api, settings, pools, deployments, targets });
     this.objects = objects;
     const now = (): number => clock.now();
+    const copies = new CopyIndex(records);
     const claimController = new ClaimController({
-      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, nodes, records },
+      ...{ api, namespace, claims, volumes, classes, nodes, pools, records, copies },
       ...{ queue: claimQueue, objects, targets: this.targets, events, now, provisioned: log },
     });
     const volumeController = new VolumeController({
       ...{ api, volumes, records, queue: volumeQueue, objects, events, now, deleted: log },
     });
+    const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
-      ...{ api, clock, records, deployments, services, nodes, objects, events },
-      ...{ namespace: SETTINGS.namespace, targets: this.targets, queue: recordQueue },
+      ...{ api, clock, records, copies, deployments, services, nodes, objects, events },
+      ...{ namespace, targets, queue: recordQueue },
       replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
-      isBound: (name) => volumes.get(name)?.status?.phase === 'Bound',
+      mayFill: (name) => boundFirst.mayFill(name),
       wallClock: () => this.date(),
     });
-    volumes.onChange((before, after) => {
-      const [was, is] = [before, after].map((each) => each?.status?.phase === 'Bound');
-      if (after !== null && is === true && was === false) recordQueue.add(after.metadata.name);
-    });
     const expansion = new ExpansionController({
-      ...{ api, namespace: SETTINGS.namespace, claims, volumes, classes, records, events },
+      ...{ api, namespace, claims, volumes, classes, records, events },
       ...{ queue: expansionQueue, wallClock: () => this.date() },
     });
     const snapshotController = new SnapshotController({
@@ -171,10 +153,10 @@ export class Cluster {
     const { signal } = this.#stop;
     this.#queues = [claimQueue, volumeQueue, recordQueue, expansionQueue, snapshotQueue];
     this.#events = events;
-    const reflectors = [claims, volumes, classes, nodes, records, deployments, services, snapshots];
+    const watching = Object.values(reflectors);
     this.#ended = Promise.all([
-      ...reflectors.map((each) => each.run(signal)),
-      Promise.all(reflectors.map((each) => each.whenSynced())).then(() =>
+      ...watching.map((each) => each.run(signal)),
+      Promise.all(watching.map((each) => each.whenSynced())).then(() =>
         Promise.all([
           runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),
           runWorkers(volumeQueue, 4, (key) => volumeController.reconcile(key), failed),
@@ -184,6 +166,32 @@ export class Cluster {
         ]),
       ),
     ]);
+  }
+
+  #recorder(): EventRecorder {
+    return new EventRecorder({
+      ...{ api: this.api, component: 'openebs', instance: 'test', clock: this.clock },
+      wallClock: () => this.date(),
+      log: () => undefined,
+    });
+  }
+
+  #reflectors() {
+    const { api, clock } = this;
+    const log = (): void => undefined;
+    const reflect = <T extends KubeObject>(of: Resource<T>): Reflector<T> =>
+      new Reflector({ api, clock, resource: of, log });
+    return {
+      claims: reflect(CLAIMS),
+      volumes: reflect(VOLUMES),
+      classes: reflect(CLASSES),
+      nodes: reflect(NODES),
+      pools: reflect(STORAGE_POOLS),
+      records: reflect(VOLUME_RESOURCES),
+      deployments: reflect<Deployment>(DEPLOYMENTS),
+      services: reflect(SERVICES),
+      snapshots: reflect(SNAPSHOTS),
+    };
   }
 
   /** As the clock goes. */

@@ -68,6 +68,9 @@ export {
 /** The same on every attempt, so that a second one finds what the first one made. */
 export const volumeNameOf = (claim: Claim): string => `pvc-${claim.metadata.uid ?? ''}`;
 
+export const isOurVolume = ({ metadata }: PersistentVolume): boolean =>
+  metadata.annotations?.[PROVISIONED_BY] === PROVISIONER;
+
 /** The class of a claim; the annotation is what older releases used. Empty: none. */
 export const classNameOf = ({ metadata, spec }: Claim): string =>
   metadata.annotations?.[FIELD_OF_CLASS] ?? spec?.storageClassName ?? '';

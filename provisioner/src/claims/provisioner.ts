@@ -6,6 +6,7 @@ import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { Reflector, type ReflectorOptions } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import type { ClusterNode } from '../orchestrator/kubernetes/cluster-node.ts';
+import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
@@ -13,11 +14,12 @@ import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
 import { HttpTargets } from '../orchestrator/kubernetes/targets.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
-import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { STORAGE_POOLS, VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { BoundFirst } from './bound-first.ts';
 import { ClaimController } from './claim-controller.ts';
 import { Collector } from './collector.ts';
 import { ExpansionController } from './expansion-controller.ts';
-import { CLAIMS, CLASSES, NODES, VOLUMES, type PersistentVolume } from './contract.ts';
+import { CLAIMS, CLASSES, NODES, VOLUMES } from './contract.ts';
 import type { ProvisionerMetrics } from './provisioner-metrics.ts';
 import { SnapshotController } from './snapshot-controller.ts';
 import { SNAPSHOTS } from './snapshot-resource.ts';
@@ -63,17 +65,18 @@ export class Provisioner {
     const { namespace } = settings;
     const behind = new GatedApi(api, BEHIND_WIDTH);
     const caches = this.#caches();
-    const { claims, volumes, classes, nodes, records, deployments, services } = caches;
+    const { claims, volumes, classes, nodes, pools, records, deployments, services } = caches;
     const snapshots = this.#reflect(SNAPSHOTS);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
-    const objects = new VolumeObjects({ api, behind, settings, deployments, targets });
+    const objects = new VolumeObjects({ api, behind, settings, pools, deployments, targets });
     const events = this.#recorder(behind);
     const now = (): number => clock.now();
     const [claimQueue, volumeQueue] = [this.#queue(), this.#queue()];
     const [recordQueue, expansionQueue] = [this.#queue(), this.#queue()];
     const snapshotQueue = this.#queue();
+    const copies = new CopyIndex(records);
     const claimController = new ClaimController({
-      ...{ api, namespace, claims, volumes, classes, nodes, records },
+      ...{ api, namespace, claims, volumes, classes, nodes, pools, records, copies },
       ...{ queue: claimQueue, objects, targets, events, now },
       provisioned: (className, seconds) => metrics.provisioned(className, seconds),
     });
@@ -81,28 +84,13 @@ export class Provisioner {
       ...{ api, volumes, records, queue: volumeQueue, objects, events, now },
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
+    const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
-      ...{
-        api: behind,
-        clock,
-        records,
-        deployments,
-        services,
-        nodes,
-        namespace,
-        objects,
-        targets,
-        events,
-      },
+      ...{ api: behind, clock, records, copies, deployments, services, nodes },
+      ...{ namespace, objects, targets, events, queue: recordQueue },
       replaceAfterMinutes: settings.replaceAfterMinutes,
-      isBound: (name) => isBound(volumes.get(name)),
-      queue: recordQueue,
+      mayFill: (name) => boundFirst.mayFill(name),
       wallClock: () => new Date(),
-    });
-    volumes.onChange((before, after) => {
-      if (after !== null && isBound(after) && !isBound(before)) {
-        recordQueue.add(after.metadata.name);
-      }
     });
     const expansion = new ExpansionController({
       ...{ api, namespace, claims, volumes, classes, records, events },
@@ -144,6 +132,7 @@ export class Provisioner {
       volumes: this.#reflect(VOLUMES),
       classes: this.#reflect(CLASSES),
       nodes: this.#reflect(NODES, { keep: slimNode }),
+      pools: this.#reflect(STORAGE_POOLS),
       records: this.#reflect(VOLUME_RESOURCES, { namespace }),
       deployments: this.#reflect<Deployment>(DEPLOYMENTS, { ...ours, keep: slimDeployment }),
       services: this.#reflect<KubeObject>(SERVICES, { ...ours, keep: identityOf }),
@@ -202,9 +191,6 @@ const identityOf = (object: KubeObject): KubeObject => {
   const { apiVersion, kind, metadata } = slim(object);
   return { apiVersion, kind, metadata };
 };
-
-const isBound = (volume: PersistentVolume | null | undefined): boolean =>
-  volume?.status?.phase === 'Bound';
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

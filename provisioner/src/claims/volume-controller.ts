@@ -5,13 +5,7 @@ import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import { StillCleaning, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { isCopied, type VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
-import {
-  PROVISIONED_BY,
-  PROVISIONER,
-  VOLUME_FINALIZER,
-  VOLUMES,
-  type PersistentVolume,
-} from './contract.ts';
+import { isOurVolume, VOLUME_FINALIZER, VOLUMES, type PersistentVolume } from './contract.ts';
 
 /** How soon it is looked whether data have been removed. */
 const CLEANING_POLL_MS = 1_000;
@@ -99,9 +93,6 @@ export class VolumeController {
     return null;
   }
 }
-
-const isOurVolume = ({ metadata }: PersistentVolume): boolean =>
-  metadata.annotations?.[PROVISIONED_BY] === PROVISIONER;
 
 const isReleased = (volume: PersistentVolume): boolean =>
   isOurVolume(volume) &&

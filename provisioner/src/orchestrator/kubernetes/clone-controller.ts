@@ -113,7 +113,7 @@ export class CloneController {
       await Promise.all(jobs.map(({ metadata }) => api.remove(JOBS, metadata)));
       return;
     }
-    const pool = await objects.pool(record.spec.pool);
+    const pool = objects.pool(record.spec.pool);
     for (const member of left) {
       const job = jobOf(jobs, name, member);
       if (job === undefined) {

@@ -6,6 +6,7 @@ import type { Reflector } from '../../kubernetes/reflector.ts';
 import { DEPARTURES, ordersFor } from '../local/orders.ts';
 import type { TargetStatus } from '../local/target-status.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import type { CopyIndex } from './copy-index.ts';
 import { isAsAsked, planMembers } from './member-plan.ts';
 import { runningMembers, withState } from './members.ts';
 import { replicaAddress } from './names.ts';
@@ -19,7 +20,7 @@ export interface MemberControllerOptions {
   readonly api: KubeApi;
   readonly namespace: string;
   readonly clock: Clock;
-  readonly records: Reflector<VolumeResource>;
+  readonly copies: CopyIndex;
   readonly nodes: Reflector<ClusterNode>;
   readonly nodeIndex: NodeIndex;
   readonly replaceAfterMinutes: number;
@@ -56,7 +57,7 @@ export class MemberController {
     record: VolumeResource,
     target: TargetStatus | null,
   ): Promise<'changed' | { readonly problem: string | null }> {
-    const { namespace, objects, nodes, records, nodeIndex, replaceAfterMinutes } = this.#options;
+    const { namespace, objects, nodes, copies, nodeIndex, replaceAfterMinutes } = this.#options;
     const { events } = this.#options;
     const lostMs = (node: string): number | null => nodeIndex.lostMs(node);
     if (isAsAsked(record, lostMs)) return { problem: null };
@@ -64,8 +65,8 @@ export class MemberController {
     const plan = planMembers(record, {
       fleet: {
         nodes: [...nodes.values()],
-        records: [...records.values()],
-        pool: await objects.pool(record.spec.pool),
+        copies: copies.byNode,
+        pool: objects.pool(record.spec.pool),
       },
       modes:
         target === null

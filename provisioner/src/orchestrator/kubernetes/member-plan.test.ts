@@ -56,7 +56,7 @@ const plan = (volume: VolumeResource, scene: Scene = {}): Plan => {
   const facts: PlanFacts = {
     fleet: {
       nodes: nodes(count).filter(({ metadata }) => !Object.hasOwn(lost, metadata.name)),
-      records: [volume],
+      copies: new Map(volume.spec.members.map((member) => [member.node, 1])),
       pool,
     },
     modes:

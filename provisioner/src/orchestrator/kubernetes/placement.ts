@@ -1,6 +1,5 @@
 import { hostOf, takesPods, type ClusterNode } from './cluster-node.ts';
-import type { StoragePool, TopologyTerm, VolumeResource } from './volume-resource.ts';
-import { runningMembers } from './members.ts';
+import type { StoragePool, TopologyTerm } from './volume-resource.ts';
 
 export interface PlacementRequest {
   readonly count: number;
@@ -16,7 +15,8 @@ export interface PlacementRequest {
 
 export interface Fleet {
   readonly nodes: readonly ClusterNode[];
-  readonly records: readonly VolumeResource[];
+  /** How many members each node has already, by its name. */
+  readonly copies: ReadonlyMap<string, number>;
   readonly pool: StoragePool;
 }
 
@@ -35,10 +35,9 @@ export interface Placement {
  */
 export const chooseNodes = (request: PlacementRequest, fleet: Fleet): Placement => {
   const { topologyKey, selectedNode, count } = request;
-  const copies = copiesByNode(fleet.records);
   const avoided = new Set(request.avoided);
   const rank = (host: string): number =>
-    host === selectedNode ? -1 : (copies.get(host) ?? 0) + (avoided.has(host) ? 1e6 : 0);
+    host === selectedNode ? -1 : (fleet.copies.get(host) ?? 0) + (avoided.has(host) ? 1e6 : 0);
   const fit = fleet.nodes
     .filter((node) => takesCopies(node, request, fleet.pool))
     .sort((a, b) => {
@@ -59,14 +58,6 @@ export const chooseNodes = (request: PlacementRequest, fleet: Fleet): Placement 
     nodes.push(hostOf(node));
   }
   return { nodes, selectedFits: selectedNode === null || nodes[0] === selectedNode };
-};
-
-const copiesByNode = (records: Fleet['records']): Map<string, number> => {
-  const copies = new Map<string, number>();
-  for (const record of records) {
-    for (const { node } of runningMembers(record)) copies.set(node, (copies.get(node) ?? 0) + 1);
-  }
-  return copies;
 };
 
 const takesCopies = (

@@ -7,6 +7,7 @@ import type { Reflector } from '../../kubernetes/reflector.ts';
 import type { WorkQueue } from '../../kubernetes/work-queue.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { CloneController } from './clone-controller.ts';
+import type { CopyIndex } from './copy-index.ts';
 import { MemberController } from './member-controller.ts';
 import { runningMembers } from './members.ts';
 import { ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
@@ -30,12 +31,13 @@ export interface RecordControllerOptions {
   readonly clock: Clock;
   readonly wallClock: () => Date;
   readonly records: Reflector<VolumeResource>;
+  readonly copies: CopyIndex;
   readonly deployments: Reflector<Deployment>;
   readonly services: Reflector<KubeObject>;
   readonly nodes: Reflector<ClusterNode>;
   readonly namespace: string;
-  /** Whether the claim that a volume was made for is bound to it. */
-  readonly isBound: (name: string) => boolean;
+  /** Whether the claim that a volume was made for is bound to it, and no other one goes first. */
+  readonly mayFill: (name: string) => boolean;
   readonly replaceAfterMinutes: number;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
@@ -63,8 +65,8 @@ export class RecordController {
   readonly #members: MemberController;
   readonly #rollOut: RollOut;
   readonly #clones: CloneController;
-  /** By name of a replica's resource, what was told in its status. */
-  readonly #told = new Map<string, object>();
+  /** By volume and name of a replica's resource, what was told in its status. */
+  readonly #told = new Map<string, Map<string, object>>();
   /** By volume, whether its budget lets a drain take a replica. */
   readonly #disruptable = new Map<string, boolean>();
   /** By volume, the names of its Deployments and Services that are there. */
@@ -80,9 +82,9 @@ export class RecordController {
       wallClock,
       changed: (host) => this.#nodeChanged(host),
     });
-    const { namespace, objects, targets, events, replaceAfterMinutes } = options;
+    const { namespace, objects, targets, events, replaceAfterMinutes, copies } = options;
     this.#members = new MemberController({
-      ...{ api, namespace, objects, targets, events, records, clock },
+      ...{ api, namespace, objects, targets, events, copies, clock },
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
@@ -159,8 +161,8 @@ export class RecordController {
    * the pods of one volume must not hold up the claim of another.
    */
   #isReserved({ metadata, spec, status }: VolumeResource): boolean {
-    const { isBound } = this.#options;
-    return status === undefined && spec.claimRef !== undefined && !isBound(metadata.name);
+    const { mayFill } = this.#options;
+    return status === undefined && spec.claimRef !== undefined && !mayFill(metadata.name);
   }
 
   /** Volumes with a member there: it may have to be replaced, or cleaned at last. */
@@ -178,9 +180,7 @@ export class RecordController {
   #forget(name: string): void {
     this.#disruptable.delete(name);
     this.#watch.forget(name);
-    for (const replica of this.#told.keys()) {
-      if (replica.startsWith(`${name}-rep-`)) this.#told.delete(replica);
-    }
+    this.#told.delete(name);
   }
 
   /** One that was made for a claim goes with that claim's PersistentVolume. */
@@ -267,14 +267,16 @@ export class RecordController {
         const told = { apiVersion, kind, metadata: { namespace, name }, status };
         await api.apply(VOLUME_RESOURCES, told as unknown as VolumeResource, 'status');
       }
+      const known = this.#told.get(name) ?? new Map<string, object>();
+      this.#told.set(name, known);
       for (const member of runningMembers(record)) {
         const own = replicaName(name, member.index);
         const ownStatus = replicaStatus(facts, member);
-        if (isDeepStrictEqual(ownStatus, this.#told.get(own))) continue;
+        if (isDeepStrictEqual(ownStatus, known.get(own))) continue;
         const { apiVersion, kind } = REPLICA_RESOURCES;
         const told = { apiVersion, kind, metadata: { namespace, name: own }, status: ownStatus };
         await api.apply(REPLICA_RESOURCES, told as unknown as ReplicaResource, 'status');
-        this.#told.set(own, ownStatus);
+        known.set(own, ownStatus);
       }
     } catch (error) {
       if (!(error instanceof KubeError && error.isNotFound)) throw error;

@@ -35,6 +35,7 @@ describe('the objects of a volume in the cluster', () => {
     record = await cluster.api.create(VOLUME_RESOURCES, RECORD);
     objects = new VolumeObjects({
       ...{ api: cluster.api, behind: cluster.api, settings: SETTINGS },
+      pools: { get: () => undefined },
       deployments: { get: () => undefined },
       targets: cluster.targets,
     });

@@ -81,29 +81,33 @@ export class VolumeObjects {
   readonly #reserved = new Map<string, Reserved>();
   /** By volume, Deployments whose pods would start anew: that waits for its moment. */
   readonly #outdated = new Map<string, Map<string, KubeObject>>();
+  readonly #pools: Pick<Reflector<StoragePool>, 'get'>;
   readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
   readonly #targets: Targets;
 
   /**
-   * `behind`: by which new volumes are filled, so that they wait for each other. `deployments`:
-   * those that are there, as far as is known.
+   * `behind`: by which new volumes are filled, so that they wait for each other. `pools` and
+   * `deployments`: those that are there, as far as is known.
    */
   constructor({
     api,
     behind,
     settings,
+    pools,
     deployments,
     targets,
   }: {
     readonly api: KubeApi;
     readonly behind: KubeApi;
     readonly settings: KubernetesSettings;
+    readonly pools: Pick<Reflector<StoragePool>, 'get'>;
     readonly deployments: Pick<Reflector<KubeObject>, 'get'>;
     readonly targets: Targets;
   }) {
     this.#api = api;
     this.#behind = behind;
     this.settings = settings;
+    this.#pools = pools;
     this.#deployments = deployments;
     this.#targets = targets;
   }
@@ -144,7 +148,7 @@ export class VolumeObjects {
       if (!drifted && reserved?.generation === generation) return this.#make(volume, reserved);
       const live = await this.#api.get(VOLUME_RESOURCES, { namespace, name }).catch(orNull);
       if (live === null || live.metadata.deletionTimestamp !== undefined) return null;
-      const pool = await this.pool(live.spec.pool);
+      const pool = this.pool(live.spec.pool);
       const address = await this.#address(live, knownIp);
       return this.#make(live, { generation: live.metadata.generation ?? 0, address, pool });
     });
@@ -272,12 +276,9 @@ export class VolumeObjects {
   }
 
   /** Throws PoolMissing. */
-  async pool(name: string): Promise<StoragePool> {
-    try {
-      return await this.#api.get(STORAGE_POOLS, { name });
-    } catch (error) {
-      if (!(error instanceof KubeError && error.isNotFound)) throw error;
-    }
+  pool(name: string): StoragePool {
+    const known = this.#pools.get(name);
+    if (known !== undefined) return known;
     if (name !== 'default') {
       throw new PoolMissing(
         `There is no StoragePool "${name}"; create it (kubectl get storagepools lists those that are there), or correct the class.`,
@@ -418,7 +419,7 @@ export class VolumeObjects {
   ): Promise<'done' | 'running' | 'node-gone'> {
     const node = await this.#api.get(CLUSTER_NODES, { name: member.node }).catch(orNull);
     if (node === null) return 'node-gone';
-    const pool = await this.pool(record.spec.pool);
+    const pool = this.pool(record.spec.pool);
     const job = cleaningJob(record, member, pool, this.settings);
     const found = await this.#api.apply(JOBS, job).catch(unlessInvalid);
     if (found === null) {
