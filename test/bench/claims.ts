@@ -7,9 +7,11 @@ import { startPlane, stopPlane } from '../cluster/plane.ts';
 import { missingPrograms } from '../cluster/programs.ts';
 import { REPOSITORY } from '../support/daemons.ts';
 import { runRound, type Contender, type Round } from './claim-round.ts';
+import { measureScale, type ScalePoint } from './claim-scale.ts';
 import { buildReference, GO_CLASS, GoReference } from './go-reference.ts';
 import { describeMachine } from './machine.ts';
 import { spread } from './results.ts';
+import { plotScale } from './scale-plot.ts';
 
 const HELP = `npm run bench:claims [-- options]
 
@@ -21,17 +23,27 @@ it takes longer than the reference.
 
   --claims N     at once (100)
   --rounds N     of each; medians and the medians of ratios count (3)
-  --out DIR      where claims.json goes (docs/bench)
+  --volumes LIST instead, what the provisioner needs with so many volumes, as 10,100,1000: processor
+                 time of an event and of a claim, and memory; Deployments stay without pods. Exit
+                 code 1 where it takes more than 150 MiB, or an event of the last takes half as
+                 much again as one of the first.
+  --out DIR      where claims.json goes, or claims-scale.json and .svg (docs/bench)
 `;
 
 const { values: options } = parseArgs({
   options: {
     claims: { type: 'string', default: '100' },
     rounds: { type: 'string', default: '3' },
+    volumes: { type: 'string' },
     out: { type: 'string', default: join(REPOSITORY, 'docs', 'bench') },
     help: { type: 'boolean', default: false },
   },
 });
+
+/** Of the provisioner with a thousand volumes. */
+const MOST_BYTES = 150 * 1024 ** 2;
+/** Of an event with the most volumes, times one with the fewest. */
+const MOST_GROWTH = 1.5;
 
 const OURS = 'provisioner';
 const GO = 'Go reference';
@@ -134,29 +146,55 @@ const measure = async (): Promise<Round[]> => {
   }
 };
 
-const main = async (): Promise<number> => {
-  const missing = [missingPrograms(), buildReference()].filter((one) => one !== null);
-  if (missing.length > 0) {
-    console.error(missing.join('\n'));
-    return 2;
-  }
-  const loadBefore = loadavg()[0];
-  const rounds = await measure();
-  const summary = summarize(rounds);
-  print(summary);
+/** Whatever is measured, with where and when. */
+const write = (name: string, loadBefore: number | undefined, what: object): void => {
   const results = {
     date: new Date().toISOString().slice(0, 10),
     machine: { ...describeMachine('/'), tgt: undefined },
     /** Of one minute, before and after: a busy machine is seen. */
     loadAverage: [loadBefore, loadavg()[0]],
-    settings: { claims: Number(options.claims), rounds: Number(options.rounds) },
-    summary,
-    rounds,
+    ...what,
   };
   mkdirSync(options.out, { recursive: true });
-  const file = join(options.out, 'claims.json');
+  const file = join(options.out, name);
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
   console.log(`\nload average ${results.loadAverage.join(' and ')}; written: ${file}`);
+};
+
+const scale = async (sizes: readonly number[]): Promise<number> => {
+  if (sizes.length === 0 || !sizes.every((size, at) => size > (sizes[at - 1] ?? 1))) {
+    console.error('--volumes takes rising numbers above 1, as 10,100,1000');
+    return 2;
+  }
+  const loadBefore = loadavg()[0];
+  const points = await measureScale(sizes, (point) => {
+    const { volumes, residentBytes, idleMs, eventMs, claimMs } = point;
+    const mebibytes = Math.round(residentBytes / 1024 ** 2);
+    const times = `event ${eventMs.toFixed(2)} ms, claim ${claimMs.toFixed(1)} ms`;
+    console.log(`${volumes} volumes: ${mebibytes} MiB, ${times}, idle ${idleMs.toFixed(1)} ms/s`);
+  });
+  write('claims-scale.json', loadBefore, { points });
+  writeFileSync(join(options.out, 'claims-scale.svg'), await plotScale(points));
+  const [first, last] = [points[0], points.at(-1)] as [ScalePoint, ScalePoint];
+  const small = points.every(({ residentBytes }) => residentBytes <= MOST_BYTES);
+  return small && last.eventMs <= MOST_GROWTH * first.eventMs ? 0 : 1;
+};
+
+const main = async (): Promise<number> => {
+  const isScale = options.volumes !== undefined;
+  const needed = isScale ? [missingPrograms()] : [missingPrograms(), buildReference()];
+  const missing = needed.filter((one) => one !== null);
+  if (missing.length > 0) {
+    console.error(missing.join('\n'));
+    return 2;
+  }
+  if (options.volumes !== undefined) return scale(options.volumes.split(',').map(Number));
+  const loadBefore = loadavg()[0];
+  const rounds = await measure();
+  const summary = summarize(rounds);
+  print(summary);
+  const settings = { claims: Number(options.claims), rounds: Number(options.rounds) };
+  write('claims.json', loadBefore, { settings, summary, rounds });
   return summary.every(({ reached }) => reached !== false) ? 0 : 1;
 };
 

@@ -22,6 +22,8 @@ export interface ControlPlaneOptions {
   readonly nodes?: readonly string[];
   /** Whether the API server writes down each call of the service accounts of a namespace. */
   readonly audited?: string;
+  /** Deployments stay without pods: what many volumes cost others is not what is looked at. */
+  readonly withoutPods?: boolean;
 }
 
 /**
@@ -35,17 +37,20 @@ export class ControlPlane {
   readonly #address: string;
   readonly #nodes: readonly string[];
   readonly #audited: string | null;
+  readonly #withoutPods: boolean;
   readonly #processes: ChildProcess[] = [];
   readonly #tokens = new Map<string, string>();
   #port = 0;
   #etcd = '';
   #apiServer: ChildProcess | null = null;
 
-  private constructor(programs: string, { address, nodes, audited }: ControlPlaneOptions) {
+  private constructor(programs: string, options: ControlPlaneOptions) {
+    const { address, nodes, audited, withoutPods } = options;
     this.#programs = programs;
     this.#address = address ?? '127.0.0.1';
     this.#nodes = nodes ?? [];
     this.#audited = audited ?? null;
+    this.#withoutPods = withoutPods ?? false;
     this.directory = runDirectory();
     this.kubeconfig = join(this.directory, 'kubeconfig');
   }
@@ -151,6 +156,7 @@ export class ControlPlane {
       '--node-startup-grace-period=1h',
       // Its own limit of 20 calls a second would hide what is to be seen.
       ...['--kube-api-qps=500', '--kube-api-burst=1000'],
+      ...(this.#withoutPods ? ['--controllers=*,-deployment-controller'] : []),
     ]);
     if (this.#nodes.length === 0) return;
     this.#run('kube-scheduler', [
