@@ -7,6 +7,7 @@ import { Random } from '../support/random.ts';
 import { ReplicatedVolume } from '../support/replicated-volume.ts';
 import { type Again, type Blow, type Part, randomBlow, type Shape, shuffled } from './blow.ts';
 import { CheckingLoad } from './checking-load.ts';
+import { countStruck, type Figures, noFigures } from './figures.ts';
 import { firstDifference } from './images.ts';
 import { Snapshots } from './snapshots.ts';
 
@@ -51,6 +52,7 @@ export class CrashCampaign {
   readonly #random: Random;
   readonly #sizeBytes: number;
   readonly #snapshots: Snapshots | null;
+  readonly #struck = noFigures();
   #disk: Disk | null = null;
 
   constructor(options: CampaignOptions) {
@@ -84,6 +86,13 @@ export class CrashCampaign {
   /** What happens in a round is decided by the seed. */
   randomBlow(): Blow {
     return randomBlow(this.#random, this.#shape);
+  }
+
+  /** What was struck and what was answered so far; the caller counts the rounds. */
+  get figures(): Omit<Figures, 'rounds'> {
+    const { killed, stopped } = this.#struck;
+    const { answered, unanswered, refused, longestMs } = this.load;
+    return { killed, stopped, answered, unanswered, refused, longestMs };
   }
 
   /** The last words of every daemon, to understand a failure. */
@@ -128,6 +137,7 @@ export class CrashCampaign {
     const strike = async (): Promise<void> => {
       await this.#pause(INTO_CHANGE_MS);
       const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
+      this.#count(part, 'SIGKILL');
       await daemon.kill9();
       await this.#startProcess(part);
     };
@@ -144,6 +154,7 @@ export class CrashCampaign {
     for (const part of parts) {
       if (spreadMs > 0 && struck.length > 0) await sleep(this.#random.below(spreadMs));
       const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
+      this.#count(part, signal);
       daemon.child.kill(signal);
       struck.push(daemon);
     }
@@ -153,6 +164,11 @@ export class CrashCampaign {
         throw new Error(`a daemon ended with ${exit.code ?? exit.signal} after SIGTERM`);
       }
     }
+  }
+
+  #count(part: Part, signal: Blow['signal']): void {
+    const strike = signal === 'SIGKILL' ? 'killed' : 'stopped';
+    countStruck(this.#struck, strike, { part, shape: this.#shape });
   }
 
   async #leave(signal: Blow['signal']): Promise<void> {

@@ -1,4 +1,4 @@
-import { zlib } from '../runtime/builtin.ts';
+import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES, epoch, seq, session } from '../protocol/types.ts';
 import type { MembershipRecord, Version } from '../protocol/types.ts';
 import { openStoreOn } from './open.ts';
@@ -21,7 +21,7 @@ export function segmentChecksums(offsetBytes: number, content: Uint8Array): Buff
   const checksums: number[] = [];
   for (let at = 0; at < content.length;) {
     const bytes = Math.min(BLOCK_BYTES - ((offsetBytes + at) % BLOCK_BYTES), content.length - at);
-    checksums.push(zlib.crc32(content.subarray(at, at + bytes)));
+    checksums.push(crc32(content.subarray(at, at + bytes)));
     at += bytes;
   }
   const table = Buffer.alloc(4 * checksums.length);

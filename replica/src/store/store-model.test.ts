@@ -320,9 +320,12 @@ function numbersIn(bytes: Buffer): Uint32Array {
   return numbers;
 }
 
+const runs = Number(process.env['STORE_MODEL_RUNS'] ?? 10);
+/** Of one run on a busy machine. */
+const RUN_WITHIN_MS = 15_000;
+
 describe('a store against a model', () => {
   it('holds what was acknowledged, and its known versions are those of its bytes', async () => {
-    const runs = Number(process.env['STORE_MODEL_RUNS'] ?? 8);
     await fc.assert(
       fc.asyncProperty(fc.integer(), async (seed) => {
         const run = new Run(seed);
@@ -332,5 +335,5 @@ describe('a store against a model', () => {
       }),
       { numRuns: runs, endOnFailure: true },
     );
-  }).timeout(120_000);
+  }).timeout(runs * RUN_WITHIN_MS);
 });
