@@ -3,7 +3,7 @@ import { sleep, type Clock } from '../kubernetes/clock.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import type { VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
-import { CLAIMS, VOLUMES } from './contract.ts';
+import { CLAIMS, VOLUMES, type PersistentVolume } from './contract.ts';
 
 /** A volume that was just made has a record before it has a PersistentVolume. */
 const GRACE_MS = 60_000;
@@ -18,6 +18,7 @@ export class Collector {
   readonly #api: KubeApi;
   readonly #clock: Clock;
   readonly #records: Reflector<VolumeResource>;
+  readonly #volumes: Reflector<PersistentVolume>;
   readonly #objects: VolumeObjects;
   readonly #log: (level: 'info' | 'warn', fields: object, message: string) => void;
   readonly #suspects = new Map<string, number>();
@@ -26,12 +27,14 @@ export class Collector {
     readonly api: KubeApi;
     readonly clock: Clock;
     readonly records: Reflector<VolumeResource>;
+    readonly volumes: Reflector<PersistentVolume>;
     readonly objects: VolumeObjects;
     readonly log: (level: 'info' | 'warn', fields: object, message: string) => void;
   }) {
     this.#api = options.api;
     this.#clock = options.clock;
     this.#records = options.records;
+    this.#volumes = options.volumes;
     this.#objects = options.objects;
     this.#log = options.log;
   }
@@ -74,11 +77,14 @@ export class Collector {
     this.#suspects.delete(uid);
   }
 
-  /** By live reads: a cache may be behind. */
+  /**
+   * Whoever has a PersistentVolume by what is known is left until the next time; the others are
+   * decided about by live reads, as what is known may be behind.
+   */
   async #isAbandoned({ metadata, spec }: VolumeResource): Promise<boolean> {
     const { claimRef } = spec;
     // Made by a person, not for a claim.
-    if (claimRef === undefined) return false;
+    if (claimRef === undefined || this.#volumes.get(metadata.name) !== undefined) return false;
     const volume = await this.#api.get(VOLUMES, { name: metadata.name }).catch(orNull);
     if (volume !== null) return false;
     const claim = await this.#api.get(CLAIMS, claimRef).catch(orNull);

@@ -105,7 +105,7 @@ export class Provisioner {
     // Nobody waits for snapshots: helm leaves the definitions of an older release as they were.
     const watching = [...reflectors, snapshots].map((each) => each.run(signal));
     await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);
-    const collector = new Collector({ api, clock, records, objects, log });
+    const collector = new Collector({ api, clock, records, volumes, objects, log });
     const failed = (key: string, error: unknown, retryMs: number): void =>
       log('warn', { key, reason: String(error), retryMs }, 'to be tried again');
     signal.addEventListener('abort', () => this.#queues.forEach((queue) => queue.close()));
