@@ -253,8 +253,14 @@ export const STREAM_MUTANTS: readonly Mutant[] = [
     edit(
       target('equalise'),
       'const copies = await Promise.allSettled(runs.map(',
-      'stream.stamp(offsetBytes, lengthBytes);\n  const copies = await Promise.allSettled(runs.slice(0, -1).map(',
+      'stream.stamp(members, offsetBytes, lengthBytes);\n  const copies = await Promise.allSettled(runs.slice(0, -1).map(',
     ),
+  ),
+  mutant(
+    'stamps also who is still being resynchronised',
+    'I4',
+    'mended',
+    edit(target('stream'), 'if (!member.inSync && !equal.includes(member)) continue;', ''),
   ),
   mutant(
     'takes unknown versions for equal',

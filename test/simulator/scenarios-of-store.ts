@@ -1,4 +1,5 @@
 import type { Random } from '../support/random.ts';
+import { AREAS } from './plan.ts';
 import { ALWAYS_MS, FLUSH, Scene, SIZE_BYTES, type Script } from './scene.ts';
 
 /**
@@ -135,5 +136,39 @@ const leftover = (random: Random): Script => {
   return scene.end({ dataReplicas: 2, graceMs: 0 }, false, [15, 30]);
 };
 
+/**
+ * Bad blocks are found and repaired while a copy that lost its memory is on its way in, and the
+ * target ends before it is there.
+ */
+const mended = (random: Random): Script => {
+  const scene = new Scene(random);
+  const blocks = (count: number): void => {
+    for (let left = count; left > 0; left--) {
+      scene.order(0, scene.block('write', random.below(3)));
+      scene.wait(1, 3);
+    }
+  };
+  for (let rounds = random.between(2, 4); rounds > 0; rounds--) {
+    const replica = random.below(3);
+    const source = (replica + random.between(1, 2)) % 3;
+    blocks(12);
+    scene.wait(60);
+    scene.order(0, FLUSH);
+    scene.wait(30);
+    // Only the memory of the one that is lost has these.
+    blocks(12);
+    scene.wait(20);
+    scene.fault({ kind: 'lose-power', replica, ms: scene.span(2, 10) });
+    scene.fault({ kind: 'slow-disk', replica: source, slowMs: random.pick([5, 20, 50]), ms: 900 });
+    scene.wait(50, 150);
+    scene.fault({ kind: 'rot', replica: source, sector: random.pick(AREAS) });
+    scene.readAll();
+    scene.wait(50, 400);
+    scene.fault({ kind: random.pick(['kill-target', 'stop-target']), power: false });
+    scene.wait(2_000, 3_500);
+  }
+  return scene.end({ dataReplicas: 3, graceMs: 0 });
+};
+
 /** Runs that aim at moments of the store, and at what a copy of an extent depends on. */
-export const STORE_SCENARIOS = { marked, hollow, racing, leftover } as const;
+export const STORE_SCENARIOS = { marked, hollow, racing, leftover, mended } as const;

@@ -43,6 +43,7 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * And a snapshot that was undone too late: writes behind the order to undo it had gone to its head.
  * What a deleted snapshot held, merged into the next one after that had been compared. A flush
  * behind a write of a part of a bad block, which hid why the write failed.
+ * A repair that gave a version also to a replica on its way in, which lacked older writes.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [4, 'members'],
@@ -54,6 +55,7 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [60004511, 'members'],
   [60010183, 'layers'],
   [60000181, 'disk'],
+  [920012381, 'mixed'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

@@ -8,7 +8,7 @@ import { blocksOf, GONE, readVerified, sendCopy, type VerifiedRead } from './ver
 
 /**
  * Makes a range of at most one extent the same on several members and gives it one new version on
- * all that take the stream. Nobody else may change the range meanwhile: the caller holds an
+ * them and on all that are in sync. Nobody else may change the range meanwhile: the caller holds an
  * exclusive lock, or no initiator is served yet.
  */
 
@@ -120,10 +120,8 @@ export const equalise = async (work: Equalisation): Promise<number> => {
     copiedBytes += copy.value;
   }
   check();
-  // Nothing was awaited since the check: whoever takes the stamp is one of those that were
-  // compared, or was in sync all the time.
-  stream.stamp(offsetBytes, lengthBytes);
-  stream.endTurn();
+  // Nothing was awaited since the check: these are equal, and so is whoever is in sync.
+  stream.stamp(members, offsetBytes, lengthBytes);
   return copiedBytes;
 };
 

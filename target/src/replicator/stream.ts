@@ -172,18 +172,26 @@ export class Stream {
     this.#scheduleTurn();
   }
 
-  /** Every member's extents in this range get one new version; they are equal on all of them. */
-  stamp(offsetBytes: number, lengthBytes: number): Seq {
-    const outgoing = this.#outgoing;
-    outgoing.kind = 'stamp';
-    outgoing.seq = this.#next();
-    this.#sharedSeq = outgoing.seq;
-    outgoing.offsetBytes = offsetBytes;
-    outgoing.lengthBytes = lengthBytes;
-    if (this.#anyFrames) this.#batch.stamp(outgoing.seq, offsetBytes, lengthBytes);
-    if (this.#anyLocal) this.#applyLocally(outgoing);
-    this.#scheduleTurn();
-    return outgoing.seq;
+  /**
+   * The extents of this range get one new version on the members that are equal in it: these, and
+   * all that are in sync. Who is still being resynchronised may take the stream and lack older
+   * writes; with the version of the others it would pass for their equal when this target ends.
+   */
+  stamp(equal: readonly Member[], offsetBytes: number, lengthBytes: number): void {
+    this.endTurn();
+    const number = this.#next();
+    const members = this.#members;
+    for (const member of members) {
+      if (!member.inSync && !equal.includes(member)) continue;
+      member.sentSeq = number;
+      if (member.wantsFrames) {
+        this.#single.stamp(number, offsetBytes, lengthBytes);
+        this.#sendSingle(member);
+      } else {
+        this.#applyAt(member, 'stamp', number, offsetBytes, lengthBytes, null);
+      }
+      if (this.#members !== members) break;
+    }
   }
 
   /** To one member only: resynchronisation. */
