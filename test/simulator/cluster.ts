@@ -185,10 +185,16 @@ export class Cluster implements LinkWatch {
     // The order of the network allows late ones; what the replica does is checked in check().
   }
 
-  /** I5: only members of the in-sync set are read. */
+  /**
+   * I5: only members of the in-sync set are read. Also of one that may be in force: who was in sync
+   * before it has to acknowledge everything until that is known.
+   */
   readSent(target: SimulatedTarget, replica: ReplicaMachine): void {
-    const { record } = target.replicator.assembly;
-    if (record !== null ? record.inSync.includes(replica.id) : this.#mayBeInSync(replica)) return;
+    const { electorate, epoch } = target.replicator.assembly;
+    // It will refuse: another target has its promise.
+    if (replica.promisedEpoch > epoch) return;
+    const { history } = electorate;
+    if (history !== null ? history.isRequired(replica.id) : this.#mayBeInSync(replica)) return;
     throw new Violation('I5', `${target.name} reads ${replica.host}, which is not in sync`);
   }
 

@@ -44,6 +44,7 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * What a deleted snapshot held, merged into the next one after that had been compared. A flush
  * behind a write of a part of a bad block, which hid why the write failed.
  * A repair that gave a version also to a replica on its way in, which lacked older writes.
+ * Reads of bad blocks that went on to a replica which had left and come back meanwhile.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [4, 'members'],
@@ -56,6 +57,8 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [60010183, 'layers'],
   [60000181, 'disk'],
   [920012381, 'mixed'],
+  [920093384, 'disk'],
+  [920101002, 'disk'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

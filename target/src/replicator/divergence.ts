@@ -3,6 +3,7 @@ import { blockSums, caughtUp, equalise, isAllocated, type BlockSums } from './eq
 import type { ByteRange } from './link.ts';
 import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
+import { whileThere } from './verified-read.ts';
 
 /** crc32 of 4 KiB of zeroes: what a block that is not allocated reads as. */
 const ZERO_BLOCK_SUM = Buffer.from([0x11, 0x00, 0x1c, 0xc7]);
@@ -39,7 +40,7 @@ export const healDivergence = async (
   range: ByteRange,
 ): Promise<void> => {
   const ordered = [source, ...members.filter((member) => member !== source)];
-  await equalise({ stream, ...range, members: ordered, sources: ordered });
+  await equalise({ stream, ...range, members: ordered, sources: whileThere(ordered) });
   await caughtUp(ordered);
 };
 

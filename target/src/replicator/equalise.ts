@@ -4,7 +4,14 @@ import type { ByteRange } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import type { Stream } from './stream.ts';
-import { blocksOf, GONE, readVerified, sendCopy, type VerifiedRead } from './verified-read.ts';
+import {
+  blocksOf,
+  GONE,
+  readVerified,
+  sendCopy,
+  type Sources,
+  type VerifiedRead,
+} from './verified-read.ts';
 
 /**
  * Makes a range of at most one extent the same on several members and gives it one new version on
@@ -83,7 +90,7 @@ export interface Equalisation {
    * Whose blocks may be copied: the first of the members, then who may stand in for a damaged
    * block.
    */
-  readonly sources: readonly Member[];
+  readonly sources: Sources;
   /**
    * One that had nothing in the range when it was in the stream already. Whatever it has now came
    * with the stream, so the first one has all of that: it gets everything that the first one has,
@@ -170,7 +177,7 @@ const copyRun = async (
 ): Promise<number> => {
   const at = offsetBytes + run.firstBlock * BLOCK_BYTES;
   const bytes = Math.min(run.blocks * BLOCK_BYTES, offsetBytes + lengthBytes - at);
-  const good = await copyOf(sources, run, at, bytes);
+  const good = await copyOf(members[0], sources, run, at, bytes);
   try {
     check();
     return good !== null && good.from !== members[0]
@@ -244,7 +251,8 @@ const replaceRun = (
  * does not know what it had.
  */
 const copyOf = async (
-  sources: readonly Member[],
+  source: Member | undefined,
+  sources: Sources,
   { allocated }: Run,
   at: number,
   bytes: number,
@@ -252,7 +260,7 @@ const copyOf = async (
   if (!allocated) {
     const probe = await readVerified(sources, at, Math.min(bytes, BLOCK_BYTES));
     probe.loan?.release();
-    if (probe.from === sources[0]) return null;
+    if (probe.from === source) return null;
   }
   return readVerified(sources, at, bytes);
 };

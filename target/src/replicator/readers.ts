@@ -130,7 +130,7 @@ export class Readers {
   /** Every copy has a bad block; perhaps not the same one. */
   #piece(operation: ReadOperation): void {
     const { offsetBytes, lengthBytes } = operation;
-    readVerified(this.#members(), offsetBytes, lengthBytes).then(
+    readVerified(this.#members, offsetBytes, lengthBytes).then(
       ({ data, loan }) => operation.readDone(data, loan),
       (error: unknown) => {
         if (!(error instanceof MemberError)) {

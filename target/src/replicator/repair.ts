@@ -5,7 +5,7 @@ import type { ByteRange, RequestFailure } from './link.ts';
 import { MemberError } from './member-error.ts';
 import type { Member } from './member.ts';
 import { bringExtent, lockRange, type ResyncContext } from './resync.ts';
-import { GONE, readVerified, sendCopy, type VerifiedRead } from './verified-read.ts';
+import { GONE, readVerified, sendCopy, type Sources, type VerifiedRead } from './verified-read.ts';
 
 /**
  * Blocks that a member has lost (rot, a read error) get a good copy again: the member scrubs the
@@ -120,7 +120,7 @@ export class Repairs {
     const lock = await lockRange(locks, { offsetBytes, lengthBytes, mode: 'exclusive' });
     let lost = 0;
     try {
-      for (const run of bad) lost += await this.#rewrite(member, others(), offsetBytes, run);
+      for (const run of bad) lost += await this.#rewrite(member, others, offsetBytes, run);
       await member.caughtUp();
     } finally {
       locks.release(lock);
@@ -139,7 +139,7 @@ export class Repairs {
   /** Returns how many blocks have no good copy. The caller holds the extent's lock. */
   async #rewrite(
     member: Member,
-    others: readonly Member[],
+    others: Sources,
     extentStart: number,
     { first, blocks }: Run,
   ): Promise<number> {

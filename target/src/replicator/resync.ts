@@ -10,6 +10,7 @@ import type { VolumeStatistics } from './statistics.ts';
 import type { ResyncProgress } from './resync-progress.ts';
 import type { Stream } from './stream.ts';
 import { findSuspects, suspectRanges } from './suspects.ts';
+import { whileThere } from './verified-read.ts';
 
 /**
  * What both uses of the engine share: reconciling before the first login, and bringing back one
@@ -37,13 +38,14 @@ export const reconcile = async (
   if (members.length < 2) return 0;
   const { stream, sizeBytes, statistics } = context;
   let compared = 0;
+  const chosen = whileThere(sources);
   for await (const { suspects } of suspectRanges(members, sizeBytes)) {
     const queue = [...suspects];
     const worker = async (): Promise<void> => {
       for (let extent = queue.shift(); extent !== undefined; extent = queue.shift()) {
         const offsetBytes = extent * EXTENT_BYTES;
         const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
-        const work = { stream, offsetBytes, lengthBytes, members, sources };
+        const work = { stream, offsetBytes, lengthBytes, members, sources: chosen };
         statistics.resyncedBytes += await equalise(work);
         await caughtUp(members);
         compared++;
@@ -126,8 +128,8 @@ export const bringExtent = async (
   const offsetBytes = extent * EXTENT_BYTES;
   const lengthBytes = Math.min(EXTENT_BYTES, sizeBytes - offsetBytes);
   const send = async () => {
-    const live = sources().filter((source) => source.inSync);
-    const first = live[0];
+    const live = (): readonly Member[] => sources().filter((source) => source.inSync);
+    const first = live()[0];
     if (first === undefined) throw new RangeError('no in-sync member to copy from');
     const members = [first, member];
     const empty = memberIsEmpty ? member : null;

@@ -20,20 +20,29 @@ export interface VerifiedRead extends Copy {
   readonly from: Member | null;
 }
 
+/** Who may be read just now. Throws when nobody shall be any more. */
+export type Sources = () => readonly Member[];
+
+/** These, each until it leaves the stream: when it is back it lacks what was written meanwhile. */
+export const whileThere = (members: readonly Member[]): Sources => {
+  const incarnations = members.map(({ incarnation }) => incarnation);
+  return () => members.filter(({ incarnation }, index) => incarnation === incarnations[index]);
+};
+
 /**
  * From the first source whose copy of the range passes its checksums; where there is none, block by
  * block, so that copies with different bad blocks make a good one together. Rejects with the
  * MemberError of the first block that nobody has.
  */
 export const readVerified = async (
-  sources: readonly Member[],
+  sources: Sources,
   offsetBytes: number,
   lengthBytes: number,
 ): Promise<VerifiedRead> => {
   try {
     return await readWhole(sources, offsetBytes, lengthBytes);
   } catch (error) {
-    if (!(error instanceof MemberError) || sources.length < 2 || lengthBytes <= BLOCK_BYTES) {
+    if (!(error instanceof MemberError) || sources().length < 2 || lengthBytes <= BLOCK_BYTES) {
       throw error;
     }
   }
@@ -60,12 +69,17 @@ export const blocksOf = function* (
 };
 
 const readWhole = async (
-  sources: readonly Member[],
+  sources: Sources,
   offsetBytes: number,
   lengthBytes: number,
 ): Promise<VerifiedRead> => {
-  let last: Error = new RangeError('no source');
-  for (const from of sources) {
+  let last = new MemberError(GONE, 'no replica');
+  for (const from of sources()) {
+    // The answers of those before took their time.
+    if (!sources().includes(from)) {
+      last = new MemberError(GONE, from.address);
+      continue;
+    }
     try {
       return { ...(await readFrom(from, offsetBytes, lengthBytes)), from };
     } catch (error) {
