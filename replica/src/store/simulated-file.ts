@@ -135,16 +135,19 @@ export class SimulatedFile implements DiskFile {
     offsetBytes: number,
     done: (error: Error | null) => void,
   ): void {
-    const early = this.#context.random() < 0.5;
-    if (early) this.read(into, intoOffset, lengthBytes, offsetBytes);
-    this.#context.later(() => {
-      if (!this.#context.alive()) return;
-      let error: Error | null = null;
+    let error: Error | null = null;
+    const attempt = (): void => {
       try {
-        if (!early) this.read(into, intoOffset, lengthBytes, offsetBytes);
+        this.read(into, intoOffset, lengthBytes, offsetBytes);
       } catch (thrown) {
         error = thrown as Error;
       }
+    };
+    const early = this.#context.random() < 0.5;
+    if (early) attempt();
+    this.#context.later(() => {
+      if (!this.#context.alive()) return;
+      if (!early) attempt();
       done(error);
     });
   }
