@@ -8,6 +8,8 @@ export const EXTENT = 1024 * 1024;
 /** Of `000001.meta`: one page for each extent. */
 export const PAGE = 2048;
 export const PAGE_BITMAP = 64;
+/** Which blocks hide those of older layers. */
+export const PAGE_HIDDEN = 96;
 export const PAGE_CHECKSUMS = 1024;
 export const SUPERBLOCK_SLOT = 128 * 1024;
 

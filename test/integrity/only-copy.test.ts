@@ -7,7 +7,14 @@ import { expect } from 'chai';
 import { read16, write16 } from '../initiator/cdb.ts';
 import type { Disk } from '../initiator/disk.ts';
 import { temporaryDirectory } from '../support/daemons.ts';
-import { BLOCK, DamagedVolume, EXTENT, PAGE_CHECKSUMS, pattern } from './damaged-volume.ts';
+import {
+  BLOCK,
+  DamagedVolume,
+  EXTENT,
+  PAGE_CHECKSUMS,
+  PAGE_HIDDEN,
+  pattern,
+} from './damaged-volume.ts';
 
 const SECTOR = 512;
 const CHECK_CONDITION = 2;
@@ -69,6 +76,23 @@ describe('rot in the only copy', function () {
     const around = await disk.read(3 * EXTENT, 7 * BLOCK);
     expect(around.equals(content.subarray(0, 7 * BLOCK))).to.equal(true);
     expect((await disk.read(0, EXTENT)).equals(content)).to.equal(true);
+  });
+
+  it('in a page of a snapshot is MEDIUM ERROR where an older one might show', async () => {
+    await here.post('/v1/snapshots', { name: 'old' });
+    await disk.unmap(8 * BLOCK, BLOCK);
+    await here.post('/v1/snapshots', { name: 'new' });
+    await here.volume.replicas[0]!.daemon.stop();
+    here.rot(0, '000002.meta', PAGE_HIDDEN + 1);
+    await here.volume.startReplica(0);
+    await here.volume.untilHealthy();
+    expect(await read(8 * BLOCK, BLOCK)).to.deep.equal({
+      key: MEDIUM_ERROR,
+      asc: UNRECOVERED_READ_ERROR,
+      lba: (8 * BLOCK) / SECTOR,
+    });
+    expect((await here.scrubbed()).lostBlocks).to.be.above(0);
+    expect((await disk.read(3 * EXTENT, EXTENT)).equals(content)).to.equal(true);
   });
 
   it('is found by the scrub, counted as lost, and gone when the block is written', async () => {

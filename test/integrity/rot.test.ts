@@ -15,6 +15,7 @@ import {
   PAGE,
   PAGE_BITMAP,
   PAGE_CHECKSUMS,
+  PAGE_HIDDEN,
   pattern,
   SUPERBLOCK_SLOT,
   until,
@@ -124,6 +125,22 @@ describe('rot in one of three copies', function () {
     // In every copy: nobody can give it back.
     for (const index of [0, 1, 2]) here.rot(index, IMAGE, 5 * BLOCK);
     expect((await here.scrubbed()).lostBlocks).to.equal(1);
+    await expectGoodReads(now);
+  });
+
+  it('in a page of a snapshot never lets an older one show', async () => {
+    await here.post('/v1/snapshots', { name: 'old' });
+    await disk.unmap(8 * BLOCK, 8 * BLOCK);
+    await here.post('/v1/snapshots', { name: 'new' });
+    const now = Buffer.from(content).fill(0, 8 * BLOCK, 16 * BLOCK);
+    // Before anybody has looked at it. Who comes back with it is compared first.
+    here.rot(1, '000002.meta', PAGE_HIDDEN + 1);
+    await expectGoodReads(now);
+    expect(await here.scrubbed()).to.deep.include({ lostBlocks: 0, divergentBlocks: 0 });
+    expect((await here.replicaCounters(1))['damagedPages']).to.be.above(0);
+    // What was seen of the page has gone into the head of the damaged copy.
+    expect((await here.scrubbed()).scrub.badBlocks).to.equal(0);
+    await here.volume.replicas[0]!.daemon.stop();
     await expectGoodReads(now);
   });
 

@@ -100,8 +100,14 @@ export class ExtentPage {
     }
     if (words[0] !== PAGE_MAGIC || words[2] !== pageChecksum(this.bytes)) return 'damaged';
     if (((words[1] ?? 0) & 0xffff) > PAGE_FORMAT) return 'too-new';
+    return this.isOf(extent, storeTag) ? 'valid' : 'damaged';
+  }
+
+  /** Whether its first words, which no checksum vouches for here, name the store and the extent. */
+  isOf(extent: number, storeTag: number): boolean {
+    const words = this.#words;
     const stored = readU64(words, PAGE_LAYOUT.extent.offset / 4);
-    return words[3] === storeTag && stored === extent ? 'valid' : 'damaged';
+    return words[0] === PAGE_MAGIC && words[3] === storeTag && stored === extent;
   }
 
   /** Never written. */
@@ -262,8 +268,7 @@ export class ExtentPage {
     const hidden = words.slice(W_HIDDEN, W_HIDDEN + HIDDEN_WORDS);
     const sum = words[W_HIDDEN_CHECKSUM] ?? 0;
     if (sum === 0 && !this.hidesAny) return hidden;
-    const stored = readU64(words, PAGE_LAYOUT.extent.offset / 4);
-    if (words[3] !== storeTag || stored !== extent) return null;
+    if (!this.isOf(extent, storeTag)) return null;
     return sum === hiddenChecksum(this.bytes) ? hidden : null;
   }
 

@@ -1,6 +1,6 @@
 import { EXTENT_BYTES } from '../protocol/types.ts';
 import { recomputePage } from './block-checksums.ts';
-import { ExtentPage, PAGE_BYTES } from './extent-page.ts';
+import { BLOCKS_PER_EXTENT, ExtentPage, PAGE_BYTES } from './extent-page.ts';
 import type { LayerFile, LayerFiles } from './layer-files.ts';
 import type { StoredLayer } from './layer-tree.ts';
 
@@ -92,19 +92,20 @@ export class FrozenLayer {
     if (state === 'valid') return;
     if (state === 'too-new') throw this.#options.tooNew(extent);
     if (state === 'empty' && (this.#lenient || !this.#hasData(extent))) return;
-    this.#repair(page, extent);
+    // Pages of a frozen layer are whole on the disk: zeroes do not say that it hides nothing.
+    const isNamed = state === 'damaged' && page.isOf(extent, storeTag);
+    this.#repair(page, extent, isNamed ? page.salvageHidden(extent, storeTag) : null);
   }
 
   /** What is on the disk, with checksums of what is there now; nothing vouches for it. */
-  #repair(page: ExtentPage, extent: number): void {
-    const { storeTag } = this.stored;
-    const hidden = page.salvageHidden(extent, storeTag);
-    page.reset(extent, storeTag);
+  #repair(page: ExtentPage, extent: number, hidden: Uint32Array | null): void {
+    page.reset(extent, this.stored.storeTag);
     recomputePage(page, this.data, this.#options.dataBytes);
     if (hidden !== null) page.restoreHidden(hidden);
     page.dirty = false;
     // A layer that is being filled is compared with a source, block by block, before it counts.
     if (!this.stored.complete) return;
+    if (hidden === null) holdAll(page);
     page.setUnverified(true);
     page.dirty = false;
     this.#options.damaged(this.id, extent);
@@ -113,6 +114,15 @@ export class FrozenLayer {
   #hasData(extent: number): boolean {
     return this.#dataHole.next(this.data, extent, EXTENT_BYTES) === extent;
   }
+}
+
+/**
+ * Which blocks hid those of older layers is not known any more, so all count as the layer's own:
+ * what cannot be read is better than what was unmapped.
+ */
+function holdAll(page: ExtentPage): void {
+  for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1)
+    if (!page.isAllocated(block)) page.allocate(block, 0);
 }
 
 /** Remembers the last hole that was met, so that going through a file costs one look per hole. */

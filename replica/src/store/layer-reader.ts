@@ -34,7 +34,7 @@ export class LayerReader {
     for (;;) {
       extent = this.#nextPresent(layer, extent, endExtent);
       if (extent >= endExtent) return bitmaps;
-      const page = this.#pageOf(layer, extent);
+      const page = this.#soundPageOf(layer, extent);
       const start = extent * BLOCKS_PER_EXTENT - firstBlock;
       for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) {
         const bit = start + block;
@@ -49,7 +49,7 @@ export class LayerReader {
   }
 
   checksums(layer: number, extent: number, blocks: number): Uint8Array {
-    return this.#pageOf(layer, extent).copyChecksums(blocks);
+    return this.#soundPageOf(layer, extent).copyChecksums(blocks);
   }
 
   async #read(
@@ -122,6 +122,18 @@ export class LayerReader {
     const page = this.#page;
     this.#layers.frozen(layer).load(page, extent);
     return page;
+  }
+
+  /** What a damaged page says must not become another replica's. */
+  #soundPageOf(layer: number, extent: number): ExtentPage {
+    const page = this.#pageOf(layer, extent);
+    if (!page.unverified) return page;
+    throw new StoreError(
+      'CHECKSUM_MISMATCH',
+      `The checksums of extent ${extent} of layer ${layer} are damaged, so nobody can tell what it ` +
+        'holds. Copy the layer from another replica.',
+      { offsetBytes: extent * EXTENT_BYTES },
+    );
   }
 
   #nextPresent(layer: number, extent: number, end: number): number {

@@ -29,8 +29,24 @@ export const bringLayers = async (work: LayerReturn): Promise<void> => {
     for (const change of changes) await member.putLayers(change);
     return;
   }
-  const [source] = sources();
-  if (source === undefined) throw new RangeError('no in-sync member to copy layers from');
+  const candidates = sources();
+  if (candidates.length === 0) throw new RangeError('no in-sync member to copy layers from');
+  for (const [index, source] of candidates.entries()) {
+    try {
+      await bringFrom(work, source);
+      return;
+    } catch (error) {
+      // What has rotted there may be sound elsewhere; what was copied already stays.
+      const isRotten = error instanceof MemberError && error.code === 'CHECKSUM_MISMATCH';
+      if (!isRotten || index === candidates.length - 1) throw error;
+      sources();
+    }
+  }
+};
+
+const bringFrom = async (work: LayerReturn, source: Member): Promise<void> => {
+  const { member, sources } = work;
+  const held = await member.refresh();
   await source.putLayers({ change: 'pause-merges' });
   try {
     const from = await source.refresh();
