@@ -52,6 +52,16 @@ export const STORE_MUTANTS: readonly Mutant[] = [
     edit(store('redo-file'), '    if (isComplete) redo(this.payload, offsetBytes);\n', ''),
   ),
   mutant(
+    'believes of an atomic write what only the page cache holds',
+    'I1',
+    'redone',
+    edit(
+      store('redo-file'),
+      '    if (!isWhole) return false;\n    // The process before may have been killed between its write and its sync. A state that stood in\n    // the page cache alone could fall back to pending, and the write be done again over newer ones.\n    this.#file.syncNow();\n',
+      '    if (!isWhole) return false;\n',
+    ),
+  ),
+  mutant(
     'writes an atomic write in its place before the record is durable',
     'I6',
     'atomic',

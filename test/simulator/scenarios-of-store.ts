@@ -170,5 +170,37 @@ const mended = (random: Random): Script => {
   return scene.end({ dataReplicas: 3, graceMs: 0 });
 };
 
+/**
+ * A process ends in the middle of an atomic write, the next one takes up what it finds of it, other
+ * writes to the same blocks are flushed, and the machine loses its power.
+ */
+const redone = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([1, 1, 2, 3]);
+  for (let rounds = random.between(3, 6); rounds > 0; rounds--) {
+    const replica = random.below(dataReplicas);
+    const changes = random.below(14);
+    scene.fault({ kind: 'die-writing', replica, changes, power: false, ms: scene.span(1, 20) });
+    scene.order(0, { ...scene.block('write', 0), operation: 'write-atomic' });
+    // A target that lives would send it again.
+    scene.wait(3, 20);
+    scene.fault({ kind: 'kill-target', power: false });
+    scene.fault({ kind: 'start-target' }, 1);
+    scene.wait(300, 800);
+    // Initiators find the new target.
+    scene.order(0, scene.block('read', 0));
+    scene.wait(60);
+    for (let count = 8; count > 0; count--) scene.order(0, scene.block('write', 0));
+    scene.wait(20, 60);
+    scene.order(0, FLUSH);
+    scene.wait(20, 60);
+    scene.fault({ kind: 'lose-power', replica, ms: scene.span(2, 40) });
+    scene.wait(300, 2_500);
+    scene.readAll();
+    scene.wait(20);
+  }
+  return scene.end({ dataReplicas, graceMs: 0 }, random.chance(0.3));
+};
+
 /** Runs that aim at moments of the store, and at what a copy of an extent depends on. */
-export const STORE_SCENARIOS = { marked, hollow, racing, leftover, mended } as const;
+export const STORE_SCENARIOS = { marked, hollow, racing, leftover, mended, redone } as const;
