@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
+import { cpuSecondsWithChildren } from '../support/process-usage.ts';
 import { describeBlow, type Shape } from './blow.ts';
 import { CrashCampaign } from './campaign.ts';
 import {
@@ -68,8 +69,6 @@ export interface LongRunOptions {
 }
 
 const STINT_ROUNDS = 50;
-/** USER_HZ: see proc(5). */
-const CLOCK_TICKS_PER_SECOND = 100;
 
 export class LongRun {
   readonly seed: number;
@@ -179,7 +178,7 @@ export class LongRun {
   #times(): { readonly wallSeconds: number; readonly processorSeconds: number } {
     return {
       wallSeconds: this.#before.wallSeconds + (performance.now() - this.#startedMs) / 1000,
-      processorSeconds: this.#before.processorSeconds + processorSeconds(),
+      processorSeconds: this.#before.processorSeconds + cpuSecondsWithChildren(process.pid),
     };
   }
 
@@ -212,13 +211,4 @@ function interleaved(kinds: readonly Kind[]): Kind[] {
     )
     .sort((one, other) => one.place - other.place)
     .map(({ kind }) => kind);
-}
-
-/** Of this process and of the children that have ended. Seconds. */
-function processorSeconds(): number {
-  const stat = readFileSync('/proc/self/stat', 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  // proc(5): utime, stime, cutime and cstime are fields 14 to 17.
-  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-  return ticks / CLOCK_TICKS_PER_SECOND;
 }

@@ -7,10 +7,21 @@ const CLOCK_TICKS_PER_SECOND = 100;
 
 /** User and system time of all threads since the start. Seconds. */
 export function cpuSeconds(pid: number): number {
-  // proc(5): the name in parentheses may hold spaces; utime and stime are fields 14 and 15.
+  const [user = 0, system = 0] = ticksOf(pid);
+  return (user + system) / CLOCK_TICKS_PER_SECOND;
+}
+
+/** The same, with the children that have ended and were waited for. Seconds. */
+export function cpuSecondsWithChildren(pid: number): number {
+  return ticksOf(pid).reduce((sum, ticks) => sum + ticks, 0) / CLOCK_TICKS_PER_SECOND;
+}
+
+/** proc(5): utime, stime, cutime and cstime, fields 14 to 17. */
+function ticksOf(pid: number): number[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The name in parentheses may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND;
+  return fields.slice(11, 15).map(Number);
 }
 
 /** Resident memory. Bytes. */

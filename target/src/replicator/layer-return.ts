@@ -29,17 +29,19 @@ export const bringLayers = async (work: LayerReturn): Promise<void> => {
     for (const change of changes) await member.putLayers(change);
     return;
   }
-  const candidates = sources();
-  if (candidates.length === 0) throw new RangeError('no in-sync member to copy layers from');
-  for (const [index, source] of candidates.entries()) {
+  const rotten = new Set<Member>();
+  let failure: Error = new RangeError('no in-sync member to copy layers from');
+  for (;;) {
+    const source = sources().find((each) => !rotten.has(each));
+    if (source === undefined) throw failure;
     try {
       await bringFrom(work, source);
       return;
     } catch (error) {
+      if (!(error instanceof MemberError) || error.code !== 'CHECKSUM_MISMATCH') throw error;
       // What has rotted there may be sound elsewhere; what was copied already stays.
-      const isRotten = error instanceof MemberError && error.code === 'CHECKSUM_MISMATCH';
-      if (!isRotten || index === candidates.length - 1) throw error;
-      sources();
+      rotten.add(source);
+      failure = error;
     }
   }
 };
