@@ -59,7 +59,10 @@ describe('the provisioner on a real control plane', () => {
     });
     expect(volume.spec?.iscsi?.targetPortal).to.equal(`${service.spec?.clusterIP ?? ''}:3260`);
     await eventually('all its objects', async () => (await made(name)).length === 8);
-    expect(await cluster.events('simple')).to.include('ProvisioningSucceeded');
+    // Events go out behind everything else.
+    await eventually('its event', async () =>
+      (await cluster.events('simple')).includes('ProvisioningSucceeded'),
+    );
   });
 
   it('frees everything when the claim is deleted', async () => {

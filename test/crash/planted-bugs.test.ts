@@ -29,7 +29,7 @@ const CASES: readonly Case[] = [
     bug: {
       module: 'target/src/replicator/resync.ts',
       text: 'sources: live });',
-      instead: 'sources: [member] });',
+      instead: 'sources: () => [member] });',
     },
     blow: blow([1]),
     found: /stale|seen before and after/,
@@ -53,7 +53,7 @@ const CASES: readonly Case[] = [
       instead: 'this.#tree = removeSnapshot(tree, layer);',
     },
     blow: blow([0], { again: 'the target' }),
-    found: /snapshot s\d+ was deleted and is there/,
+    found: /snapshot \S+ was deleted and is there/,
     snapshots: true,
   },
   {
