@@ -14,6 +14,7 @@ import {
 import { volumeStats } from '../local/volume-stats.ts';
 import { findReplica } from '../local/record-changes.ts';
 import type {
+  CloneSpec,
   DaemonMetrics,
   DamagedVolume,
   NodeView,
@@ -31,7 +32,7 @@ import type {
 import { CLUSTER_NODES, hostOf, notReadySince, type ClusterNode } from './cluster-node.ts';
 import { MANAGED_BY, REPLICA_CONTROL_PORT, replicaDomain, VOLUME_LABEL } from './names.ts';
 import { ofVolume, PODS, processOf, slimPod, type Pod } from './pod-state.ts';
-import { noChap, recordEdits } from './record-edits.ts';
+import { noChap, noClone, recordEdits } from './record-edits.ts';
 import { resourceView } from './resource-view.ts';
 import type { KubernetesSettings } from './settings.ts';
 import type { HttpTargets } from './targets.ts';
@@ -119,9 +120,8 @@ export class KubernetesOrchestrator implements Orchestrator {
     }
   }
 
-  cloneVolume(): Promise<VolumeView> {
-    const words = 'volumes of a cluster are not cloned by this release';
-    return Promise.reject(new Problem('clone-refused', words));
+  async cloneVolume({ source }: CloneSpec): Promise<never> {
+    throw noClone(await this.#require(source.volume), source.snapshot);
   }
 
   async volume(name: string, options = { fresh: false }): Promise<VolumeView | null> {

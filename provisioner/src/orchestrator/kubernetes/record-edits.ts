@@ -66,6 +66,25 @@ export const noChap = (): Problem =>
     next: 'claim the volume from a class with the parameter chap: "true": it gets a secret of its own',
   });
 
+/** What may be copied where and by which class is decided for claims, so a claim has to ask. */
+export const noClone = ({ metadata, spec }: VolumeResource, snapshot: string | null): Problem => {
+  const { claimRef } = spec;
+  if (claimRef === undefined) {
+    const words = `volume ${metadata.name} was made for no claim, and in a cluster only what a claim holds is cloned`;
+    const next =
+      'keep what is to be cloned in a volume that a claim has (kubectl get pvc), and clone that by another claim';
+    return new Problem('clone-refused', words, { next });
+  }
+  const { namespace, name } = claimRef;
+  const refs =
+    snapshot === null
+      ? `dataSourceRef: {kind: PersistentVolumeClaim, name: ${name}}`
+      : `dataSourceRef: {apiGroup: openebs.io, kind: OpenEBSSnapshot, name: S}, where S is one of kubectl -n ${namespace} get openebssnapshots`;
+  return new Problem('clone-refused', 'in a cluster a clone is made for a claim that asks for it', {
+    next: `kubectl -n ${namespace} apply a claim with ${refs}; manifests/examples/clone.yaml has it in full`,
+  });
+};
+
 const noRebuildRate = (name: string): Problem =>
   new Problem(
     'change-refused',
