@@ -127,6 +127,21 @@ describe('a claim that names a source', () => {
     expect(await isThere(nameOf(made))).to.equal(true);
   });
 
+  it('asks for nothing while its copies are made', async () => {
+    cluster.jobStatus = {};
+    const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
+    await cluster.clock.pass(10_000);
+    const before = cluster.api.calls.length;
+    await cluster.clock.pass(600_000);
+    const calls = cluster.api.calls.slice(before);
+    expect(calls.filter((call) => call.includes(nameOf(made)) || /Job/.test(call))).to.be.empty;
+    for (const job of (await cluster.api.list(JOBS, {})).items) {
+      await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    }
+    await cluster.clock.pass(10_000);
+    expect(await isThere(nameOf(made))).to.equal(true);
+  });
+
   it('waits with an event, and makes a copy anew, where a Job fails', async () => {
     cluster.jobStatus = { conditions: [{ type: 'Failed', status: 'True' }] };
     const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));

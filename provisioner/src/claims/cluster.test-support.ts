@@ -7,6 +7,7 @@ import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
 import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { ModelTargets } from '../orchestrator/kubernetes/model-targets.test-support.ts';
+import { JOBS } from '../orchestrator/kubernetes/pool-job.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
 import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
@@ -113,7 +114,7 @@ export class Cluster {
     const log = (): void => undefined;
     const reflectors = this.#reflectors();
     const { claims, volumes, classes, nodes, pools, records } = reflectors;
-    const { deployments, services, snapshots } = reflectors;
+    const { deployments, services, jobs, snapshots } = reflectors;
     const queue = (): WorkQueue => new WorkQueue({ clock, retryMinMs: 1_000, retryMaxMs: 300_000 });
     const [claimQueue, volumeQueue, recordQueue] = [queue(), queue(), queue()];
     const [expansionQueue, snapshotQueue] = [queue(), queue()];
@@ -133,7 +134,7 @@ export class Cluster {
     });
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
-      ...{ api, clock, records, copies, deployments, services, nodes, objects, events },
+      ...{ api, clock, records, copies, deployments, services, jobs, nodes, objects, events },
       ...{ namespace, targets, queue: recordQueue },
       replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
       mayFill: (name) => boundFirst.mayFill(name),
@@ -190,6 +191,7 @@ export class Cluster {
       records: reflect(VOLUME_RESOURCES),
       deployments: reflect<Deployment>(DEPLOYMENTS),
       services: reflect(SERVICES),
+      jobs: reflect(JOBS),
       snapshots: reflect(SNAPSHOTS),
     };
   }

@@ -9,6 +9,7 @@ import type { ClusterNode } from '../orchestrator/kubernetes/cluster-node.ts';
 import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
+import { JOBS, type Job } from '../orchestrator/kubernetes/pool-job.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
 import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
@@ -65,7 +66,7 @@ export class Provisioner {
     const { namespace } = settings;
     const behind = new GatedApi(api, BEHIND_WIDTH);
     const caches = this.#caches();
-    const { claims, volumes, classes, nodes, pools, records, deployments, services } = caches;
+    const { claims, volumes, classes, nodes, pools, records, deployments, services, jobs } = caches;
     const snapshots = this.#reflect(SNAPSHOTS);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
     const objects = new VolumeObjects({ api, behind, settings, pools, deployments, targets });
@@ -86,7 +87,7 @@ export class Provisioner {
     });
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
-      ...{ api: behind, clock, records, copies, deployments, services, nodes },
+      ...{ api: behind, clock, records, copies, deployments, services, jobs, nodes },
       ...{ namespace, objects, targets, events, queue: recordQueue },
       replaceAfterMinutes: settings.replaceAfterMinutes,
       mayFill: (name) => boundFirst.mayFill(name),
@@ -136,6 +137,7 @@ export class Provisioner {
       records: this.#reflect(VOLUME_RESOURCES, { namespace }),
       deployments: this.#reflect<Deployment>(DEPLOYMENTS, { ...ours, keep: slimDeployment }),
       services: this.#reflect<KubeObject>(SERVICES, { ...ours, keep: identityOf }),
+      jobs: this.#reflect<Job>(JOBS, { ...ours, keep: slimJob }),
     };
   }
 
@@ -179,6 +181,11 @@ const slimDeployment = (deployment: Deployment): Deployment => {
     deployment.status ?? {};
   const status = { observedGeneration, replicas, updatedReplicas, availableReplicas };
   return { ...identityOf(deployment), status } as Deployment;
+};
+
+const slimJob = (job: Job): Job => {
+  const { succeeded, conditions } = job.status ?? {};
+  return { ...identityOf(job), status: { succeeded, conditions } } as Job;
 };
 
 /** What a node has of images and resources is longer than all the rest of it. */

@@ -2,9 +2,10 @@ import type { Clock } from '../../kubernetes/clock.ts';
 import type { EventRecorder } from '../../kubernetes/event-recorder.ts';
 import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject } from '../../kubernetes/objects.ts';
+import type { Reflector } from '../../kubernetes/reflector.ts';
 import { Problem } from '../../problem.ts';
 import { cloningJob, cloningJobName } from './cloning-job.ts';
-import { COMPONENT_LABEL, VOLUME_LABEL } from './names.ts';
+import { VOLUME_LABEL } from './names.ts';
 import { JOBS, type Job } from './pool-job.ts';
 import { targetOf, type Targets } from './targets.ts';
 import type { VolumeObjects } from './volume-objects.ts';
@@ -18,6 +19,8 @@ import {
 export interface CloneControllerOptions {
   readonly api: KubeApi;
   readonly namespace: string;
+  /** Of volumes; whoever hears of a change steps again. */
+  readonly jobs: Reflector<Job>;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
   readonly events: EventRecorder;
@@ -25,7 +28,6 @@ export interface CloneControllerOptions {
   readonly wallClock: () => Date;
 }
 
-const POLL_MS = 500;
 /** What somebody has to mend is looked at again. */
 const PROBLEM_MS = 10_000;
 
@@ -49,18 +51,21 @@ export class CloneController {
     this.#options = options;
   }
 
-  /** One step towards copies that are whole. When to look again, in milliseconds. */
-  async step({ metadata }: VolumeResource): Promise<number> {
+  /**
+   * One step towards copies that are whole. When to look again, in milliseconds; null: when the
+   * record or one of the Jobs has changed.
+   */
+  async step({ metadata }: VolumeResource): Promise<number | null> {
     const { api, objects } = this.#options;
     return objects.alone(metadata.name, async () => {
       const record = await api.get(VOLUME_RESOURCES, metadata).catch(orNull);
       const source = record?.spec.source;
-      if (record == null || source === undefined) return POLL_MS;
-      if (record.metadata.deletionTimestamp !== undefined) return POLL_MS;
+      if (record == null || source === undefined) return null;
+      if (record.metadata.deletionTimestamp !== undefined) return null;
       try {
         if (source.stage === 'Pending') await this.#find(record, source);
         else if (source.stage === 'Copying') await this.#copy(record, source);
-        return POLL_MS;
+        return null;
       } catch (error) {
         if (!(error instanceof CannotCopy || error instanceof Problem)) throw error;
         await this.#tell(record, error.message);
@@ -105,25 +110,26 @@ export class CloneController {
     const { api, objects, namespace } = this.#options;
     const { name } = record.metadata;
     const { volume: origin, layer = 0 } = source;
-    const jobs = await this.#jobs(name);
-    const data = record.spec.members.filter(({ role }) => role === 'data');
-    const left = data.filter((member) => !isDone(jobOf(jobs, name, member)));
+    const copies = record.spec.members
+      .filter(({ role }) => role === 'data')
+      .map((member) => ({ member, job: this.#jobOf(name, member) }));
+    const left = copies.filter(({ job }) => !isDone(job));
     if (left.length === 0) {
       await this.#advance(record, { stage: source.temporary ? 'Copied' : 'Done' });
-      await Promise.all(jobs.map(({ metadata }) => api.remove(JOBS, metadata)));
+      const ended = copies.map(({ member }) => cloningJobName(name, member.index));
+      await Promise.all(ended.map((job) => api.remove(JOBS, { namespace, name: job })));
       return;
     }
     const pool = objects.pool(record.spec.pool);
-    for (const member of left) {
-      const job = jobOf(jobs, name, member);
-      if (job === undefined) {
-        const work = { member, pool, origin, layer };
-        await api.create(JOBS, cloningJob(record, work, objects.settings)).catch(unlessThere);
-      }
+    for (const { member, job } of left) {
+      if (job !== undefined) continue;
+      const work = { member, pool, origin, layer };
+      // The watch may be behind.
+      await api.create(JOBS, cloningJob(record, work, objects.settings)).catch(unlessThere);
     }
-    const failed = left.filter((member) => hasFailed(jobOf(jobs, name, member)));
-    for (const member of failed) await this.#again(jobOf(jobs, name, member));
-    const nodes = failed.map(({ node }) => node).join(', ');
+    const failed = left.filter(({ job }) => hasFailed(job));
+    for (const { job } of failed) await this.#again(job);
+    const nodes = failed.map(({ member }) => member.node).join(', ');
     if (failed.length === 0) {
       await this.#note(record, `its copies are made of ${origin}`);
     } else {
@@ -145,11 +151,9 @@ export class CloneController {
     this.#againMs.delete(uid);
   }
 
-  async #jobs(volume: string): Promise<readonly Job[]> {
-    const { api, namespace } = this.#options;
-    const labelSelector = `${VOLUME_LABEL}=${volume},${COMPONENT_LABEL}=cloner`;
-    const { items } = await api.list(JOBS, { namespace, labelSelector });
-    return items;
+  #jobOf(volume: string, { index }: VolumeMember): Job | undefined {
+    const { jobs, namespace } = this.#options;
+    return jobs.get(`${namespace}/${cloningJobName(volume, index)}`);
   }
 
   /** Only from the stage that it is in. */
@@ -204,9 +208,6 @@ export class CloneController {
     );
   }
 }
-
-const jobOf = (jobs: readonly Job[], volume: string, { index }: VolumeMember): Job | undefined =>
-  jobs.find(({ metadata }) => metadata.name === cloningJobName(volume, index));
 
 const isDone = (job: Job | undefined): boolean => (job?.status?.succeeded ?? 0) > 0;
 

@@ -12,6 +12,7 @@ import { MemberController } from './member-controller.ts';
 import { runningMembers } from './members.ts';
 import { ISCSI_PORT, replicaName, targetName, VOLUME_LABEL } from './names.ts';
 import { NodeIndex } from './node-index.ts';
+import type { Job } from './pool-job.ts';
 import { RollOut, type Deployment } from './roll-out.ts';
 import { allowsDisruption } from './service-manifests.ts';
 import { TargetWatch } from './target-watch.ts';
@@ -34,6 +35,7 @@ export interface RecordControllerOptions {
   readonly copies: CopyIndex;
   readonly deployments: Reflector<Deployment>;
   readonly services: Reflector<KubeObject>;
+  readonly jobs: Reflector<Job>;
   readonly nodes: Reflector<ClusterNode>;
   readonly namespace: string;
   /** Whether the claim that a volume was made for is bound to it, and no other one goes first. */
@@ -74,7 +76,7 @@ export class RecordController {
 
   constructor(options: RecordControllerOptions) {
     this.#options = options;
-    const { records, deployments, services, queue, api, clock, wallClock, nodes } = options;
+    const { records, deployments, services, jobs, queue, api, clock, wallClock, nodes } = options;
     this.#watch = new TargetWatch(options.targets, clock);
     this.#nodes = new NodeIndex({
       nodes,
@@ -109,6 +111,10 @@ export class RecordController {
     };
     deployments.onChange(own);
     services.onChange(own);
+    jobs.onChange((before, after) => {
+      const volume = (after ?? before)?.metadata.labels?.[VOLUME_LABEL];
+      if (volume !== undefined) queue.add(volume);
+    });
   }
 
   async reconcile(name: string): Promise<void> {
@@ -123,7 +129,8 @@ export class RecordController {
       return;
     }
     if (!isCopied(record)) {
-      queue.addAfter(name, await this.#clones.step(record));
+      const againMs = await this.#clones.step(record);
+      if (againMs !== null) queue.addAfter(name, againMs);
       return;
     }
     const serving = this.#isAvailable(targetName(name));
