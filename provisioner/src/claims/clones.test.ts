@@ -154,6 +154,49 @@ describe('a claim that names a source', () => {
     expect(await isThere(nameOf(made))).to.equal(true);
   });
 
+  it('names the node that is lost, waits for it, and goes on when it is there again', async () => {
+    const ready = async (name: string, status: 'True' | 'Unknown'): Promise<void> => {
+      const node = await cluster.api.get(NODES, { name });
+      const lastTransitionTime = cluster.date().toISOString();
+      const conditions = [{ type: 'Ready', status, lastTransitionTime }];
+      await cluster.api.replace(NODES, { ...node, status: { conditions } });
+    };
+    cluster.jobStatus = {};
+    const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
+    await cluster.clock.pass(10_000);
+    const { items } = await cluster.api.list(JOBS, {});
+    for (const job of items.slice(0, 2)) {
+      await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    }
+    const hosts = (await record(nameOf(made))).spec.members.map(({ node }) => node);
+    // What is whole already is not waited for.
+    await ready(hosts[0]!, 'Unknown');
+    await cluster.clock.pass(10_000);
+    await cluster.settle();
+    expect((await cluster.events()).join('\n')).not.to.include('is not ready');
+    await ready(hosts[2]!, 'Unknown');
+    await cluster.clock.pass(10_000);
+    await cluster.settle();
+    const told = (await cluster.events()).filter((each) => each.includes('is not ready'));
+    expect(told.map((each) => each.split(':')[0])).to.have.members([
+      ...['Warning CloneWaits', 'Warning ProvisioningFailed'],
+    ]);
+    expect(told[0]).to.include(`Node ${hosts[2]!} is not ready. A copy of volume ${origin}`);
+    expect((await record(nameOf(made))).status?.conditions?.[0]?.message).to.include(hosts[2]);
+    await cluster.api.remove(NODES, { name: hosts[2]! });
+    await cluster.clock.pass(10_000);
+    await cluster.settle();
+    expect((await cluster.events()).join('\n')).to.include(`Node ${hosts[2]!} is gone.`);
+    expect(await isThere(nameOf(made))).to.equal(false);
+    await cluster.api.create(NODES, {
+      ...{ apiVersion: 'v1', kind: 'Node' },
+      metadata: { name: hosts[2]!, labels: { 'kubernetes.io/hostname': hosts[2]! } },
+    });
+    await cluster.api.replace(JOBS, { ...items[2]!, status: { succeeded: 1 } });
+    await cluster.clock.pass(10_000);
+    expect(await isThere(nameOf(made))).to.equal(true);
+  });
+
   it('takes the snapshot with it that was made for it, when it is given up', async () => {
     cluster.jobStatus = {};
     const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));

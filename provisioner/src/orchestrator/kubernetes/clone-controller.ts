@@ -6,6 +6,7 @@ import type { Reflector } from '../../kubernetes/reflector.ts';
 import { Problem } from '../../problem.ts';
 import { cloningJob, cloningJobName } from './cloning-job.ts';
 import { VOLUME_LABEL } from './names.ts';
+import type { NodeIndex } from './node-index.ts';
 import { JOBS, type Job } from './pool-job.ts';
 import { targetOf, type Targets } from './targets.ts';
 import type { VolumeObjects } from './volume-objects.ts';
@@ -21,6 +22,7 @@ export interface CloneControllerOptions {
   readonly namespace: string;
   /** Of volumes; whoever hears of a change steps again. */
   readonly jobs: Reflector<Job>;
+  readonly nodes: NodeIndex;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
   readonly events: EventRecorder;
@@ -30,10 +32,18 @@ export interface CloneControllerOptions {
 
 /** What somebody has to mend is looked at again. */
 const PROBLEM_MS = 10_000;
+/** Of a lost node one hears, but an event about it is kept for an hour only. */
+const LOST_MS = 1_800_000;
 
-/** What stands against the copy, for people. */
+/** What stands against the copy, for people, and when it is looked at again. */
 class CannotCopy extends Error {
   override readonly name = 'CannotCopy';
+  readonly againMs: number;
+
+  constructor(words: string, againMs = PROBLEM_MS) {
+    super(words);
+    this.againMs = againMs;
+  }
 }
 
 /**
@@ -69,7 +79,7 @@ export class CloneController {
       } catch (error) {
         if (!(error instanceof CannotCopy || error instanceof Problem)) throw error;
         await this.#tell(record, error.message);
-        return PROBLEM_MS;
+        return error instanceof CannotCopy ? error.againMs : PROBLEM_MS;
       }
     });
   }
@@ -129,14 +139,27 @@ export class CloneController {
     }
     const failed = left.filter(({ job }) => hasFailed(job));
     for (const { job } of failed) await this.#again(job);
-    const nodes = failed.map(({ member }) => member.node).join(', ');
-    if (failed.length === 0) {
-      await this.#note(record, `its copies are made of ${origin}`);
-    } else {
+    if (failed.length > 0) {
+      const nodes = failed.map(({ member }) => member.node).join(', ');
       throw new CannotCopy(
         `No copy of volume ${origin} could be made on ${nodes}; its pod says why (kubectl -n ${namespace} describe pods -l ${VOLUME_LABEL}=${name}). It is tried again.`,
       );
     }
+    const lost = left.flatMap(({ member: { node } }) => this.#lossOf(node) ?? []);
+    if (lost.length > 0) {
+      throw new CannotCopy(
+        `${lost.join(', and ')}. A copy of volume ${origin} is to be made there, of the one that is there, and is waited for. Start the node again; if it is lost for good, delete it (kubectl delete node) and the claim, and claim anew when volume ${origin} is healthy on other nodes (kubectl -n ${namespace} get ov ${origin}).`,
+        LOST_MS,
+      );
+    }
+    await this.#note(record, `its copies are made of ${origin}`);
+  }
+
+  /** In words; null: it is there and ready. */
+  #lossOf(node: string): string | null {
+    const { nodes } = this.#options;
+    if (nodes.lostMs(node) === null) return null;
+    return `Node ${node} ${nodes.has(node) ? 'is not ready' : 'is gone'}`;
   }
 
   /** What was in its way may be mended meanwhile. */

@@ -90,7 +90,7 @@ export class RecordController {
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
-    this.#clones = new CloneController(options);
+    this.#clones = new CloneController({ ...options, nodes: this.#nodes });
     records.onChange((before, after) => {
       if (after !== null) queue.add(after.metadata.name);
       else if (before !== null) objects.forget(before.metadata.name);
