@@ -121,7 +121,8 @@ export class Cluster implements LinkWatch {
       this.history.blow();
       const random = this.world.random(`notice ${target.number}`);
       this.world.after(NOTICE_MS.least + random.below(NOTICE_MS.spread), () => {
-        if (this.#orchestrating && this.liveTargets.length === 0) this.startTarget();
+        // As a Deployment does with its pod, whether or not an older one still lives somewhere.
+        if (this.#orchestrating && this.targets.at(-1) === target) this.startTarget();
       });
     });
     return target;
@@ -195,7 +196,15 @@ export class Cluster implements LinkWatch {
     if (replica.promisedEpoch > epoch) return;
     const { history } = electorate;
     if (history !== null ? history.isRequired(replica.id) : this.#mayBeInSync(replica)) return;
+    // Nor does it count what an activation reads that cannot come to an end any more.
+    if (history === null && this.#isReplaced(epoch)) return;
     throw new Violation('I5', `${target.name} reads ${replica.host}, which is not in sync`);
+  }
+
+  /** A majority has promised a higher epoch. */
+  #isReplaced(epoch: number): boolean {
+    const higher = this.machines.filter(({ promisedEpoch }) => promisedEpoch > epoch);
+    return higher.length * 2 > this.machines.length;
   }
 
   /** Named by the record in force, or by a later one that may be. */

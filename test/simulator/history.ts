@@ -95,6 +95,9 @@ export class History {
   readonly #reading = new Set<Access>();
   /** What no loss of memory can bring back: by sector and value, what replaced it, flushed. */
   readonly #flushedAway = new Map<number, Map<Stamp, Stamp>>();
+  /** The same values, and since when: a snapshot that was asked for before may hold them. */
+  readonly #lost: { readonly moment: Moment; readonly sector: number; readonly value: Value }[] =
+    [];
   #now: Moment = 1;
   #lastBlow: Moment = 0;
   #lastStamp: Stamp = EMPTY;
@@ -222,8 +225,10 @@ export class History {
         const by = values.find(
           (other) => other !== value && other.flushed && precedes(value, other),
         );
-        if (by !== undefined) this.#noteFlushedAway(sector, value.stamp, by.stamp);
-        return by === undefined;
+        if (by === undefined) return true;
+        this.#noteFlushedAway(sector, value.stamp, by.stamp);
+        this.#lost.push({ moment: start, sector, value });
+        return false;
       });
       for (const value of possible) {
         value.maxStart = value.writing?.start ?? start;
@@ -236,12 +241,17 @@ export class History {
 
   /** What is known now of a point that lies between `start` and this moment: of a snapshot. */
   capture(start: Moment): Point {
-    const sectors = new Map<number, readonly Value[]>();
+    const sectors = new Map<number, Value[]>();
     for (const [sector, values] of this.#sectors) {
       sectors.set(
         sector,
         values.map((value) => ({ ...value })),
       );
+    }
+    for (const { moment, sector, value } of this.#lost) {
+      if (moment <= start) continue;
+      const values = sectors.get(sector);
+      if (values?.every(({ stamp }) => stamp !== value.stamp) === true) values.push(value);
     }
     return { start, finish: this.#now++, sectors };
   }

@@ -128,7 +128,7 @@ class Run {
     world.note('checker', 'faults stop');
     this.#faults.stop();
     const cluster = this.#cluster;
-    if (cluster.newest === null) cluster.startTarget();
+    if (cluster.targets.at(-1)?.alive !== true) cluster.startTarget();
     const deadline = world.now + RESUME_MS;
     const probe = { operation: 'read', sector: AREAS[0]!, count: 1 } as const;
     let resumed = false;
