@@ -138,10 +138,33 @@ describe('rot in one of three copies', function () {
     await expectGoodReads(now);
     expect(await here.scrubbed()).to.deep.include({ lostBlocks: 0, divergentBlocks: 0 });
     expect((await here.replicaCounters(1))['damagedPages']).to.be.above(0);
-    // What was seen of the page has gone into the head of the damaged copy.
     expect((await here.scrubbed()).scrub.badBlocks).to.equal(0);
     await here.volume.replicas[0]!.daemon.stop();
     await expectGoodReads(now);
+  });
+
+  it('in pages of a snapshot is repaired from another copy, in each of them', async () => {
+    await here.post('/v1/snapshots', { name: 'old' });
+    await disk.unmap(8 * BLOCK, 8 * BLOCK);
+    await disk.write(2 * EXTENT, pattern(EXTENT, 3));
+    await here.post('/v1/snapshots', { name: 'kept' });
+    const kept = Buffer.from(content).fill(0, 8 * BLOCK, 16 * BLOCK);
+    pattern(EXTENT, 3).copy(kept, 2 * EXTENT);
+    await write(pattern(WRITTEN, 4));
+    await disk.flush();
+    here.rot(0, '000002.meta', PAGE_HIDDEN + 1);
+    here.rot(1, '000002.meta', 2 * PAGE + PAGE_CHECKSUMS + 8);
+    here.rot(2, '000001.meta', PAGE + PAGE_BITMAP);
+    const found = await here.scrubbed();
+    expect(found).to.deep.include({ lostBlocks: 0, divergentBlocks: 0 });
+    expect(found.repairedBlocks).to.equal(3 * (EXTENT / BLOCK));
+    expect((await here.scrubbed()).scrub.badBlocks).to.equal(0);
+    await disk.session.logout();
+    await here.post('/v1/snapshots/kept/revert');
+    disk = await here.login();
+    const { checksumErrors } = await here.integrity();
+    await expectGoodReads(kept);
+    expect((await here.integrity()).checksumErrors).to.equal(checksumErrors);
   });
 
   for (const [what, offset] of [

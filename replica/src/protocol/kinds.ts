@@ -24,6 +24,8 @@ export const KIND_CODES = {
   'layer-write': 48,
   'layer-zero': 49,
   'layer-clear': 50,
+  'layer-reset': 51,
+  'layer-seal': 52,
   welcome: 129,
   refused: 130,
   promised: 131,

@@ -118,7 +118,7 @@ export class Requests {
       const fill: LayerFill =
         kind === 'layer-write'
           ? { kind: 'write', ...range, chunks, checksums: table }
-          : { kind: kind === 'layer-zero' ? 'zero' : 'clear', ...range };
+          : { kind: BARE_FILLS[kind as keyof typeof BARE_FILLS], ...range };
       this.#waiting++;
       this.#store.fillLayer(layer, fill, (error) => {
         this.#waiting--;
@@ -257,3 +257,10 @@ export const welcomeState = (store: Store, leaseRemainingMs: number): WelcomeSta
   ...store.state(),
   leaseRemainingMs,
 });
+
+const BARE_FILLS = {
+  'layer-zero': 'zero',
+  'layer-clear': 'clear',
+  'layer-reset': 'reset',
+  'layer-seal': 'seal',
+} as const;

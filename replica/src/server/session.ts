@@ -228,6 +228,8 @@ export class ReplicaSession implements StreamOwner {
       case 'layer-write':
       case 'layer-zero':
       case 'layer-clear':
+      case 'layer-reset':
+      case 'layer-seal':
         if (this.#refuseWitness(frame)) return;
         this.#requests.fillLayer(frame);
         break;
@@ -268,11 +270,8 @@ export class ReplicaSession implements StreamOwner {
     }
     const { volume, highestEpoch } = this.#host;
     if (!frame.isOf(volume)) {
-      this.event({
-        kind: 'peer-error',
-        code: 'WRONG_VOLUME',
-        message: `this replica belongs to volume ${volume.uuid}, the frame to ${frame.volumeId}`,
-      });
+      const message = `this replica belongs to volume ${volume.uuid}, the frame to ${frame.volumeId}`;
+      this.event({ kind: 'peer-error', code: 'WRONG_VOLUME', message });
       return;
     }
     if (kind === 'promise') {

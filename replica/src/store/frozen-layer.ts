@@ -52,6 +52,11 @@ export class FrozenLayer {
     return this.stored.id;
   }
 
+  /** A clone has the same files. */
+  get shared(): boolean {
+    return this.data.file.links() > 1;
+  }
+
   /** Asked once: a frozen file changes only while it is filled. */
   allocatedBytes(): number {
     if (this.#allocatedBytes === null || !this.stored.complete || this.#lenient)
@@ -103,8 +108,16 @@ export class FrozenLayer {
     recomputePage(page, this.data, this.#options.dataBytes);
     if (hidden !== null) page.restoreHidden(hidden);
     page.dirty = false;
-    // A layer that is being filled is compared with a source, block by block, before it counts.
-    if (!this.stored.complete) return;
+    if (!this.stored.complete) {
+      // It is compared with a source, block by block, before it counts; then the page is written,
+      // also where no block differed.
+      page.setUnknown();
+      page.dirty = false;
+      const kept = new ExtentPage();
+      kept.copyFrom(page);
+      this.filled.set(extent, kept);
+      return;
+    }
     if (hidden === null) holdAll(page);
     page.setUnverified(true);
     page.dirty = false;

@@ -4,12 +4,12 @@ import { MAX_FILLED_PAGES } from '../limits.ts';
 import { readU32 } from './block-checksums.ts';
 import type { DiskFile } from './disk.ts';
 import { StoreError } from './errors.ts';
-import { ExtentPage } from './extent-page.ts';
+import { BLOCKS_PER_EXTENT, ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
 import type { FrozenLayer } from './frozen-layer.ts';
 import type { LayerFile } from './layer-files.ts';
 import type { LayerSet } from './layer-set.ts';
-import type { LayerFill, ReadDone } from './types.ts';
+import type { LayerContent, LayerFill, ReadDone } from './types.ts';
 
 /**
  * Writes into layers that another replica has and this one lacks. A page goes to the disk only when
@@ -20,12 +20,17 @@ export class LayerFiller {
   readonly #layers: LayerSet;
   /** While pages are written, further fills wait. */
   #spilling: Promise<void> | null = null;
+  /** An extent of a complete layer that gets its content anew, and the page that it shall have. */
+  #renewed: { readonly frozen: FrozenLayer; readonly page: ExtentPage } | null = null;
 
   constructor(layers: LayerSet) {
     this.#layers = layers;
   }
 
-  /** Into a layer that is complete goes only what it holds already, to mend a bad block. */
+  /**
+   * Into a layer that is complete goes only what it holds already, to mend a bad block; or an
+   * extent whose page is damaged, between `reset` and `seal`.
+   */
   fill(layer: number, fill: LayerFill, done: ReadDone): void {
     if (this.#spilling !== null) {
       const copy = copyFill(fill);
@@ -38,12 +43,16 @@ export class LayerFiller {
     try {
       const frozen = this.#layers.frozen(layer);
       this.#check(frozen, fill);
-      if (frozen.stored.complete) {
-        mend(frozen, fill);
-        done(null);
+      if (fill.kind === 'seal') {
+        this.#seal(frozen, fill).then(
+          () => done(null),
+          (cause: unknown) => done(failureOf('filling a layer', cause, fill.offsetBytes)),
+        );
         return;
       }
-      this.#apply(frozen, fill);
+      if (fill.kind === 'reset') this.#reset(frozen, fill);
+      else if (!frozen.stored.complete || this.#isRenewed(frozen, fill)) this.#apply(frozen, fill);
+      else mend(frozen, fill);
       if (frozen.filled.size < MAX_FILLED_PAGES) {
         done(null);
         return;
@@ -66,10 +75,10 @@ export class LayerFiller {
     await synced(frozen.meta);
   }
 
-  #check(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): void {
+  #check(frozen: FrozenLayer, { kind, offsetBytes, lengthBytes }: LayerFill): void {
     const { complete } = frozen.stored;
-    // Nobody clones what is doubtful, so this is another copy's only after a mistake.
-    if (!complete && frozen.data.file.links() > 1)
+    // Nobody clones what is doubtful, so that is another copy's only after a mistake.
+    if ((!complete || kind === 'reset' || kind === 'seal') && frozen.shared)
       throw new StoreError(
         'LAYERS',
         `Layer ${frozen.id} is shared with a clone and stays as it is.`,
@@ -84,7 +93,60 @@ export class LayerFiller {
     );
   }
 
-  #apply(frozen: FrozenLayer, fill: LayerFill): void {
+  /**
+   * The page that readers see stays the damaged one until the new one is durable, so that an extent
+   * that is half filled is as unreadable as it was.
+   */
+  #reset(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): void {
+    const extent = extentOf(offsetBytes);
+    const bytes = Math.min(EXTENT_BYTES, this.#layers.sizeBytes - offsetBytes);
+    if (offsetBytes % EXTENT_BYTES !== 0 || lengthBytes !== bytes)
+      throw new StoreError(
+        'OUT_OF_RANGE',
+        `${lengthBytes} bytes from byte ${offsetBytes} on are not one extent.`,
+      );
+    const page = new ExtentPage();
+    frozen.load(page, extent);
+    if (!frozen.stored.complete || !page.unverified)
+      throw new StoreError(
+        'LAYERS',
+        `The checksums of extent ${extent} of layer ${frozen.id} are not damaged.`,
+      );
+    page.reset(extent, frozen.stored.storeTag);
+    this.#renewed = { frozen, page };
+  }
+
+  #isRenewed(frozen: FrozenLayer, { offsetBytes, lengthBytes }: LayerFill): boolean {
+    const extent = this.#renewed?.page.extent;
+    return (
+      this.#renewed?.frozen === frozen &&
+      extentOf(offsetBytes) === extent &&
+      extentOf(offsetBytes + lengthBytes - 1) === extent
+    );
+  }
+
+  /**
+   * The data are durable before the page that vouches for them. What the layer does not hold goes
+   * after that: a page of zeroes and no data would say that nothing was ever written there.
+   */
+  async #seal(frozen: FrozenLayer, fill: LayerFill): Promise<void> {
+    const renewed = this.#renewed;
+    if (renewed === null || !this.#isRenewed(frozen, fill)) throw notRenewed(frozen, fill);
+    this.#renewed = null;
+    const { page } = renewed;
+    page.setUnknown();
+    await synced(frozen.data);
+    // The layers may have changed meanwhile, and the files with them.
+    if (this.#layers.frozen(frozen.id) !== frozen) throw notRenewed(frozen, fill);
+    page.seal();
+    frozen.meta.file.write(page.bytes, page.extent * page.bytes.length);
+    frozen.changed();
+    this.#layers.stack.base?.forget(page.extent);
+    await synced(frozen.meta);
+    if (this.#layers.frozen(frozen.id) === frozen) emptyHoles(frozen.data.file, page);
+  }
+
+  #apply(frozen: FrozenLayer, fill: LayerContent): void {
     const { offsetBytes, lengthBytes } = fill;
     const { file } = frozen.data;
     const end = offsetBytes + lengthBytes;
@@ -93,8 +155,7 @@ export class LayerFiller {
     for (let at = offsetBytes; at < end; at += EXTENT_BYTES) this.#page(frozen, extentOf(at));
     this.#page(frozen, extentOf(end - 1));
     if (fill.kind === 'write') file.writeChunks(fill.chunks, lengthBytes, offsetBytes);
-    else if (!file.punchHole(offsetBytes, blocksEnd - offsetBytes))
-      file.write(new Uint8Array(blocksEnd - offsetBytes), offsetBytes);
+    else if (!frozen.stored.complete) empty(file, offsetBytes, blocksEnd - offsetBytes);
     for (let at = offsetBytes, index = 0; at < end; at += BLOCK_BYTES, index += 1) {
       const page = this.#page(frozen, extentOf(at));
       const block = (at % EXTENT_BYTES) / BLOCK_BYTES;
@@ -116,6 +177,7 @@ export class LayerFiller {
   }
 
   #page(frozen: FrozenLayer, extent: number): ExtentPage {
+    if (frozen.stored.complete && this.#renewed !== null) return this.#renewed.page;
     let page = frozen.filled.get(extent);
     if (page === undefined) {
       page = new ExtentPage();
@@ -142,7 +204,7 @@ export class LayerFiller {
  * The page says which checksum each block has, so that a layer that others may share changes only
  * where it had rotted. All blocks are compared before the first is written.
  */
-function mend(frozen: FrozenLayer, fill: LayerFill): void {
+function mend(frozen: FrozenLayer, fill: LayerContent): void {
   const page = new ExtentPage();
   const bytes = fill.kind === 'write' ? wholeBlocks(fill.chunks) : null;
   for (let at = 0; at < fill.lengthBytes; at += BLOCK_BYTES) {
@@ -159,11 +221,31 @@ function mend(frozen: FrozenLayer, fill: LayerFill): void {
   if (bytes !== null) frozen.data.file.write(bytes, fill.offsetBytes);
 }
 
+function notRenewed({ id }: FrozenLayer, { offsetBytes }: LayerFill): StoreError {
+  const message = `Nothing was filled anew from byte ${offsetBytes} on of layer ${id} as it is now.`;
+  return new StoreError('LAYERS', message);
+}
+
 /** The volume's last block may be cut off; in the file there are zeroes behind it. */
 function wholeBlocks(chunks: readonly Uint8Array[]): Buffer {
   const bytes = Buffer.concat(chunks);
   const short = -bytes.length & (BLOCK_BYTES - 1);
   return short === 0 ? bytes : Buffer.concat([bytes, new Uint8Array(short)]);
+}
+
+/** Gives back what lies where the page names nothing. */
+function emptyHoles(file: DiskFile, page: ExtentPage): void {
+  const at = page.extent * EXTENT_BYTES;
+  for (let from = 0; from < BLOCKS_PER_EXTENT;) {
+    const end = page.next(true, from, BLOCKS_PER_EXTENT);
+    if (end > from) file.punchHole(at + from * BLOCK_BYTES, (end - from) * BLOCK_BYTES);
+    from = page.next(false, end, BLOCKS_PER_EXTENT);
+  }
+}
+
+function empty(file: DiskFile, offsetBytes: number, lengthBytes: number): void {
+  if (!file.punchHole(offsetBytes, lengthBytes))
+    file.write(new Uint8Array(lengthBytes), offsetBytes);
 }
 
 function wholeSum(file: DiskFile, offsetBytes: number): number {

@@ -135,7 +135,7 @@ export class LayerSet {
   /** A frozen layer is to be the head again; only when no clone shares its files. */
   thaw(id: number): void {
     const layer = this.frozen(id);
-    if (layer.data.file.links() > 1)
+    if (layer.shared)
       throw new StoreError(
         'LAYERS',
         `Layer ${id} is shared with a clone and cannot be written again.`,

@@ -213,5 +213,5 @@ export class Merger {
 }
 
 function isShared(layers: LayerSet, id: number): boolean {
-  return layers.frozen(id).data.file.links() > 1;
+  return layers.frozen(id).shared;
 }

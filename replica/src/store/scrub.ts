@@ -222,11 +222,17 @@ export class Scrubber {
     if (this.#isSeen(task, layer, block)) setBit(task.bad, block);
   }
 
-  /** Without its page nothing says what the layer should hold of the extent. */
+  /**
+   * Without its page nothing says what the layer should hold of the extent. A layer that a clone
+   * shares cannot get it anew.
+   */
   #markAll(task: Task, layer: FrozenLayer | null, page: ExtentPage): void {
-    for (let block = 0; block < task.blocks; block += 1)
+    const renewable = layer?.shared === false ? bitmapOf(task, layer) : null;
+    for (let block = 0; block < task.blocks; block += 1) {
+      if (renewable !== null) setBit(renewable, block);
       if (layer === null || (page.isAllocated(block) && this.#isSeen(task, layer, block)))
         setBit(task.bad, block);
+    }
   }
 
   /** Whether the block of the volume is the layer's. */

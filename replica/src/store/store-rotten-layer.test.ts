@@ -1,6 +1,10 @@
+import { linkSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { expect } from 'chai';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { PAGE_BYTES, PAGE_LAYOUT } from './extent-page.ts';
+import { numberedSectors } from './simulated-volume.ts';
+import type { LayerFill } from './types.ts';
 import { RealStore, removeDirectory, temporaryDirectory } from './real-store.test-support.ts';
 
 const SIZE_BYTES = 4 * EXTENT_BYTES;
@@ -96,4 +100,95 @@ describe('a rotten extent page of a frozen layer', () => {
       expect(() => one.store.layerAllocation(2, 0, SIZE_BYTES)).to.throw(/damaged/);
       expect(() => one.store.layerChecksums(2, 1)).to.throw(/damaged/);
     });
+
+  describe('gets its extent anew', () => {
+    const LAYER = 2;
+    const EXTENT = { offsetBytes: 0, lengthBytes: EXTENT_BYTES };
+
+    const fill = (content: LayerFill): Promise<string> =>
+      new Promise((resolve) => {
+        one.store.fillLayer(LAYER, content, (error) => resolve(error?.code ?? 'done'));
+      });
+
+    const block = (value: number, at: number): Promise<string> => {
+      const data = numberedSectors(value, BLOCK_BYTES);
+      const checksums = Buffer.alloc(4);
+      checksums.writeUInt32LE(crc32(data));
+      const range = { offsetBytes: at * BLOCK_BYTES, lengthBytes: BLOCK_BYTES };
+      return fill({ kind: 'write', ...range, chunks: [data], checksums });
+    };
+
+    const hide = (from: number, blocks: number): Promise<string> =>
+      fill({
+        kind: 'zero',
+        offsetBytes: from * BLOCK_BYTES,
+        lengthBytes: blocks * BLOCK_BYTES,
+      });
+
+    const expectContent = async (): Promise<void> => {
+      const found = [];
+      for (const at of [0, 1, 2, 3, 4]) found.push(await one.read(at * BLOCK_BYTES));
+      expect(found).to.deep.equal([1, 0, 0, 9, 0]);
+    };
+
+    const scrubbed = (): Promise<ReadonlyMap<number, Uint8Array>> =>
+      new Promise((resolve) => one.store.scrub(0, (_error, found) => resolve(found.layers)));
+
+    it('and holds then what it held, also after a restart', async () => {
+      await reopen(0, new Uint8Array(PAGE_BYTES).fill(0xa5));
+      expect([...(await scrubbed()).keys()]).to.deep.equal([LAYER]);
+      expect(await fill({ kind: 'reset', ...EXTENT })).to.equal('done');
+      expect(await hide(1, 2)).to.equal('done');
+      expect(await block(9, 3)).to.equal('done');
+      expect(await fill({ kind: 'seal', ...EXTENT })).to.equal('done');
+      await expectContent();
+      expect((await scrubbed()).size).to.equal(0);
+      await one.close();
+      await one.open();
+      await expectContent();
+    });
+
+    it('and is as unreadable as before while it is filled, and where that was given up', async () => {
+      await reopen(0, new Uint8Array(PAGE_BYTES));
+      await fill({ kind: 'reset', ...EXTENT });
+      await hide(0, 4);
+      expect(await one.read(3 * BLOCK_BYTES)).to.equal('CHECKSUM_MISMATCH');
+      await one.close();
+      await one.open();
+      expect(await one.read(3 * BLOCK_BYTES)).to.equal('CHECKSUM_MISMATCH');
+      expect(await fill({ kind: 'seal', ...EXTENT })).to.equal('LAYERS');
+    });
+
+    it('only where it is damaged, whole, and its own', async () => {
+      expect(await fill({ kind: 'reset', ...EXTENT })).to.equal('LAYERS');
+      await reopen(0, new Uint8Array(PAGE_BYTES).fill(0xa5));
+      expect(await fill({ kind: 'reset', ...EXTENT, lengthBytes: BLOCK_BYTES })).to.equal(
+        'OUT_OF_RANGE',
+      );
+      expect(await block(9, 3)).to.equal('LAYERS');
+      linkSync(`${one.directory}/000002.img`, `${one.directory}/of-a-clone`);
+      expect((await scrubbed()).size).to.equal(0);
+      expect(await fill({ kind: 'reset', ...EXTENT })).to.equal('LAYERS');
+    });
+  });
+
+  it('of a layer that is being filled is written, also where no block differs', async () => {
+    const [oldest, middle, head] = one.store.state().layers;
+    const layers = [oldest!, { ...middle!, complete: false }, head!];
+    await one.store.changeLayers({ change: 'adopt', head: 3, layers });
+    await reopen(0, new Uint8Array(PAGE_BYTES).fill(0xa5));
+    // As a source is compared with it. What was hidden is not known, and is told anew.
+    one.store.layerAllocation(2, 0, SIZE_BYTES);
+    await new Promise((resolve) => {
+      const range = { offsetBytes: BLOCK_BYTES, lengthBytes: 2 * BLOCK_BYTES };
+      one.store.fillLayer(2, { kind: 'zero', ...range }, resolve);
+    });
+    one.store.layerAllocation(2, 0, SIZE_BYTES);
+    await one.store.changeLayers({ change: 'complete', layer: 2 });
+    await one.close();
+    await one.open();
+    expect(await one.read(3 * BLOCK_BYTES)).to.equal(9);
+    expect(await one.read(BLOCK_BYTES)).to.equal(0);
+    expect(one.store.layerChecksums(2, 1).some((byte) => byte !== 0)).to.equal(false);
+  });
 });

@@ -113,9 +113,12 @@ export interface LayerRead {
 
 /**
  * What a layer shall hold in a range: these bytes; zeroes that hide what older layers hold; or
- * nothing, so that the older layers show.
+ * nothing, so that the older layers show. An extent of a complete layer whose page is damaged gets
+ * all that it holds between `reset` and `seal`; unless it was sealed it stays unreadable.
  */
-export type LayerFill =
+export type LayerFill = LayerContent | BareFill<'reset'> | BareFill<'seal'>;
+
+export type LayerContent =
   | {
       readonly kind: 'write';
       readonly offsetBytes: number;
@@ -124,11 +127,14 @@ export type LayerFill =
       readonly chunks: readonly Uint8Array[];
       readonly checksums: Uint8Array;
     }
-  | {
-      readonly kind: 'zero' | 'clear';
-      readonly offsetBytes: number;
-      readonly lengthBytes: number;
-    };
+  | BareFill<'zero'>
+  | BareFill<'clear'>;
+
+interface BareFill<Kind> {
+  readonly kind: Kind;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
 
 export interface LayerUsage {
   readonly id: number;
@@ -283,7 +289,8 @@ export interface Store {
   layerChecksums(layer: number, extent: number): Uint8Array;
   /**
    * Whole blocks into a frozen layer that is not complete; durable with `complete`. Into a complete
-   * one only what the layer holds there by its checksums: a bad block is mended.
+   * one only what the layer holds there by its checksums, so that a bad block is mended; or, where
+   * those are damaged, the whole extent anew, durable with `seal`.
    */
   fillLayer(layer: number, fill: LayerFill, done: ReadDone): void;
 

@@ -163,7 +163,6 @@ const cut = ({ data, zero }: LayerHoldings, from: number, lengthBytes: number): 
 
 /** Returns how many bytes were copied. */
 const copyExtent = async (copy: LayerCopy, { range, source, mine }: Piece): Promise<number> => {
-  const { layer, member } = copy;
   const both = source.data.some((byte, index) => (byte & (mine.data[index] ?? 0)) !== 0);
   const runs = layerRuns({
     source,
@@ -172,12 +171,22 @@ const copyExtent = async (copy: LayerCopy, { range, source, mine }: Piece): Prom
     sameData: both ? await sameSums(copy, range) : () => false,
     maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   });
+  return fillRuns(copy, range, runs);
+};
+
+/** Returns how many bytes were copied. */
+const fillRuns = async (
+  { layer, source, member }: Pick<LayerCopy, 'layer' | 'source' | 'member'>,
+  range: ByteRange,
+  runs: readonly LayerRun[],
+): Promise<number> => {
+  const rangeEnd = range.offsetBytes + range.lengthBytes;
   let copiedBytes = 0;
   for (const { action, firstBlock, blocks } of runs) {
     const offsetBytes = range.offsetBytes + firstBlock * BLOCK_BYTES;
-    const lengthBytes = Math.min(blocks * BLOCK_BYTES, copy.sizeBytes - offsetBytes);
+    const lengthBytes = Math.min(blocks * BLOCK_BYTES, rangeEnd - offsetBytes);
     if (action === 'write') {
-      const { data, table, loan } = await readFrom(copy.source, offsetBytes, lengthBytes, layer);
+      const { data, table, loan } = await readFrom(source, offsetBytes, lengthBytes, layer);
       const checksums = table ?? layerChecksumTable(offsetBytes, data);
       const chunks = [data];
       await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
@@ -188,6 +197,33 @@ const copyExtent = async (copy: LayerCopy, { range, source, mine }: Piece): Prom
     }
   }
   return copiedBytes;
+};
+
+/**
+ * An extent of a complete layer whose checksums the member has lost gets all of its content from
+ * the source. The member reads nothing of it until it is sealed.
+ */
+export const renewExtent = async (
+  copy: Pick<LayerCopy, 'layer' | 'source' | 'member'>,
+  range: ByteRange,
+  /** Throws when the source is one no more. */
+  check: () => void,
+): Promise<void> => {
+  const { layer, source, member } = copy;
+  const holdings = splitHoldings(await source.layerAllocation(layer, range));
+  check();
+  const nothing = new Uint8Array(holdings.data.length);
+  await member.fillLayer(layer, { kind: 'reset', ...range });
+  const runs = layerRuns({
+    source: holdings,
+    mine: { data: nothing, zero: nothing },
+    blocks: Math.ceil(range.lengthBytes / BLOCK_BYTES),
+    sameData: () => false,
+    maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
+  });
+  await fillRuns(copy, range, runs);
+  check();
+  await member.fillLayer(layer, { kind: 'seal', ...range });
 };
 
 export const layerChecksumTable = (offsetBytes: number, data: Buffer): Buffer => {

@@ -192,8 +192,7 @@ export class SocketLink implements Link {
     const { kind, offsetBytes, lengthBytes } = fill;
     const requestId = this.#requests.add('done', answer);
     if (kind !== 'write') {
-      const bare = kind === 'zero' ? 'layer-zero' : 'layer-clear';
-      this.#bare(bare, requestId, offsetBytes, lengthBytes, layer);
+      this.#bare(`layer-${kind}`, requestId, offsetBytes, lengthBytes, layer);
       return;
     }
     if (this.#closed !== null) return;
