@@ -6,6 +6,7 @@
  */
 import { expect } from 'chai';
 import { CLAIMS, VOLUMES } from '../../provisioner/src/claims/contract.ts';
+import { SNAPSHOT_FINALIZER, SNAPSHOTS } from '../../provisioner/src/claims/snapshot-resource.ts';
 import { CheckingLoad } from '../crash/checking-load.ts';
 import { Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
@@ -21,6 +22,7 @@ import { claimVolume, untilFreed, type ClaimedVolume } from './volume-claim.ts';
 
 const SIZE_BYTES = 16 * 1024 * 1024;
 const BLOCK = Buffer.alloc(4096, 'kept');
+const SNAPSHOT = { namespace: 'default', name: 'kept' };
 const GONE_MS = 60_000;
 const ROLLED_MS = 180_000;
 
@@ -86,7 +88,16 @@ describe('a release of the chart', function () {
   });
 
   it('leaves volumes serving when it is uninstalled, also when their pods start anew', async () => {
-    const { cluster } = shared;
+    const { api, cluster } = shared;
+    await api.create(SNAPSHOTS, {
+      apiVersion: SNAPSHOTS.apiVersion,
+      kind: SNAPSHOTS.kind,
+      metadata: SNAPSHOT,
+      spec: { claim: 'kept' },
+    });
+    const isTaken = async (): Promise<boolean> =>
+      (await api.get(SNAPSHOTS, SNAPSHOT)).status?.ready === true;
+    await until('a snapshot', isTaken, GONE_MS);
     await cluster.helm(['uninstall', 'openebs', '--namespace', SYSTEM_NAMESPACE, '--wait']);
     volume.disk.close();
     const [target] = await volume.pods.of('target');
@@ -115,7 +126,17 @@ describe('a release of the chart', function () {
       async () => (await api.get(VOLUMES, { name: volume.name })).status?.phase === 'Released',
       GONE_MS,
     );
+    // Nobody is there who could make it go, and it keeps its finalizer until somebody is.
+    await api.remove(SNAPSHOTS, SNAPSHOT);
+    const { deletionTimestamp, finalizers } = (await api.get(SNAPSHOTS, SNAPSHOT)).metadata;
+    expect(deletionTimestamp).to.be.a('string');
+    expect(finalizers).to.deep.equal([SNAPSHOT_FINALIZER]);
     await helmInstall(cluster, RELEASE_VALUES);
     await untilFreed(api, volume.name);
+    await until(
+      'the end of the snapshot',
+      async () => (await api.list(SNAPSHOTS)).items.length === 0,
+      GONE_MS,
+    );
   });
 });
