@@ -120,6 +120,25 @@ describe('the API server on a real control plane', () => {
     expect(await failure(removal)).to.include('kubectl -n default delete pvc claimed');
   });
 
+  it('limits the rate of rebuilds in the record, and takes no limit that is none', async () => {
+    await create('paced');
+    const where = { namespace: NAMESPACE, name: 'paced' };
+    const rate = async (): Promise<string | undefined> =>
+      (await cluster.api.get(VOLUME_RESOURCES, where)).spec.rebuildRate;
+    await server.client.changeVolume('paced', { rebuildBytesPerSecond: 32 * 1024 ** 2 });
+    expect(await rate()).to.equal('32Mi');
+    expect((await server.client.volume('paced')).rebuildBytesPerSecond).to.equal(32 * 1024 ** 2);
+    for (const value of ['fast', '0', '500m', '65Ti']) {
+      const operation = { op: 'replace', path: '/spec/rebuildRate', value } as const;
+      const refused = await cluster.api
+        .patch(VOLUME_RESOURCES, where, [operation])
+        .then(() => 'taken', String);
+      expect(refused, value).to.match(/write a quantity|a whole number of bytes above 0/);
+    }
+    await server.client.changeVolume('paced', { rebuildBytesPerSecond: null });
+    expect(await rate()).to.equal(undefined);
+  });
+
   it('changes the number of copies in the record, and keeps the last that holds the data', async () => {
     await create('scaled', 1);
     await server.client.addReplica('scaled');

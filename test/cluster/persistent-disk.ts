@@ -19,6 +19,7 @@ const CONTROL_PORT = 9501;
 
 interface TargetStatus {
   readonly replicas: readonly { readonly mode: string }[];
+  readonly settings: { readonly rebuildBytesPerSecond: number | null } | null;
 }
 
 /** As the kernel's initiator: it logs in again, as the same, until it is let in. */
@@ -88,12 +89,20 @@ export class PersistentDisk {
 
   /** As the target says; null: it does not answer. */
   async copiesInSync(): Promise<number | null> {
+    const status = await this.#status();
+    return status?.replicas.filter(({ mode }) => mode === 'in-sync').length ?? null;
+  }
+
+  /** What the target copies in a second, at most; null: no limit, or it does not answer. */
+  async rebuildLimit(): Promise<number | null> {
+    return (await this.#status())?.settings?.rebuildBytesPerSecond ?? null;
+  }
+
+  async #status(): Promise<TargetStatus | null> {
     const url = `http://${this.#options.host}:${CONTROL_PORT}/v1/status`;
     const signal = AbortSignal.timeout(SILENCE_MS);
     const answer = await fetch(url, { signal }).catch(() => null);
-    if (answer === null) return null;
-    const { replicas } = (await answer.json()) as TargetStatus;
-    return replicas.filter(({ mode }) => mode === 'in-sync').length;
+    return answer === null ? null : ((await answer.json()) as TargetStatus);
   }
 
   /** Another turn may have changed it since it was last looked at. */

@@ -13,6 +13,8 @@ import { expect } from 'chai';
 import { CLAIMS, type Claim } from '../../provisioner/src/claims/contract.ts';
 import { CheckingLoad } from '../crash/checking-load.ts';
 import { Random } from '../support/random.ts';
+import { REPOSITORY } from '../support/daemons.ts';
+import { runTool } from '../support/tool.ts';
 import { until } from '../support/until.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { SYSTEM_NAMESPACE, claimOf } from './openebs-system.ts';
@@ -23,6 +25,9 @@ import { VolumePods } from './volume-pods.ts';
 
 const SIZE_BYTES = 16 * 1024 * 1024;
 const POOL = 'openebs';
+const MAYACTL = join(REPOSITORY, 'provisioner', 'bin', 'mayactl.js');
+const LIMIT_BYTES = 32 * 1024 * 1024;
+const LIMITED_MS = 60_000;
 const BOUND_MS = 60_000;
 const SERVING_MS = 120_000;
 const NOT_READY_MS = 60_000;
@@ -90,6 +95,15 @@ describe('a claim on three nodes', function () {
     load.startOver(stamps);
   });
 
+  it('copies no more in a second than mayactl says', async () => {
+    const { plane } = shared.cluster;
+    const volume = `pvc-${claim.metadata.uid ?? ''}`;
+    const limit = ['volume', 'set-rebuild-rate', volume, '--limit', '32MiB'];
+    await runTool(process.execPath, [MAYACTL, '--kubeconfig', plane.kubeconfig, ...limit]);
+    const isLimited = async (): Promise<boolean> => (await disk().rebuildLimit()) === LIMIT_BYTES;
+    await until('a target that knows the limit', isLimited, LIMITED_MS);
+  });
+
   it('is used again when the node of its target loses its power, and nothing is lost', async () => {
     const { cluster } = shared;
     disk().keepBusy(load);
@@ -114,6 +128,7 @@ describe('a claim on three nodes', function () {
     );
     expect(answer - noticed).to.be.below(FAILOVER_MS);
     expect(await pods.targetNode()).not.to.equal(lost.name);
+    expect(await disk().rebuildLimit()).to.equal(LIMIT_BYTES);
     await disk().rest(load);
     await disk().verify(load);
   });

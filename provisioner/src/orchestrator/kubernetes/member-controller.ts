@@ -13,7 +13,12 @@ import { replicaAddress } from './names.ts';
 import type { NodeIndex } from './node-index.ts';
 import type { Targets } from './targets.ts';
 import type { VolumeObjects } from './volume-objects.ts';
-import { VOLUME_RESOURCES, type VolumeMember, type VolumeResource } from './volume-resource.ts';
+import {
+  rebuildRateOf,
+  VOLUME_RESOURCES,
+  type VolumeMember,
+  type VolumeResource,
+} from './volume-resource.ts';
 import { replicaOf } from './volume-status.ts';
 
 export interface MemberControllerOptions {
@@ -111,7 +116,11 @@ export class MemberController {
       target,
       ({ index }) => replicaAddress(name, namespace, index),
     );
-    const ordered = orders.replicas !== null || orders.sizeBytes !== null;
+    const rebuildBytesPerSecond = rebuildRateOf(record.spec);
+    // Not asked of a target that does not know yet what its replicas keep.
+    const paces =
+      target.settings !== null && target.settings.rebuildBytesPerSecond !== rebuildBytesPerSecond;
+    const ordered = orders.replicas !== null || orders.sizeBytes !== null || paces;
     try {
       let refused: string | null = null;
       if (orders.replicas !== null) {
@@ -120,6 +129,10 @@ export class MemberController {
       if (orders.sizeBytes !== null) {
         const grown = await targets.order(address, '/v1/size', { sizeBytes: orders.sizeBytes });
         refused ??= grown;
+      }
+      if (paces) {
+        const paced = await targets.order(address, '/v1/settings', { rebuildBytesPerSecond });
+        refused ??= paced;
       }
       if (orders.gone.length > 0) {
         const replicaIds = orders.gone.map(({ id }) => id);

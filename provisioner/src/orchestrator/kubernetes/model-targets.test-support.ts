@@ -15,6 +15,7 @@ interface Model {
   /** By address, who votes and is in sync. */
   readonly voters: Map<string, string>;
   sizeBytes: number;
+  rebuildBytesPerSecond: number | null;
 }
 
 /**
@@ -73,7 +74,7 @@ export class ModelTargets implements Targets {
       sizeBytes: model.sizeBytes,
       sessions: [],
       integrity: null,
-      settings: null,
+      settings: { chap: null, rebuildBytesPerSecond: model.rebuildBytesPerSecond },
     };
   }
 
@@ -81,9 +82,14 @@ export class ModelTargets implements Targets {
     const model = this.#models.get(address);
     if (model === undefined) return Promise.reject(new Error('nothing listens there'));
     this.orders.push(`${path} ${JSON.stringify(body)}`);
-    const { replicas, sizeBytes } = body as { replicas?: string[]; sizeBytes?: number };
+    const { replicas, sizeBytes, rebuildBytesPerSecond } = body as {
+      replicas?: string[];
+      sizeBytes?: number;
+      rebuildBytesPerSecond?: number | null;
+    };
     if (replicas !== undefined) model.listed = replicas;
     if (sizeBytes !== undefined) model.sizeBytes = sizeBytes;
+    if (rebuildBytesPerSecond !== undefined) model.rebuildBytesPerSecond = rebuildBytesPerSecond;
     return Promise.resolve(null);
   }
 
@@ -126,7 +132,8 @@ export class ModelTargets implements Targets {
         spec.members.map(({ id, index }) => [replicaAddress(metadata.name, NAMESPACE, index), id]),
       );
       const listed = [...voters.keys()];
-      const model = { volume: metadata.name, listed, voters, sizeBytes: 1024 ** 3 };
+      const sizes = { sizeBytes: 1024 ** 3, rebuildBytesPerSecond: null };
+      const model: Model = { volume: metadata.name, listed, voters, ...sizes };
       this.#models.set(address, model);
       return model;
     }

@@ -128,6 +128,24 @@ describe('a recorded volume', () => {
     );
   });
 
+  it('limits rebuilds as its record says, without another pod, and again when it is changed', async () => {
+    const before = (await cluster.api.list(DEPLOYMENTS, {})).items;
+    const where = { namespace: 'openebs', name };
+    const path = '/spec/rebuildRate';
+    await cluster.api.patch(VOLUME_RESOURCES, where, [{ op: 'add', path, value: '32Mi' }]);
+    await cluster.clock.pass(MINUTE);
+    await cluster.api.patch(VOLUME_RESOURCES, where, [{ op: 'remove', path }]);
+    await cluster.clock.pass(MINUTE);
+    expect(cluster.targets.orders).to.deep.equal([
+      '/v1/settings {"rebuildBytesPerSecond":33554432}',
+      '/v1/settings {"rebuildBytesPerSecond":null}',
+    ]);
+    const after = (await cluster.api.list(DEPLOYMENTS, {})).items;
+    expect(after.map(({ metadata }) => metadata.generation)).to.deep.equal(
+      before.map(({ metadata }) => metadata.generation),
+    );
+  });
+
   it('ends no replica that its target may need, whichever call fails and whenever it is stopped', async () => {
     for (const replicas of [2, 5]) {
       for (let failing = 1; ; failing++) {

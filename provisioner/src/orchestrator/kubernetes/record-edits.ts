@@ -6,7 +6,7 @@ import { formatSize } from '../../size.ts';
 import { findReplica, requireCopies } from '../local/record-changes.ts';
 import type { VolumeChange, VolumeView } from '../orchestrator.ts';
 import { wantedMembers, withState } from './members.ts';
-import type { VolumeResource } from './volume-resource.ts';
+import { rebuildRateOf, type VolumeResource } from './volume-resource.ts';
 
 /**
  * How the record has to be changed, for the version that is given and no other; null: it is so
@@ -35,7 +35,7 @@ const editsOf = (
     case 'chap':
       throw noChap();
     case 'rebuild-rate':
-      throw noRebuildRate(view.name);
+      return rateEdits(record, change.bytesPerSecond);
     case 'add-replica': {
       if (spec.replicas >= MAX_REPLICAS) {
         throw new Problem('replica-refused', `a volume has at most ${MAX_REPLICAS} replicas`, {
@@ -85,14 +85,16 @@ export const noClone = ({ metadata, spec }: VolumeResource, snapshot: string | n
   });
 };
 
-const noRebuildRate = (name: string): Problem =>
-  new Problem(
-    'change-refused',
-    `the rate of rebuilds of ${name}, in a cluster, cannot be limited`,
-    {
-      next: 'nothing needs to be done: a rebuild yields to the application by itself',
-    },
-  );
+const rateEdits = (
+  { spec }: VolumeResource,
+  bytesPerSecond: number | null,
+): readonly JsonPatchOperation[] | null => {
+  const path = '/spec/rebuildRate';
+  const present = rebuildRateOf(spec);
+  if (present === bytesPerSecond) return null;
+  if (bytesPerSecond === null) return [{ op: 'remove', path }];
+  return [{ op: 'add', path, value: formatQuantity(BigInt(bytesPerSecond)) }];
+};
 
 const sizeEdits = (
   { metadata, spec }: VolumeResource,

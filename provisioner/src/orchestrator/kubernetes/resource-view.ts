@@ -6,7 +6,7 @@ import type { VolumeView } from '../orchestrator.ts';
 import { runningMembers } from './members.ts';
 import { idOfName, replicaAddress, volumeIdOf } from './names.ts';
 import { processOf, type Pod } from './pod-state.ts';
-import type { ReplicaResource, VolumeResource } from './volume-resource.ts';
+import { rebuildRateOf, type ReplicaResource, type VolumeResource } from './volume-resource.ts';
 
 export interface ResourceFacts {
   readonly record: VolumeResource;
@@ -53,6 +53,7 @@ export const resourceView = (facts: ResourceFacts): VolumeView => {
     ...view,
     claim: claimOf(record),
     replicaCount: record.spec.replicas,
+    rebuildBytesPerSecond: rebuildRateOf(record.spec),
     reason: view.reason ?? refusal,
     replicas: view.replicas.map((replica) => ({
       ...replica,

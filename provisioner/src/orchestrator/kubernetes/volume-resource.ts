@@ -1,4 +1,5 @@
 import { resource, type KubeObject } from '../../kubernetes/objects.ts';
+import { parseQuantity } from '../../kubernetes/quantity.ts';
 import type { VolumeAccess } from '../orchestrator.ts';
 import type { ResourceRequirements } from './settings.ts';
 
@@ -64,6 +65,8 @@ export interface VolumeResourceSpec {
   readonly monitored: boolean;
   /** Initiators log in by CHAP, with a Secret that was made for the volume. */
   readonly chap?: boolean;
+  /** Copied in a second to replicas that come back, at most: a quantity. Missing: no limit. */
+  readonly rebuildRate?: string;
   /** Where the first consumer runs; missing: nobody has said. */
   readonly selectedNode?: string;
   /** Nodes that fit one of these; missing: all of the pool. */
@@ -88,6 +91,10 @@ export interface VolumeResourceSpec {
     readonly storageClass?: string;
   };
 }
+
+/** Bytes in a second; null: no limit. */
+export const rebuildRateOf = ({ rebuildRate }: VolumeResourceSpec): number | null =>
+  rebuildRate === undefined ? null : Number(parseQuantity(rebuildRate));
 
 export interface VolumeCondition {
   readonly type: 'Ready' | 'InSync' | 'AsRecorded';
