@@ -5,7 +5,6 @@ import type { KubeApi } from '../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { Reflector, type ReflectorOptions } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
-import type { ClusterNode } from '../orchestrator/kubernetes/cluster-node.ts';
 import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
@@ -13,6 +12,13 @@ import { JOBS, type Job } from '../orchestrator/kubernetes/pool-job.ts';
 import { RecordController } from '../orchestrator/kubernetes/record-controller.ts';
 import type { Deployment } from '../orchestrator/kubernetes/roll-out.ts';
 import type { KubernetesSettings } from '../orchestrator/kubernetes/settings.ts';
+import {
+  identityOf,
+  slim,
+  slimDeployment,
+  slimJob,
+  slimNode,
+} from '../orchestrator/kubernetes/slim-objects.ts';
 import { HttpTargets } from '../orchestrator/kubernetes/targets.ts';
 import { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { STORAGE_POOLS, VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
@@ -168,36 +174,6 @@ export class Provisioner {
     return queue;
   }
 }
-
-/** Who manages which field is told by the API server at length, and nobody here asks. */
-const slim = <T extends KubeObject>(object: T): T => {
-  const metadata = { ...object.metadata, managedFields: undefined };
-  return { ...object, metadata };
-};
-
-/** Templates of pods are long, there are four or more for each volume, and their hash is enough. */
-const slimDeployment = (deployment: Deployment): Deployment => {
-  const { observedGeneration, replicas, updatedReplicas, availableReplicas } =
-    deployment.status ?? {};
-  const status = { observedGeneration, replicas, updatedReplicas, availableReplicas };
-  return { ...identityOf(deployment), status } as Deployment;
-};
-
-const slimJob = (job: Job): Job => {
-  const { succeeded, conditions } = job.status ?? {};
-  return { ...identityOf(job), status: { succeeded, conditions } } as Job;
-};
-
-/** What a node has of images and resources is longer than all the rest of it. */
-const slimNode = (node: ClusterNode): ClusterNode => {
-  const { conditions } = node.status ?? {};
-  return { ...slim(node), status: conditions === undefined ? {} : { conditions } };
-};
-
-const identityOf = (object: KubeObject): KubeObject => {
-  const { apiVersion, kind, metadata } = slim(object);
-  return { apiVersion, kind, metadata };
-};
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

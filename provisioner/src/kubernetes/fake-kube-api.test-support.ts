@@ -210,11 +210,17 @@ export class FakeKubeApi implements KubeApi {
   }
 }
 
-/** A generation is one version of what is asked for, not of what is told. */
-const sameSpec = (before: KubeObject | undefined, after: KubeObject): boolean =>
-  before !== undefined &&
-  JSON.stringify((before as unknown as Tree)['spec']) ===
-    JSON.stringify((after as unknown as Tree)['spec']);
+/**
+ * A generation is one version of what is asked for, not of what is told. For the API server that
+ * includes the annotations of a Deployment.
+ */
+const sameSpec = (before: KubeObject | undefined, after: KubeObject): boolean => {
+  const asked = (object: KubeObject): string => {
+    const annotations = object.kind === 'Deployment' ? object.metadata.annotations : {};
+    return JSON.stringify([(object as unknown as Tree)['spec'], annotations]);
+  };
+  return before !== undefined && asked(before) === asked(after);
+};
 
 const keyFor = (resource: Resource, { namespace, name }: Where): string =>
   `${resource.plural} ${namespace ?? ''}/${name}`;

@@ -5,7 +5,7 @@ import type { KubeObject } from '../../kubernetes/objects.ts';
  * On a Deployment: what its pods were made from, so that a change is seen without a comparison with
  * what the API server has filled in.
  */
-const TEMPLATE_HASH = 'openebs.io/template-hash';
+export const TEMPLATE_HASH = 'openebs.io/template-hash';
 
 export const withTemplateHash = (deployment: KubeObject): KubeObject => {
   const { metadata, spec } = deployment as KubeObject & { spec: { template: unknown } };

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Cluster, SETTINGS } from '../../claims/cluster.test-support.ts';
 import { DEPLOYMENTS } from './desired-objects.ts';
+import { slimDeployment } from './slim-objects.ts';
 import { VolumeObjects } from './volume-objects.ts';
 import { VOLUME_RESOURCES, type StoragePool, type VolumeResource } from './volume-resource.ts';
 
@@ -62,5 +63,21 @@ describe('the objects of a volume in the cluster', () => {
     objects.told(NAME, first);
     expect(drift(items)).to.equal(null);
     expect(drift(others)).to.equal(`Deployment ${first.metadata.name}`);
+  });
+
+  it('are as they were left where somebody annotates one, and not where its replicas are changed', async () => {
+    const { items } = await cluster.api.list(DEPLOYMENTS, { namespace: 'openebs' });
+    const [first, ...others] = items.map(slimDeployment);
+    if (first === undefined) throw new Error('there is no Deployment');
+    const patched = async (path: string, value: unknown): Promise<string | null> => {
+      const operations = [{ op: 'add', path, value }] as const;
+      const now = await cluster.api.patch(DEPLOYMENTS, first.metadata, operations);
+      expect(now.metadata.generation).to.be.above(first.metadata.generation ?? 0);
+      return drift([slimDeployment(now), ...others]);
+    };
+    expect(drift([first, ...others])).to.equal(null);
+    expect(await patched('/metadata/annotations/of-somebody', 'else')).to.equal(null);
+    const drifted = `Deployment ${first.metadata.name}`;
+    expect(await patched('/spec/replicas', 0)).to.equal(drifted);
   });
 });

@@ -26,6 +26,7 @@ import {
 import { CONFIG_MAPS, settingsMapName } from './volume-settings.ts';
 import { replicaDisruptionBudget } from './service-manifests.ts';
 import type { KubernetesSettings } from './settings.ts';
+import { fingerprintOf } from './slim-objects.ts';
 import { targetOf, type Targets } from './targets.ts';
 import { isOutdated } from './template-hash.ts';
 import {
@@ -55,6 +56,7 @@ export class StillCleaning extends Error {
 
 interface Made {
   readonly generation: number;
+  readonly fingerprint: string;
   /** A watch has told of it since. */
   readonly isTold: boolean;
 }
@@ -73,7 +75,7 @@ export class VolumeObjects {
   readonly settings: KubernetesSettings;
   /** Volumes that are worked on: making and removing one must not overtake each other. */
   readonly #busy = new Map<string, Promise<unknown>>();
-  /** By volume, each object as we left it: any later generation is somebody else's work. */
+  /** By volume, each object as we left it: what asks for something else later is not our work. */
   readonly #made = new Map<string, Map<string, Made>>();
   /** By volume, which generation of its record was brought about, and the address. */
   readonly #applied = new Map<string, { readonly generation: number; readonly address: string }>();
@@ -236,7 +238,8 @@ export class VolumeObjects {
   #note({ metadata }: VolumeResource, made: KubeObject): void {
     const known = this.#made.get(metadata.name) ?? new Map<string, Made>();
     const { generation = 0 } = made.metadata;
-    known.set(`${made.kind} ${made.metadata.name}`, { generation, isTold: false });
+    const fingerprint = fingerprintOf(made);
+    known.set(`${made.kind} ${made.metadata.name}`, { generation, fingerprint, isTold: false });
     this.#made.set(metadata.name, known);
   }
 
@@ -266,11 +269,15 @@ export class VolumeObjects {
    * cluster has of these kinds.
    */
   drift(volume: string, present: readonly KubeObject[], kinds: readonly string[]): string | null {
-    for (const [key, { generation, isTold }] of this.#made.get(volume) ?? []) {
+    for (const [key, { generation, fingerprint, isTold }] of this.#made.get(volume) ?? []) {
       if (!kinds.some((kind) => key.startsWith(`${kind} `))) continue;
       const found = present.find(({ kind, metadata }) => key === `${kind} ${metadata.name}`);
       // The watch may be behind: what it has not told yet is not gone, only not there yet.
-      if (found === undefined ? isTold : (found.metadata.generation ?? 0) > generation) return key;
+      const isDrift =
+        found === undefined
+          ? isTold
+          : (found.metadata.generation ?? 0) > generation && fingerprintOf(found) !== fingerprint;
+      if (isDrift) return key;
     }
     return null;
   }
