@@ -154,13 +154,14 @@ describe('a claim that names a source', () => {
     expect(await isThere(nameOf(made))).to.equal(true);
   });
 
+  const ready = async (name: string, status: 'True' | 'Unknown'): Promise<void> => {
+    const node = await cluster.api.get(NODES, { name });
+    const lastTransitionTime = cluster.date().toISOString();
+    const conditions = [{ type: 'Ready', status, lastTransitionTime }];
+    await cluster.api.replace(NODES, { ...node, status: { conditions } });
+  };
+
   it('names the node that is lost, waits for it, and goes on when it is there again', async () => {
-    const ready = async (name: string, status: 'True' | 'Unknown'): Promise<void> => {
-      const node = await cluster.api.get(NODES, { name });
-      const lastTransitionTime = cluster.date().toISOString();
-      const conditions = [{ type: 'Ready', status, lastTransitionTime }];
-      await cluster.api.replace(NODES, { ...node, status: { conditions } });
-    };
     cluster.jobStatus = {};
     const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
     await cluster.clock.pass(10_000);
@@ -195,6 +196,56 @@ describe('a claim that names a source', () => {
     await cluster.api.replace(JOBS, { ...items[2]!, status: { succeeded: 1 } });
     await cluster.clock.pass(10_000);
     expect(await isThere(nameOf(made))).to.equal(true);
+  });
+
+  it('is made where its origin has a copy by now, when a node is lost for good', async () => {
+    cluster.jobStatus = {};
+    const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
+    await cluster.clock.pass(10_000);
+    const { items } = await cluster.api.list(JOBS, {});
+    for (const job of items.slice(0, 2)) {
+      await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    }
+    // As a Job whose pod is on a node that does not answer: it goes when that does.
+    const stuck = await cluster.api.get(JOBS, items[2]!.metadata);
+    const metadata = { ...stuck.metadata, finalizers: ['foregroundDeletion'] };
+    await cluster.api.replace(JOBS, { ...stuck, metadata });
+    const { node: lost, id } = (await record(nameOf(made))).spec.members[2]!;
+    cluster.targets.lost.add(lost);
+    await ready(lost, 'Unknown');
+    await cluster.clock.pass(20 * 60_000);
+    expect((await record(nameOf(made))).spec.members).to.have.length(3);
+    await cluster.clock.pass(20 * 60_000);
+    const moved = await record(nameOf(made));
+    expect(moved.spec.members.find((member) => member.id === id)?.state).to.equal('Departed');
+    const wanted = moved.spec.members.filter(({ state }) => state === undefined);
+    const copies = (await record(origin)).spec.members.filter(({ state }) => state === undefined);
+    const placeOf = ({ index, node }: { index: number; node: string }): string =>
+      `${index} ${node}`;
+    expect(wanted.map(placeOf)).to.have.members(copies.map(placeOf));
+    expect(wanted.map(({ node }) => node)).not.to.include(lost);
+    await cluster.settle();
+    expect((await cluster.events()).join('\n')).to.include(`Node ${lost} is lost; the copy`);
+    // Nothing of it starts before the new one is whole.
+    expect(await isThere(nameOf(made))).to.equal(false);
+    const index = wanted.at(-1)!.index;
+    const where = { namespace: 'openebs', name: `${nameOf(made)}-clone-${index}` };
+    const job = await cluster.api.get(JOBS, where);
+    await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    await cluster.clock.pass(10_000);
+    expect(await isThere(nameOf(made))).to.equal(true);
+    // What may be on the lost node is removed behind the pod that may still write there.
+    cluster.targets.lost.clear();
+    await ready(lost, 'True');
+    await cluster.clock.pass(60_000);
+    expect((await record(nameOf(made))).spec.members).to.have.length(4);
+    const ended = await cluster.api.get(JOBS, stuck.metadata);
+    expect(ended.metadata.deletionTimestamp).to.be.a('string');
+    const free = { ...ended.metadata, finalizers: [] };
+    await cluster.api.replace(JOBS, { ...ended, metadata: free });
+    await cluster.clock.pass(60_000);
+    expect((await record(nameOf(made))).spec.members).to.deep.equal(wanted);
+    expect((await cluster.api.list(JOBS, {})).items).to.deep.equal([]);
   });
 
   it('takes the snapshot with it that was made for it, when it is given up', async () => {

@@ -4,7 +4,11 @@ import { KubeError, orNull, type KubeApi } from '../../kubernetes/kube-api.ts';
 import type { KubeObject } from '../../kubernetes/objects.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
 import { Problem } from '../../problem.ts';
+import { followOrigin } from './clone-follow.ts';
 import { cloningJob, cloningJobName } from './cloning-job.ts';
+import type { ClusterNode } from './cluster-node.ts';
+import type { CopyIndex } from './copy-index.ts';
+import { wantedMembers } from './members.ts';
 import { VOLUME_LABEL } from './names.ts';
 import type { NodeIndex } from './node-index.ts';
 import { JOBS, type Job } from './pool-job.ts';
@@ -16,13 +20,16 @@ import {
   type VolumeResource,
   type VolumeResourceSource,
 } from './volume-resource.ts';
+import { replicaOf } from './volume-status.ts';
 
 export interface CloneControllerOptions {
   readonly api: KubeApi;
   readonly namespace: string;
   /** Of volumes; whoever hears of a change steps again. */
   readonly jobs: Reflector<Job>;
-  readonly nodes: NodeIndex;
+  readonly nodes: Reflector<ClusterNode>;
+  readonly nodeIndex: NodeIndex;
+  readonly copies: CopyIndex;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
   readonly events: EventRecorder;
@@ -32,8 +39,8 @@ export interface CloneControllerOptions {
 
 /** What somebody has to mend is looked at again. */
 const PROBLEM_MS = 10_000;
-/** Of a lost node one hears, but an event about it is kept for an hour only. */
-const LOST_MS = 1_800_000;
+/** Nobody tells that the origin has a copy elsewhere by now, and that takes many minutes. */
+const LOST_MS = 300_000;
 
 /** What stands against the copy, for people, and when it is looked at again. */
 class CannotCopy extends Error {
@@ -120,7 +127,8 @@ export class CloneController {
     const { api, objects, namespace } = this.#options;
     const { name } = record.metadata;
     const { volume: origin, layer = 0 } = source;
-    const copies = record.spec.members
+    await this.#endDeparted(record);
+    const copies = wantedMembers(record)
       .filter(({ role }) => role === 'data')
       .map((member) => ({ member, job: this.#jobOf(name, member) }));
     const left = copies.filter(({ job }) => !isDone(job));
@@ -145,10 +153,12 @@ export class CloneController {
         `No copy of volume ${origin} could be made on ${nodes}; its pod says why (kubectl -n ${namespace} describe pods -l ${VOLUME_LABEL}=${name}). It is tried again.`,
       );
     }
-    const lost = left.flatMap(({ member: { node } }) => this.#lossOf(node) ?? []);
+    const lost = left.flatMap(({ member }) => (this.#lossOf(member.node) === null ? [] : member));
+    for (const member of lost) if (await this.#follow(record, member, origin)) return;
     if (lost.length > 0) {
+      const words = lost.map(({ node }) => this.#lossOf(node)).join(', and ');
       throw new CannotCopy(
-        `${lost.join(', and ')}. A copy of volume ${origin} is to be made there, of the one that is there, and is waited for. Start the node again; if it is lost for good, delete it (kubectl delete node) and the claim, and claim anew when volume ${origin} is healthy on other nodes (kubectl -n ${namespace} get ov ${origin}).`,
+        `${words}. A copy of volume ${origin} is to be made there, of the one that is there, and is waited for. Start the node again; where it is lost for good the copy is made on another node, once volume ${origin} has one there that holds everything (kubectl -n ${namespace} get ov ${origin}).`,
         LOST_MS,
       );
     }
@@ -157,9 +167,57 @@ export class CloneController {
 
   /** In words; null: it is there and ready. */
   #lossOf(node: string): string | null {
-    const { nodes } = this.#options;
-    if (nodes.lostMs(node) === null) return null;
-    return `Node ${node} ${nodes.has(node) ? 'is not ready' : 'is gone'}`;
+    const { nodeIndex } = this.#options;
+    if (nodeIndex.lostMs(node) === null) return null;
+    return `Node ${node} ${nodeIndex.has(node) ? 'is not ready' : 'is gone'}`;
+  }
+
+  /** Makes a copy where the origin has one by now, instead of on a lost node. Whether it does. */
+  async #follow(record: VolumeResource, from: VolumeMember, of: string): Promise<boolean> {
+    const { api, copies, events, namespace, nodes, objects, targets } = this.#options;
+    const origin = await objects.standing(of);
+    const address = origin === null ? null : targetOf(origin).address;
+    const target = address === null ? null : await targets.status(address);
+    if (origin === null || target === null) return false;
+    const pool = objects.pool(record.spec.pool);
+    const move = followOrigin(record, from, origin, {
+      fleet: { nodes: [...nodes.values()], copies: copies.byNode, pool },
+      isWhole: (member) =>
+        replicaOf({ record: origin, namespace, target }, member)?.mode === 'in-sync',
+    });
+    if (move === null) return false;
+    const { metadata } = record;
+    try {
+      await api.patch(VOLUME_RESOURCES, metadata, [
+        { op: 'test', path: '/metadata/generation', value: metadata.generation },
+        { op: 'replace', path: '/spec/members', value: move.members },
+      ]);
+    } catch (error) {
+      unlessLate(error);
+      return true;
+    }
+    const words = `Node ${from.node} is lost; the copy that was to be made there is made on ${move.to.node}, where volume ${of} has one by now.`;
+    events.event(record, 'Normal', 'CloneMoved', words);
+    return true;
+  }
+
+  /** Copies that are made elsewhere by now: their pods go before their directories do. */
+  async #endDeparted(record: VolumeResource): Promise<void> {
+    for (const { metadata } of this.#departing(record)) {
+      if (metadata.deletionTimestamp !== undefined) continue;
+      await this.#options.api.remove(JOBS, metadata, { foreground: true });
+    }
+  }
+
+  /** Whether a pod may still write to the directory of a member that has departed. */
+  isDeparting(record: VolumeResource): boolean {
+    return this.#departing(record).length > 0;
+  }
+
+  #departing({ metadata, spec }: VolumeResource): readonly Job[] {
+    if (spec.source === undefined) return [];
+    const departed = spec.members.filter(({ state }) => state === 'Departed');
+    return departed.flatMap((member) => this.#jobOf(metadata.name, member) ?? []);
   }
 
   /** What was in its way may be mended meanwhile. */
@@ -191,8 +249,7 @@ export class CloneController {
         { op: 'replace', path: '/spec/source', value },
       ]);
     } catch (error) {
-      const isLate = error instanceof KubeError && (error.isNotFound || error.status === 422);
-      if (!isLate) throw error;
+      unlessLate(error);
     }
   }
 
@@ -237,6 +294,11 @@ const isDone = (job: Job | undefined): boolean => (job?.status?.succeeded ?? 0) 
 const hasFailed = (job: Job | undefined): boolean =>
   job?.status?.conditions?.some(({ type, status }) => type === 'Failed' && status === 'True') ??
   false;
+
+/** Somebody else has changed the record, or it is gone: its new version is on its way. */
+const unlessLate = (error: unknown): void => {
+  if (!(error instanceof KubeError && (error.isNotFound || error.status === 422))) throw error;
+};
 
 const unlessThere = (error: unknown): void => {
   if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;

@@ -90,7 +90,7 @@ export class RecordController {
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
-    this.#clones = new CloneController({ ...options, nodes: this.#nodes });
+    this.#clones = new CloneController({ ...options, nodeIndex: this.#nodes });
     records.onChange((before, after) => {
       if (after !== null) queue.add(after.metadata.name);
       else if (before !== null) objects.forget(before.metadata.name);
@@ -153,7 +153,10 @@ export class RecordController {
       problem: plan.problem ?? refused ?? rolling,
       now: this.#options.wallClock().toISOString(),
     });
-    const departingMs = await this.#members.depart(record);
+    // The end of their Jobs is heard of.
+    const departingMs = this.#clones.isDeparting(record)
+      ? null
+      : await this.#members.depart(record);
     if (departingMs !== null) queue.addAfter(name, departingMs);
     const finishingMs = await this.#clones.finish(record);
     if (finishingMs !== null) queue.addAfter(name, finishingMs);
