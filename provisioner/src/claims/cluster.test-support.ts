@@ -95,6 +95,8 @@ export class Cluster {
   objects: VolumeObjects | null = null;
   /** Of each Job that is created from now on. */
   jobStatus: object = { succeeded: 1 };
+  /** Whether Jobs that remove data end at once. */
+  cleans = true;
   /** Read when it starts. */
   settings = SETTINGS;
   #stop = new AbortController();
@@ -130,7 +132,8 @@ export class Cluster {
       ...{ queue: claimQueue, objects, targets: this.targets, events, now, provisioned: log },
     });
     const volumeController = new VolumeController({
-      ...{ api, volumes, records, queue: volumeQueue, objects, events, now, deleted: log },
+      ...{ api, volumes, records, jobs, nodes, queue: volumeQueue, objects, events, now },
+      deleted: log,
     });
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
@@ -224,7 +227,9 @@ export class Cluster {
     };
     let last = 0;
     api.apply = async (of, object) => {
-      if (of.kind === 'Job') return apply(of, { ...object, status: { succeeded: 1 } });
+      if (of.kind === 'Job') {
+        return apply(of, this.cleans ? { ...object, status: { succeeded: 1 } } : object);
+      }
       if (of.kind === 'Deployment') {
         const pods = { replicas: 1, updatedReplicas: 1, availableReplicas: 1 };
         // Of any generation.

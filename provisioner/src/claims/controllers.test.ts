@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { claim, Cluster, storageClass } from './cluster.test-support.ts';
 import { KubeError } from '../kubernetes/kube-api.ts';
-import { CLAIMS, CLASSES, SELECTED_NODE, VOLUME_FINALIZER, VOLUMES } from './contract.ts';
+import { JOBS } from '../orchestrator/kubernetes/pool-job.ts';
+import { VOLUME_RESOURCES } from '../orchestrator/kubernetes/volume-resource.ts';
+import { CLAIMS, CLASSES, NODES, SELECTED_NODE, VOLUME_FINALIZER, VOLUMES } from './contract.ts';
 
 describe('the provisioner', () => {
   let cluster: Cluster;
@@ -167,6 +169,33 @@ describe('the provisioner', () => {
     await release(`pvc-${made.metadata.uid ?? ''}`);
     await cluster.settle();
     expect(await cluster.made()).to.deep.equal([]);
+  });
+
+  it('hears when data are removed, asks for nothing meanwhile, and waits for no node that is gone', async () => {
+    cluster.cleans = false;
+    cluster.start();
+    const made = await cluster.api.create(CLAIMS, claim('data'));
+    await cluster.settle();
+    const name = `pvc-${made.metadata.uid ?? ''}`;
+    const where = { namespace: 'openebs', name };
+    const { members } = (await cluster.api.get(VOLUME_RESOURCES, where)).spec;
+    await release(name);
+    await cluster.clock.pass(10_000);
+    const { items } = await cluster.api.list(JOBS, {});
+    expect(items).to.have.length(3);
+    const before = cluster.api.calls.length;
+    await cluster.clock.pass(600_000);
+    expect(cluster.api.calls.slice(before)).to.deep.equal([]);
+    const [first, second] = items;
+    for (const job of [first!, second!]) {
+      await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    }
+    await cluster.clock.pass(1_000);
+    expect((await cluster.made()).join()).to.include(name);
+    await cluster.api.remove(NODES, { name: members[2]!.node });
+    await cluster.clock.pass(1_000);
+    expect(await cluster.made()).to.deep.equal([]);
+    expect(cluster.failures).to.deep.equal([]);
   });
 
   it('keeps a released volume of policy Retain, and holds it by no finalizer', async () => {

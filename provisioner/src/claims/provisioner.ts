@@ -88,7 +88,7 @@ export class Provisioner {
       provisioned: (className, seconds) => metrics.provisioned(className, seconds),
     });
     const volumeController = new VolumeController({
-      ...{ api, volumes, records, queue: volumeQueue, objects, events, now },
+      ...{ api, volumes, records, jobs, nodes, queue: volumeQueue, objects, events, now },
       deleted: (className, seconds) => metrics.deleted(className, seconds),
     });
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });

@@ -3,17 +3,19 @@ import { setFinalizer } from '../kubernetes/finalizer.ts';
 import { orNull, type KubeApi } from '../kubernetes/kube-api.ts';
 import type { Reflector } from '../kubernetes/reflector.ts';
 import type { WorkQueue } from '../kubernetes/work-queue.ts';
+import type { ClusterNode } from '../orchestrator/kubernetes/cluster-node.ts';
+import { VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
+import type { Job } from '../orchestrator/kubernetes/pool-job.ts';
 import { StillCleaning, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import { isCopied, type VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
 import { isOurVolume, VOLUME_FINALIZER, VOLUMES, type PersistentVolume } from './contract.ts';
-
-/** How soon it is looked whether data have been removed. */
-const CLEANING_POLL_MS = 1_000;
 
 export interface VolumeControllerOptions {
   readonly api: KubeApi;
   readonly volumes: Reflector<PersistentVolume>;
   readonly records: Reflector<VolumeResource>;
+  readonly jobs: Reflector<Job>;
+  readonly nodes: Reflector<ClusterNode>;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly events: EventRecorder;
@@ -24,11 +26,29 @@ export interface VolumeControllerOptions {
 /** Frees what is behind a volume that nobody claims any more. Keys are names of volumes. */
 export class VolumeController {
   readonly #options: VolumeControllerOptions;
+  /** Volumes whose data are being removed: a node that is gone is waited for no more. */
+  readonly #cleaning = new Set<string>();
 
   constructor(options: VolumeControllerOptions) {
     this.#options = options;
-    options.volumes.onChange((_before, after) => {
-      if (after !== null && isOurVolume(after)) options.queue.add(after.metadata.name);
+    const { volumes, records, jobs, nodes, queue } = options;
+    volumes.onChange((before, after) => {
+      if (after !== null && isOurVolume(after)) queue.add(after.metadata.name);
+      if (after === null && before !== null) this.#cleaning.delete(before.metadata.name);
+    });
+    jobs.onChange((before, after) => {
+      const volume = (after ?? before)?.metadata.labels?.[VOLUME_LABEL];
+      if (volume !== undefined && this.#cleaning.has(volume)) queue.add(volume);
+    });
+    nodes.onChange((_before, after) => {
+      if (after === null) for (const volume of this.#cleaning) queue.add(volume);
+    });
+    // Of a copy that is whole, or given up, its origin is free.
+    records.onChange((before, after) => {
+      const { source } = (after ?? before)?.spec ?? {};
+      const wasCopied = before !== null && isCopied(before);
+      const isFree = !wasCopied && (after === null || isCopied(after));
+      if (source !== undefined && isFree) queue.add(source.volume);
     });
   }
 
@@ -49,7 +69,7 @@ export class VolumeController {
   }
 
   async #free(volume: PersistentVolume): Promise<void> {
-    const { api, objects, events, deleted, now, queue } = this.#options;
+    const { api, objects, events, deleted, now } = this.#options;
     const className = volume.spec?.storageClassName ?? '';
     const startedMs = now();
     const { name, uid = '' } = volume.metadata;
@@ -61,9 +81,9 @@ export class VolumeController {
       if (copy !== null) {
         const words = `Volume ${copy} is being made as a copy of this one; it is freed when that is whole, or given up.`;
         events.event(volume, 'Normal', 'InUse', words);
-        queue.addAfter(name, CLEANING_POLL_MS);
         return;
       }
+      this.#cleaning.add(name);
       await objects.remove(name, (node) => {
         const words = `Node ${node} is gone, and the copy that was on it with it; if it comes back, remove the volume's directory there.`;
         events.event(volume, 'Warning', 'NodeGone', words);
@@ -75,10 +95,7 @@ export class VolumeController {
       }
       deleted(className, (now() - startedMs) / 1000);
     } catch (error) {
-      if (error instanceof StillCleaning) {
-        queue.addAfter(name, CLEANING_POLL_MS);
-        return;
-      }
+      if (error instanceof StillCleaning) return;
       deleted(className, null);
       const message = `Freeing volume ${name}: ${(error as Error).message}; it is tried again.`;
       events.event(volume, 'Warning', 'VolumeFailedDelete', message);

@@ -47,8 +47,6 @@ export interface RecordControllerOptions {
   readonly events: EventRecorder;
 }
 
-/** How soon it is looked whether data have been removed. */
-const CLEANING_POLL_MS = 1_000;
 /** A volume without a target that is not as recorded is looked at again. */
 const PROBLEM_MS = 30_000;
 /** Somebody else has changed the record meanwhile: its new version is on its way. */
@@ -195,7 +193,7 @@ export class RecordController {
 
   /** One that was made for a claim goes with that claim's PersistentVolume. */
   async #remove(record: VolumeResource): Promise<void> {
-    const { objects, events, queue } = this.#options;
+    const { objects, events } = this.#options;
     const { name } = record.metadata;
     if (record.spec.claimRef !== undefined) return;
     try {
@@ -204,8 +202,8 @@ export class RecordController {
         events.event(record, 'Warning', 'NodeGone', words);
       });
     } catch (error) {
+      // The end of the Jobs is heard of, and that of a node.
       if (!(error instanceof StillCleaning)) throw error;
-      queue.addAfter(name, CLEANING_POLL_MS);
     }
   }
 
