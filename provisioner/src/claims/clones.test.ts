@@ -127,6 +127,24 @@ describe('a claim that names a source', () => {
     expect(await isThere(nameOf(made))).to.equal(true);
   });
 
+  it('keeps a source that is given up until its copies are whole, and then no longer', async () => {
+    cluster.jobStatus = {};
+    const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
+    await cluster.clock.pass(10_000);
+    const volume = await cluster.api.get(VOLUMES, { name: origin });
+    await cluster.api.replace(VOLUMES, { ...volume, status: { phase: 'Released' } });
+    await cluster.clock.pass(60_000);
+    await cluster.settle();
+    expect(await isThere(origin)).to.equal(true);
+    expect((await cluster.events()).join('\n')).to.include('is being made as a copy of this one');
+    for (const job of (await cluster.api.list(JOBS, {})).items) {
+      await cluster.api.replace(JOBS, { ...job, status: { succeeded: 1 } });
+    }
+    await cluster.clock.pass(30_000);
+    expect(await isThere(nameOf(made))).to.equal(true);
+    expect(await isThere(origin)).to.equal(false);
+  });
+
   it('asks for nothing while its copies are made', async () => {
     cluster.jobStatus = {};
     const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
