@@ -4,6 +4,7 @@ import { History } from './history.ts';
 import { Orchestrator } from './orchestrator.ts';
 import { isLaterRecord, ReplicaMachine } from './machine.ts';
 import { Network } from './network.ts';
+import { Rot } from './rot.ts';
 import type { LinkWatch } from './target.ts';
 import { SimulatedTarget } from './target.ts';
 import { Violation, World } from './world.ts';
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   readonly graceMs: number;
   /** How often a store looks for marks that it can clear; 10 s in production. */
   readonly maintenanceMs: number;
+  /** Null: nobody scrubs, and the calendar is not looked at. */
+  readonly scrubBytesPerSecond: number | null;
 }
 
 const VOLUME_ID = '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
@@ -42,8 +45,7 @@ export class Cluster implements LinkWatch {
   /** While it is reverted nobody may submit. */
   frozen = false;
   readonly #every = new Map<string, ReplicaMachine>();
-  /** What was injected and can make a read fail with MEDIUM_ERROR. Block numbers. */
-  readonly rotten = new Set<number>();
+  readonly rot = new Rot(this);
   /** Writes without a good answer that their target's frames may still bring about. */
   #unsettled: Unsettled[] = [];
   #targets = 0;
@@ -99,7 +101,7 @@ export class Cluster implements LinkWatch {
   }
 
   startTarget(): SimulatedTarget {
-    const { holdMs, graceMs } = this.options;
+    const { holdMs, graceMs, scrubBytesPerSecond } = this.options;
     const { sizeBytes } = this;
     const target = new SimulatedTarget({
       number: ++this.#targets,
@@ -111,6 +113,7 @@ export class Cluster implements LinkWatch {
       watch: this,
       holdMs,
       graceMs,
+      scrubBytesPerSecond,
     });
     this.targets.push(target);
     target.replicator.onChange((change) => {

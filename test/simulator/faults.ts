@@ -1,14 +1,9 @@
-import type { Store } from '../../replica/src/store/index.ts';
 import type { Cluster } from './cluster.ts';
 import type { ReplicaMachine } from './machine.ts';
 import type { Fault } from './plan.ts';
 import type { SimulatedProcess } from './process.ts';
 
 const EIO = 5;
-const BLOCK = 4096;
-const SECTOR = 512;
-const EXTENT = 1024 * 1024;
-const IMAGE = '000001.img';
 
 /** Brings faults about, and takes back those that last. */
 export class Faults {
@@ -76,6 +71,11 @@ export class Faults {
         return this.#secondTarget(fault);
       case 'split':
         return this.#split(fault);
+      case 'rot':
+      case 'rot-page':
+      case 'rot-layer':
+      case 'rot-layer-page':
+        return this.#cluster.rot.plant(fault);
       default:
         this.#diskFault(fault);
     }
@@ -173,7 +173,7 @@ export class Faults {
     }
   }
 
-  #diskFault(fault: Fault & { kind: 'slow-disk' | 'full-disk' | 'io-error' | 'rot' }): void {
+  #diskFault(fault: Fault & { kind: 'slow-disk' | 'full-disk' | 'io-error' }): void {
     const machine = this.#machine(fault.replica);
     const { disk } = machine;
     switch (fault.kind) {
@@ -186,36 +186,9 @@ export class Faults {
         this.#for(fault.ms, () => (disk.full = false));
         return;
       case 'io-error':
-        if (fault.operation === 'read') this.#note(machine, null);
+        if (fault.operation === 'read') this.#cluster.rot.mayFailAnywhere();
         disk.failNext({ fileName: fault.file, operation: fault.operation, errno: EIO });
-        return;
-      case 'rot':
-        this.#rot(machine, fault.sector);
     }
-  }
-
-  /** Only where another good copy is in sync: else there is nothing that could be demanded. */
-  #rot(machine: ReplicaMachine, sector: number): void {
-    const record = this.#cluster.newestRecord();
-    if (machine.role !== 'data' || !machine.disk.exists(IMAGE)) return;
-    const block = Math.floor((sector * SECTOR) / BLOCK);
-    if (record === null || this.#cluster.rotten.has(block)) return;
-    // A region whose checksums are still to be computed takes what is there.
-    const extent = Math.floor((sector * SECTOR) / EXTENT);
-    if (machine.store === null || !canSum(machine.store, extent)) return;
-    if (!machine.disk.rot(IMAGE, sector * SECTOR + (sector % 500))) return;
-    this.#note(machine, block);
-  }
-
-  #note(machine: ReplicaMachine, block: number | null): void {
-    if (block !== null) {
-      this.#cluster.rotten.add(block);
-      this.#cluster.world.note('fault', `block ${block} of ${machine.host} rots`);
-      return;
-    }
-    // A read that fails may be of any block.
-    const blocks = this.#cluster.options.sizeBytes / BLOCK;
-    for (let each = 0; each < blocks; each++) this.#cluster.rotten.add(each);
   }
 
   #for(ms: number, undo: () => void): void {
@@ -226,15 +199,6 @@ export class Faults {
     this.#cluster.world.after(ms, end);
   }
 }
-
-const canSum = (store: Store, extent: number): boolean => {
-  try {
-    store.extentChecksums(extent);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 const describeFault = (fault: Fault): string =>
   Object.entries(fault)

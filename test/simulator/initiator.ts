@@ -152,7 +152,7 @@ export class Initiator {
       }
       return stamps;
     } catch (error) {
-      const rotten = blocksOf(order).some((block) => this.#cluster.rotten.has(block));
+      const rotten = blocksOf(order).some((block) => this.#cluster.rot.blocks.has(block));
       throw new Violation(rotten ? 'I9' : 'I6', (error as Error).message);
     }
   }
@@ -172,7 +172,7 @@ export class Initiator {
       case 'MEDIUM_ERROR':
       case 'WRITE_MEDIUM_ERROR': {
         if (access !== null) history.abandon(access, false);
-        if (blocksOf(order).some((block) => this.#cluster.rotten.has(block))) return;
+        if (blocksOf(order).some((block) => this.#cluster.rot.blocks.has(block))) return;
         throw new Violation('I9', `${describeOrder({ order, access })} met ${error.message}`);
       }
       default:

@@ -3,6 +3,7 @@ import type { Logger } from '../../replica/src/runtime/index.ts';
 import { ReplicaMetrics, ReplicaServer } from '../../replica/src/server/index.ts';
 import { openStoreOn, StoreError } from '../../replica/src/store/index.ts';
 import type { Store } from '../../replica/src/store/index.ts';
+import { dataFileName } from '../../replica/src/store/layer-tree.ts';
 import { SimulatedDisk } from '../../replica/src/store/simulated-disk.ts';
 import type { Random } from '../support/random.ts';
 import type { Network } from './network.ts';
@@ -140,7 +141,7 @@ export class ReplicaMachine {
   /** The machine stops: of what was not flushed, some is lost. */
   losePower(): void {
     this.#world.note(this.host, 'loses power');
-    this.disk.undoRot();
+    this.#undoRot();
     this.disk.losePower();
     this.disk.full = false;
     const { process } = this;
@@ -174,16 +175,20 @@ export class ReplicaMachine {
   #open(process: SimulatedProcess): void {
     const { disk, id: replicaId, role } = this;
     const every = (intervalMs: number, tick: () => void): (() => void) => {
+      let wanted = true;
       let cancel = (): void => undefined;
       const everyMs = intervalMs === MAINTENANCE_MS ? this.#maintenanceMs : intervalMs;
       const again = (): void => {
         cancel = process.after(everyMs, () => {
           tick();
-          again();
+          if (wanted) again();
         });
       };
       again();
-      return () => cancel();
+      return () => {
+        wanted = false;
+        cancel();
+      };
     };
     openStoreOn(
       { disk, every, later: (callback) => process.after(0.01, callback) },
@@ -248,13 +253,22 @@ export class ReplicaMachine {
   }
 
   #ended(process: SimulatedProcess): void {
-    // What rots in a marked region before an unclean stop cannot be told from an unflushed write:
-    // the checksums there are computed anew.
-    this.disk.undoRot();
+    this.#undoRot();
     process.kill();
     this.process = null;
     this.server = null;
     this.store = null;
+  }
+
+  /**
+   * What rots in a marked region before an unclean stop cannot be told from an unflushed write: the
+   * checksums there are computed anew. Only layers of long ago have no such regions for certain: a
+   * head may just have been frozen, or be put back in its place.
+   */
+  #undoRot(): void {
+    const ids = (this.store?.state().layers ?? []).map(({ id }) => id).sort((a, b) => b - a);
+    const old = new Set(ids.slice(2).map(dataFileName));
+    this.disk.undoRot((name) => !old.has(name));
   }
 
   #diskMs(): number {

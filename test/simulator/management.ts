@@ -11,7 +11,7 @@ import { Violation } from './world.ts';
  * zero from the end.
  */
 export type Task =
-  | { readonly what: 'snapshot' | 'add' | 'grow' }
+  | { readonly what: 'snapshot' | 'add' | 'grow' | 'scrub' }
   | { readonly what: 'delete' | 'revert'; readonly snapshot: number }
   | { readonly what: 'remove' | 'replace' | 'empty'; readonly replica: number };
 
@@ -52,9 +52,13 @@ export class Management {
 
   perform(task: Task): void {
     const { newest, orchestrator, world } = this.#cluster;
-    if (newest?.ready !== true || this.#busy) return;
+    if (newest?.ready !== true) return;
+    if (this.#busy && task.what !== 'scrub') return;
     world.note('people', () => Object.values(task).join(' '));
     switch (task.what) {
+      case 'scrub':
+        newest.process.run(() => newest.scrub?.request());
+        return;
       case 'snapshot':
         this.#snapshot(newest);
         return;
@@ -77,7 +81,10 @@ export class Management {
     }
   }
 
-  /** Only from a whole volume: what more is lost at the same time is not promised to survive. */
+  /**
+   * Only from a whole volume, and not where the others have rotted: what more is lost at the same
+   * time is not promised to survive.
+   */
   #member(what: 'remove' | 'replace' | 'empty', index: number): void {
     const { orchestrator, newest } = this.#cluster;
     const copies = orchestrator.wanted.filter(({ role }) => role === 'data');
@@ -90,6 +97,7 @@ export class Management {
       (each.whole || each.role === 'witness') &&
       newest.sockets.get(each)?.sound === true;
     if (!this.#cluster.machines.every(isSound)) return;
+    if (copies.some(({ disk }) => disk !== machine.disk && disk.rot.length > 0)) return;
     if (what === 'remove') orchestrator.remove(machine);
     else if (what === 'replace') orchestrator.replace(machine);
     else machine.empty();

@@ -30,3 +30,8 @@ export const mutant = (
   profile: Profile,
   ...edits: readonly Edit[]
 ): Mutant => ({ name, invariant, profile, edits });
+
+/** Paths of sources, by their names. */
+export const inReplicator = (file: string): string => `target/src/replicator/${file}.ts`;
+export const inServer = (file: string): string => `replica/src/server/${file}.ts`;
+export const inStore = (file: string): string => `replica/src/store/${file}.ts`;

@@ -8,7 +8,7 @@ const HELP = `npm run mutants -- [options]
 Plants each bug in turn in a process of its own, and runs seeds of the profile that aims at it
 until the simulator finds it. Prints a line of a table for each; fails when one is not found.
 
-  --seeds N      give up a bug after N seeds (default 300)
+  --seeds N      give up a bug after N seeds (default 1000)
   --failures N   go on until N seeds have failed, to see as what (default 3)
   --first N      the first seed (default 1)
   --jobs N       processes at a time (default 1)
@@ -17,7 +17,7 @@ until the simulator finds it. Prints a line of a table for each; fails when one 
 `;
 
 const OPTIONS = {
-  seeds: { type: 'string', default: '300' },
+  seeds: { type: 'string', default: '1000' },
   failures: { type: 'string', default: '3' },
   first: { type: 'string', default: '1' },
   jobs: { type: 'string', default: '1' },

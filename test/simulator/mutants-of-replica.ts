@@ -1,8 +1,5 @@
 import type { Mutant } from './mutant.ts';
-import { edit, mutant } from './mutant.ts';
-
-const server = (file: string): string => `replica/src/server/${file}.ts`;
-const store = (file: string): string => `replica/src/store/${file}.ts`;
+import { edit, inServer as server, inStore as store, mutant } from './mutant.ts';
 
 export const SERVER_MUTANTS: readonly Mutant[] = [
   mutant(

@@ -1,8 +1,5 @@
 import type { Mutant } from './mutant.ts';
-import { edit, mutant } from './mutant.ts';
-
-const target = (file: string): string => `target/src/replicator/${file}.ts`;
-const server = (file: string): string => `replica/src/server/${file}.ts`;
+import { edit, inReplicator as target, inServer as server, mutant } from './mutant.ts';
 
 /** Read leases: both sides of them. */
 export const LEASE_MUTANTS: readonly Mutant[] = [

@@ -6,6 +6,7 @@ import {
   MEMBERSHIP_MUTANTS,
   STREAM_MUTANTS,
 } from './mutants-of-target.ts';
+import { REPAIR_MUTANTS, SCRUB_MUTANTS } from './mutants-of-scrub.ts';
 
 /** Bugs as people make them in such code. The product itself has no switch for any of them. */
 export const MUTANTS: readonly Mutant[] = [
@@ -13,7 +14,9 @@ export const MUTANTS: readonly Mutant[] = [
   ...MEMBERSHIP_MUTANTS,
   ...STREAM_MUTANTS,
   ...MANAGEMENT_MUTANTS,
+  ...REPAIR_MUTANTS,
   ...SERVER_MUTANTS,
   ...STORE_MUTANTS,
   ...LAYER_MUTANTS,
+  ...SCRUB_MUTANTS,
 ];

@@ -4,6 +4,7 @@ import type { Order } from './initiator.ts';
 import type { Task } from './management.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Scenario } from './scenarios.ts';
+import type { RotPlace } from './rot.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { SIZE_BYTES, type Script } from './scene.ts';
 
@@ -40,7 +41,7 @@ export type Fault =
       readonly file: string;
       readonly operation: 'read' | 'write' | 'sync' | 'punch';
     }
-  | { readonly kind: 'rot'; readonly replica: number; readonly sector: number }
+  | RotPlace
   | { readonly kind: 'kill-target' | 'stop-target'; readonly power: boolean }
   /** At once, where the orchestrator would take its time; nothing when one lives. */
   | { readonly kind: 'start-target' }
@@ -81,6 +82,8 @@ export interface Plan {
   readonly actions: readonly Action[];
   /** At the end all machines lose power after a flush, and everything must still be there. */
   readonly finalBlackout: boolean;
+  /** What rots when everything else is over, before the last scrub. */
+  readonly lateRot: readonly RotPlace[];
 }
 
 const BY_CHANCE = ['calm', 'crash', 'network', 'disk', 'targets', 'power', 'mixed'] as const;
@@ -194,6 +197,7 @@ const byChance = (random: Random, profile: ByChance): Script => {
   }
   actions.sort((a, b) => a.at - b.at);
   const script = {
+    lateRot: [],
     cluster: {
       dataReplicas,
       witness: dataReplicas % 2 === 0,
@@ -201,6 +205,7 @@ const byChance = (random: Random, profile: ByChance): Script => {
       holdMs: random.pick([500, 5_000, 30_000]),
       graceMs: random.pick([0, 200, 2_000]),
       maintenanceMs: MAINTENANCE_MS,
+      scrubBytesPerSecond: null,
     },
     initiators,
     actions,
@@ -258,7 +263,13 @@ const fault = (random: Random, profile: ByChance): Fault => {
       return { kind, replica, file, operation };
     }
     case 'rot':
+    case 'rot-page':
       return { kind, replica, sector: random.pick(AREAS) + random.below(AREA_SECTORS) };
+    case 'rot-layer':
+    case 'rot-layer-page': {
+      const sector = random.pick(AREAS) + random.below(AREA_SECTORS);
+      return { kind, replica, sector, layer: random.below(8) };
+    }
     case 'kill-target':
     case 'stop-target':
       return { kind, power: random.chance(0.3) };

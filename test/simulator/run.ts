@@ -1,3 +1,4 @@
+import { MERGE_RETRY_MS } from '../../replica/src/limits.ts';
 import { Cluster } from './cluster.ts';
 import { Faults } from './faults.ts';
 import type { Order } from './initiator.ts';
@@ -7,6 +8,7 @@ import { Management } from './management.ts';
 import { AREAS, ATOMIC_READ, GROWN_AREA } from './plan.ts';
 import { compareReplicas } from './replicas.ts';
 import { SIZE_BYTES } from './scene.ts';
+import { ScrubCheck } from './scrub-check.ts';
 import type { SimulatedTarget } from './target.ts';
 import { simulated, Violation, World } from './world.ts';
 
@@ -29,6 +31,7 @@ export interface RunResult {
  */
 const RESUME_MS = 30_000;
 const REBUILT_MS = 60_000;
+const SCRUBBED_MS = 60_000;
 const BLOCK_SECTORS = 8;
 const AREA_SECTORS = 48;
 
@@ -100,6 +103,7 @@ class Run {
     const endMs = beginMs + (actions.at(-1)?.at ?? 0);
     this.#until(() => this.#world.now >= endMs, endMs);
     this.#settle();
+    this.#scrub();
     this.#verify();
     if (finalBlackout) this.#blackout();
     this.#verifySnapshots();
@@ -148,11 +152,11 @@ class Run {
 
   /** A block without a good copy stays bad until somebody writes it. */
   #rewriteRotten(): void {
-    if (this.#cluster.rotten.size === 0) return;
+    if (this.#cluster.rot.blocks.size === 0) return;
     for (const area of AREAS) {
       for (let at = 0; at < AREA_SECTORS; at += BLOCK_SECTORS) {
         const block = (area + at) / BLOCK_SECTORS;
-        if (!this.#cluster.rotten.has(block)) continue;
+        if (!this.#cluster.rot.blocks.has(block)) continue;
         this.#ask({ operation: 'write', sector: area + at, count: BLOCK_SECTORS });
       }
     }
@@ -179,6 +183,40 @@ class Run {
     return this.#cluster.sizeBytes > SIZE_BYTES ? [...AREAS, GROWN_AREA] : AREAS;
   }
 
+  /**
+   * At rest, when a good copy of everything is there: scrubs end, say what they have mended, mend
+   * all that has rotted, and everything can be read again.
+   */
+  #scrub(): void {
+    const { rot, options } = this.#cluster;
+    if (options.scrubBytesPerSecond === null) return;
+    // What reads have found before is repaired by then, and counted.
+    this.#until(() => false, 300);
+    for (const place of this.#plan.lateRot) rot.plant(place);
+    const check = new ScrubCheck(this.#cluster);
+    this.#scrubOnce(check);
+    const { found, repaired } = check;
+    this.#scrubOnce(check);
+    if (repaired + check.found > found) {
+      const counts = `found ${found} bad blocks, repaired ${repaired}, and ${check.found} are left`;
+      throw new Violation('I9', `a scrub ${counts}`);
+    }
+    // A page that is to be written anyway is so when its mark goes; a layer that nobody needs goes.
+    this.#until(() => check.left === null, MERGE_RETRY_MS + SCRUBBED_MS);
+    // What others have merged differently is mended when they have the same again.
+    if (check.left !== null) this.#scrubOnce(check);
+    if (check.left !== null) throw new Violation('I9', `${check.left} is bad after a scrub`);
+    this.#scrubOnce(check);
+    if (check.found > 0) throw new Violation('I9', `scrubs go on to find ${check.found} blocks`);
+    rot.blocks.clear();
+  }
+
+  #scrubOnce(check: ScrubCheck): void {
+    check.begin();
+    this.#expect('I11', () => check.ended, SCRUBBED_MS, 'the end of a scrub');
+    check.checkDivergence();
+  }
+
   /** Each snapshot in turn is the volume again, and read. Nothing else is checked after that. */
   #verifySnapshots(): void {
     for (const snapshot of this.#management.kept) {
@@ -192,6 +230,8 @@ class Run {
       this.#expect('I11', () => done, RESUME_MS, `the volume is ${snapshot.name}`);
       this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'all replicas in sync');
       const { newest } = this.#cluster;
+      const scrubs = this.#plan.cluster.scrubBytesPerSecond !== null;
+      if (scrubs) this.#scrubOnce(new ScrubCheck(this.#cluster));
       compareReplicas(this.#world, this.#cluster, newest!);
       this.#management.checkContent(snapshot, this.#contents(newest!));
     }

@@ -4,6 +4,7 @@ import type { Order } from './initiator.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Task } from './management.ts';
 import type { Action, Fault } from './plan.ts';
+import type { RotPlace } from './rot.ts';
 
 /** A plan without its seed. */
 export interface Script {
@@ -11,6 +12,7 @@ export interface Script {
   readonly initiators: number;
   readonly actions: readonly Action[];
   readonly finalBlackout: boolean;
+  readonly lateRot: readonly RotPlace[];
 }
 
 const MIB = 1024 * 1024;
@@ -25,6 +27,7 @@ export const ALWAYS_MS = 600_000;
 export class Scene {
   readonly random: Random;
   readonly actions: Action[] = [];
+  readonly lateRot: RotPlace[] = [];
   atMs = 0;
 
   constructor(random: Random) {
@@ -89,7 +92,7 @@ export class Scene {
   }
 
   end(
-    cluster: Pick<ClusterOptions, 'dataReplicas' | 'graceMs'>,
+    cluster: Pick<ClusterOptions, 'dataReplicas' | 'graceMs'> & Partial<ClusterOptions>,
     finalBlackout = false,
     maintenance: readonly number[] = [MAINTENANCE_MS, 200, 40, 15],
   ): Script {
@@ -97,9 +100,17 @@ export class Scene {
     const maintenanceMs = this.random.pick(maintenance);
     const witness = cluster.dataReplicas % 2 === 0;
     return {
-      cluster: { ...cluster, witness, maintenanceMs, holdMs: 30_000, sizeBytes: SIZE_BYTES },
+      cluster: {
+        witness,
+        maintenanceMs,
+        holdMs: 30_000,
+        sizeBytes: SIZE_BYTES,
+        scrubBytesPerSecond: null,
+        ...cluster,
+      },
       initiators: 2,
       actions: this.actions,
+      lateRot: this.lateRot,
       finalBlackout,
     };
   }

@@ -1,7 +1,7 @@
 import type { Epoch, MembershipRecord, Seq, Session } from '../../replica/src/protocol/index.ts';
 import { Histogram, LATENCY_BOUNDS_SECONDS, SlabPool } from '../../replica/src/runtime/index.ts';
 import type { Environment, Link, LinkEvents } from '../../target/src/replicator/index.ts';
-import { createStatistics, Replicator } from '../../target/src/replicator/index.ts';
+import { createStatistics, Replicator, Scrub } from '../../target/src/replicator/index.ts';
 import { SocketLink } from '../../target/src/replicator/socket-link.ts';
 import type { ReplicaMachine, VolumeFacts } from './machine.ts';
 import { describe } from './machine.ts';
@@ -11,6 +11,8 @@ import type { World } from './world.ts';
 
 /** Free memory that a target keeps for the next writes. */
 const POOL_BYTES = 8 * 1024 * 1024;
+
+const WALL_START_MS = Date.parse('2026-11-24T11:00:00.000Z');
 
 /** What the invariants watch of a target's connections. */
 export interface LinkWatch {
@@ -32,6 +34,7 @@ export interface TargetOptions {
   readonly watch: LinkWatch;
   readonly holdMs: number;
   readonly graceMs: number;
+  readonly scrubBytesPerSecond: number | null;
 }
 
 /** A target process: the real replicator on real socket links. */
@@ -40,6 +43,9 @@ export class SimulatedTarget {
   readonly name: string;
   readonly process: SimulatedProcess;
   readonly replicator: Replicator;
+  readonly statistics = createStatistics(() => new Histogram(LATENCY_BOUNDS_SECONDS));
+  /** Null: nobody scrubs. */
+  readonly scrub: Scrub | null;
   readonly host: string;
   /** Its connection to each replica, the latest one. */
   readonly sockets = new Map<ReplicaMachine, SimulatedSocket>();
@@ -49,6 +55,7 @@ export class SimulatedTarget {
 
   constructor(options: TargetOptions) {
     const { number, world, network, volume, machines, holdMs, graceMs } = options;
+    const { scrubBytesPerSecond } = options;
     this.number = number;
     this.name = `target-${number}`;
     this.host = this.name;
@@ -60,12 +67,22 @@ export class SimulatedTarget {
       ...volume,
       replicas: machines.map(({ address }) => address),
       environment: this.#environment(options),
-      statistics: createStatistics(() => new Histogram(LATENCY_BOUNDS_SECONDS)),
+      statistics: this.statistics,
       pool: new SlabPool(POOL_BYTES),
       holdMs,
       graceMs,
     });
+    const wallNow = (): number => WALL_START_MS + world.now;
+    this.scrub =
+      scrubBytesPerSecond === null
+        ? null
+        : new Scrub({ host: this.replicator, wallNow, bytesPerSecond: scrubBytesPerSecond });
+    let served = false;
     this.replicator.onChange((change) => {
+      if (change === 'ready' && !served) {
+        served = true;
+        this.scrub?.start();
+      }
       if (change !== 'fenced') return;
       this.fenced = true;
       // As the target's main program does: the initiators are dropped and the process ends.
@@ -113,6 +130,7 @@ export class SimulatedTarget {
   stop(): void {
     this.process.world.note(this.name, 'stops in good order');
     this.process.run(() => {
+      this.scrub?.stop();
       void this.replicator.close().then(() => this.kill('has stopped'));
     });
   }

@@ -52,7 +52,14 @@ export class LayerFiller {
       }
       if (fill.kind === 'reset') this.#reset(frozen, fill);
       else if (!frozen.stored.complete || this.#isRenewed(frozen, fill)) this.#apply(frozen, fill);
-      else mend(frozen, fill);
+      else {
+        mend(frozen, fill);
+        // Nothing else makes a layer durable that is complete.
+        frozen.data.sync((cause) =>
+          done(cause === null ? null : failureOf('mending a layer', cause, fill.offsetBytes)),
+        );
+        return;
+      }
       if (frozen.filled.size < MAX_FILLED_PAGES) {
         done(null);
         return;

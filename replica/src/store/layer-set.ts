@@ -104,6 +104,13 @@ export class LayerSet {
     return this.#frozen.get(id)?.data.file ?? null;
   }
 
+  /**
+   * Those that are open. The tree may have changed already, while its change is being made durable.
+   */
+  get frozenLayers(): FrozenLayer[] {
+    return [...this.#frozen.values()];
+  }
+
   /** Throws LAYERS where there is none of this id, or it is the head. */
   frozen(id: number): FrozenLayer {
     const layer = this.#frozen.get(id);

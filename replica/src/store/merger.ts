@@ -55,6 +55,8 @@ export class Merger {
   #stopTicks: (() => void) | null = null;
   #job: Job | null = null;
   #working: Promise<void> | null = null;
+  /** Lower layers whose merge has failed since it rested; the others are tried before that. */
+  readonly #failedLayers = new Set<number>();
   #paused = false;
   #suspended = 0;
   #activity = 0;
@@ -135,6 +137,7 @@ export class Merger {
     this.#job ??= await this.#begin();
     const job = this.#job;
     if (job === null) {
+      this.#failedLayers.clear();
       this.#rest();
       return;
     }
@@ -163,6 +166,7 @@ export class Merger {
   async #begin(): Promise<Job | null> {
     const { layers, durable, regions, syncHead } = this.#options;
     for (const { lower, upper } of mergeablePairs(layers.tree)) {
+      if (this.#failedLayers.has(lower.id)) continue;
       if (upper.id === layers.tree.head) {
         if (isShared(layers, lower.id)) continue;
         const merge = new HeadMerge({ layers, regions, syncHead, lower: lower.id });
@@ -202,8 +206,10 @@ export class Merger {
 
   #failed(cause: unknown): void {
     const { message } = failureOf('merging layers', cause);
+    // What has rotted may be needed by nobody once the layer on top of it was merged as well.
+    if (this.#job === null) this.#rest();
+    else this.#failedLayers.add(this.#job.lower.id);
     this.#drop();
-    this.#rest();
     if (message === this.#warned) return;
     this.#warned = message;
     this.#options.warn(

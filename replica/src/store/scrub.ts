@@ -21,8 +21,8 @@ interface Task {
   readonly bad: Uint8Array;
   /** The same for what each frozen layer itself holds; those that are sound are not there. */
   readonly badOfLayers: Map<number, Uint8Array>;
-  /** The layers that are still to be verified; the head, which is null, first. */
-  readonly layers: (FrozenLayer | null)[];
+  /** The ids of layers that are still to be verified; the head, which is null, first. */
+  readonly layers: (number | null)[];
   /** Up to here the blocks of the first of them are verified. */
   block: number;
 }
@@ -69,7 +69,7 @@ export class Scrubber {
       done,
       bad: new Uint8Array(Math.ceil(blocks / 8)),
       badOfLayers: new Map(),
-      layers: [null, ...this.#set.tree.layers.flatMap(({ id }) => this.#frozen(id))],
+      layers: [null, ...this.#set.frozenLayers.map(({ id }) => id)],
       block: 0,
     });
     if (this.#running) return;
@@ -104,14 +104,11 @@ export class Scrubber {
     }
   }
 
-  #frozen(id: number): FrozenLayer[] {
-    return id === this.#set.stack.headId ? [] : [this.#set.frozen(id)];
-  }
-
   /** False when the extent is done. */
   #nextPiece(task: Task): boolean {
-    for (let layer = task.layers[0]; layer !== undefined; layer = task.layers[0]) {
-      if (this.#nextPieceOf(task, layer)) return true;
+    for (let id = task.layers[0]; id !== undefined; id = task.layers[0]) {
+      const layer = id === null ? null : this.#frozen(id);
+      if (layer !== undefined && this.#nextPieceOf(task, layer)) return true;
       task.layers.shift();
       task.block = 0;
     }
@@ -120,7 +117,6 @@ export class Scrubber {
 
   /** False when the layer is done. */
   #nextPieceOf(task: Task, layer: FrozenLayer | null): boolean {
-    if (layer !== null && !this.#isThere(layer)) return false;
     const { pages } = this.#set.stack;
     if (layer === null && task.block === 0 && !pages.verifyStored(task.extent))
       this.#badBlocks += 1;
@@ -149,12 +145,9 @@ export class Scrubber {
     return true;
   }
 
-  /** It may have been merged or deleted since the scrub of the extent began. */
-  #isThere(layer: FrozenLayer): boolean {
-    const { tree, stack } = this.#set;
-    const { id } = layer;
-    const isFrozen = id !== stack.headId && tree.layers.some((each) => each.id === id);
-    return isFrozen && this.#set.frozen(id) === layer;
+  /** It may have been merged or deleted since the scrub of the extent began, or be another one. */
+  #frozen(id: number): FrozenLayer | undefined {
+    return this.#set.frozenLayers.find((layer) => layer.id === id);
   }
 
   #pageOf({ extent }: Task, layer: FrozenLayer | null): ExtentPage {
@@ -184,10 +177,11 @@ export class Scrubber {
   /** Writes and unmaps may have come since the piece was asked for. */
   #verify(
     task: Task,
-    layer: FrozenLayer | null,
+    before: FrozenLayer | null,
     piece: { readonly from: number; readonly end: number; readonly read: boolean },
   ): void {
-    if (layer !== null && !this.#isThere(layer)) return;
+    const layer = before === null ? null : this.#frozen(before.id);
+    if (layer === undefined) return;
     const page = this.#pageOf(task, layer);
     if (page.unverified) return;
     for (let block = piece.from; block < piece.end; block += 1) {

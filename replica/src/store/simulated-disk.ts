@@ -7,6 +7,15 @@ const SECTOR = 512;
 const ENOENT = 2;
 const EXDEV = 18;
 
+/** A page that has changed by itself, as long as it is this one. */
+interface Rot {
+  readonly name: string;
+  readonly file: FileState;
+  readonly page: number;
+  readonly rotten: Uint8Array;
+  readonly content: Uint8Array;
+}
+
 /**
  * A disk in memory that can lose power: each page that was not synced keeps its new content, its
  * old content, or a mixture by sectors. All chance comes from `random` (0 <= x < 1), so that a run
@@ -29,12 +38,7 @@ export class SimulatedDisk implements Disk {
   slowSync: { readonly fileName: string; readonly turns: number } | null = null;
   /** Called before each write, sync, punch and rename: the moment in which a machine may stop. */
   beforeChange: (() => void) | null = null;
-  readonly #rotten: {
-    readonly file: FileState;
-    readonly page: number;
-    readonly rotten: Uint8Array;
-    readonly content: Uint8Array;
-  }[] = [];
+  #rotten: Rot[] = [];
   readonly #later: (callback: () => void) => void;
 
   /** `later` calls back when the disk has done what was begun: in a later turn, as a rule. */
@@ -52,7 +56,7 @@ export class SimulatedDisk implements Disk {
   }
 
   /** A byte of the file changes by itself, on the disk and in the cache. False in a hole. */
-  rot(name: string, offsetBytes: number): boolean {
+  spoil(name: string, offsetBytes: number): boolean {
     const file = this.#files.get(name);
     const page = Math.floor(offsetBytes / PAGE);
     const content = file?.current.get(page);
@@ -63,16 +67,26 @@ export class SimulatedDisk implements Disk {
     file.current.set(page, rotten);
     file.fresh.delete(page);
     if (!file.dirty.has(page)) file.durable.set(page, rotten);
-    this.#rotten.push({ file, page, rotten, content });
+    this.#rotten.push({ name, file, page, rotten, content });
     return true;
   }
 
-  /** What rotted and was not written since is as it was. */
-  undoRot(): void {
-    for (const { file, page, rotten, content } of this.#rotten.splice(0)) {
+  /** What rotted in these files and was not written since is as it was. */
+  undoRot(isMeant: (name: string) => boolean = () => true): void {
+    const meant = this.#rotten.filter(({ name }) => isMeant(name));
+    this.#rotten = this.#rotten.filter((rot) => !meant.includes(rot));
+    for (const { file, page, rotten, content } of meant) {
       if (file.current.get(page) === rotten) file.current.set(page, content);
       if (file.durable.get(page) === rotten) file.durable.set(page, content);
     }
+  }
+
+  /** What rotted and was neither written nor removed since. Pages are of 4 KiB. */
+  get rot(): readonly { readonly name: string; readonly page: number }[] {
+    return this.#rotten.filter(
+      ({ name, file, page, rotten }) =>
+        this.#files.get(name) === file && file.current.get(page) === rotten,
+    );
   }
 
   /** The process dies: the page cache stays. */

@@ -171,12 +171,19 @@ const copyExtent = async (copy: LayerCopy, { range, source, mine }: Piece): Prom
     sameData: both ? await sameSums(copy, range) : () => false,
     maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   });
-  return fillRuns(copy, range, runs);
+  return fillRuns({ ...copy, sourceLayer: copy.layer }, range, runs);
 };
+
+interface LayerPair {
+  readonly source: Member;
+  readonly sourceLayer: number;
+  readonly member: Member;
+  readonly layer: number;
+}
 
 /** Returns how many bytes were copied. */
 const fillRuns = async (
-  { layer, source, member }: Pick<LayerCopy, 'layer' | 'source' | 'member'>,
+  { layer, source, sourceLayer, member }: LayerPair,
   range: ByteRange,
   runs: readonly LayerRun[],
 ): Promise<number> => {
@@ -186,7 +193,7 @@ const fillRuns = async (
     const offsetBytes = range.offsetBytes + firstBlock * BLOCK_BYTES;
     const lengthBytes = Math.min(blocks * BLOCK_BYTES, rangeEnd - offsetBytes);
     if (action === 'write') {
-      const { data, table, loan } = await readFrom(source, offsetBytes, lengthBytes, layer);
+      const { data, table, loan } = await readFrom(source, offsetBytes, lengthBytes, sourceLayer);
       const checksums = table ?? layerChecksumTable(offsetBytes, data);
       const chunks = [data];
       await member.fillLayer(layer, { kind: 'write', offsetBytes, lengthBytes, chunks, checksums });
@@ -204,13 +211,13 @@ const fillRuns = async (
  * the source. The member reads nothing of it until it is sealed.
  */
 export const renewExtent = async (
-  copy: Pick<LayerCopy, 'layer' | 'source' | 'member'>,
+  pair: LayerPair,
   range: ByteRange,
   /** Throws when the source is one no more. */
   check: () => void,
 ): Promise<void> => {
-  const { layer, source, member } = copy;
-  const holdings = splitHoldings(await source.layerAllocation(layer, range));
+  const { layer, source, sourceLayer, member } = pair;
+  const holdings = splitHoldings(await source.layerAllocation(sourceLayer, range));
   check();
   const nothing = new Uint8Array(holdings.data.length);
   await member.fillLayer(layer, { kind: 'reset', ...range });
@@ -221,7 +228,7 @@ export const renewExtent = async (
     sameData: () => false,
     maxRunBlocks: REPLICATOR_LIMITS.copyBytes / BLOCK_BYTES,
   });
-  await fillRuns(copy, range, runs);
+  await fillRuns(pair, range, runs);
   check();
   await member.fillLayer(layer, { kind: 'seal', ...range });
 };

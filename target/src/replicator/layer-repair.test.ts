@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Layer } from '@openebs/replica/protocol';
-import { holdsAsMuch } from './layer-repair.ts';
+import { holdsAsMuch as holds, mergedFrom, mergedInto } from './layer-repair.ts';
 
 /** Each layer with its parent, the oldest first. */
 const tree = (...layers: (readonly [id: number, parent: number | null])[]) => ({
@@ -13,12 +13,17 @@ const tree = (...layers: (readonly [id: number, parent: number | null])[]) => ({
   })),
 });
 
+type Tree = ReturnType<typeof tree>;
+
 describe('a layer of another copy', () => {
   const LAYER = 4;
   const apart = tree([1, null], [2, 1], [3, 2], [LAYER, 3]);
   const merged = tree([1, null], [2, 1], [LAYER, 2]);
   const mergedTwice = tree([1, null], [LAYER, 1]);
   const alone = tree([LAYER, null]);
+
+  const holdsAsMuch = (layer: number, source: Tree, mine: Tree, of = layer): boolean =>
+    holds({ layer: of, of: source }, { layer, of: mine });
 
   it('holds as much where the same or more was merged into it', () => {
     for (const mine of [apart, merged, mergedTwice]) {
@@ -44,5 +49,21 @@ describe('a layer of another copy', () => {
       [apart, tree([1, null])],
     ] as const)
       expect(holdsAsMuch(LAYER, source, mine)).to.equal(false);
+  });
+
+  it('may be one that this was merged into there, with all between', () => {
+    expect(holdsAsMuch(3, merged, apart, LAYER)).to.equal(true);
+    expect(holdsAsMuch(2, mergedTwice, apart, LAYER)).to.equal(true);
+    expect(holdsAsMuch(2, merged, apart, LAYER), 'it is below it still').to.equal(false);
+    expect(holdsAsMuch(3, apart, apart, LAYER), 'it is below it still').to.equal(false);
+  });
+
+  it('is looked for below what was merged here, and in what it may be merged into there', () => {
+    expect(mergedFrom(LAYER, mergedTwice.layers, apart.layers)).to.deep.equal([3, 2]);
+    expect(mergedFrom(LAYER, apart.layers, apart.layers)).to.deep.equal([]);
+    expect(mergedInto(2, apart.layers)).to.deep.equal([3, LAYER]);
+    expect(mergedInto(LAYER, apart.layers)).to.deep.equal([]);
+    const named = apart.layers.map((each) => ({ ...each, name: `s${each.id}` }));
+    expect(mergedInto(2, named)).to.deep.equal([]);
   });
 });

@@ -1,4 +1,4 @@
-import { BLOCK_BYTES, hasBit, type WelcomeState } from '@openebs/replica/protocol';
+import { BLOCK_BYTES, hasBit, type Layer, type WelcomeState } from '@openebs/replica/protocol';
 import type { ByteRange } from './link.ts';
 import { layerChecksumTable, renewExtent } from './layer-copy.ts';
 import { MemberError } from './member-error.ts';
@@ -7,12 +7,12 @@ import { GONE, readFrom, whileThere, type Copy } from './verified-read.ts';
 
 /**
  * What a member has lost of frozen layers it gets again from another member's copy of the same
- * layer. No lock is needed: what is frozen does not change, and the member takes only bytes that
- * have the checksum which its layer has for the block. Where it has lost those as well it takes the
- * whole extent.
+ * layer, or of one that the other has merged it into, or has still to merge into it. No lock is
+ * needed: what is frozen does not change, and the member takes only bytes that have the checksum
+ * which its layer has for the block. Where it has lost those as well it takes the whole extent.
  *
- * Returns how many blocks were mended. Others stay as they are: nobody else has them, or the two
- * have merged the layer differently.
+ * Returns how many blocks were mended. Others stay as they are: nobody else has them, or newer ones
+ * have hidden them there, or the other has merged less into the layer.
  */
 export const mendLayers = async (
   member: Member,
@@ -20,33 +20,56 @@ export const mendLayers = async (
   range: ByteRange,
   layers: ReadonlyMap<number, Uint8Array>,
 ): Promise<number> => {
+  const { layers: mine } = await member.refresh();
+  const theirs = await Promise.all(others.map(layersOf));
   let mended = 0;
   for (const [layer, bad] of layers) {
     const blocks = [...blocksIn(bad)];
+    const placesIn = (layersOfOne: (index: number) => readonly number[]): Place[] =>
+      others.flatMap((source, index) => layersOfOne(index).map((id) => ({ source, layer: id })));
+    const above = [layer, ...mergedInto(layer, mine)];
     if (await isPageLost(member, layer, range)) {
-      if (await mendExtent(member, others, layer, range)) mended += blocks.length;
+      const places = placesIn(() => above);
+      if (await mendExtent(member, places, layer, range)) mended += blocks.length;
       continue;
     }
+    const places = placesIn((index) => [...above, ...mergedFrom(layer, mine, theirs[index] ?? [])]);
     for (const block of blocks) {
       const offsetBytes = range.offsetBytes + block * BLOCK_BYTES;
       const end = Math.min(range.offsetBytes + range.lengthBytes, offsetBytes + BLOCK_BYTES);
       const at = { offsetBytes, lengthBytes: end - offsetBytes };
-      if (await mendBlock(member, others, layer, at)) mended++;
+      if (await mendBlock(member, places, layer, at)) mended++;
     }
   }
   return mended;
 };
 
+/** None where it is lost meanwhile. */
+const layersOf = async (source: Member): Promise<readonly Layer[]> => {
+  try {
+    return (await source.refresh()).layers;
+  } catch (error) {
+    if (!(error instanceof MemberError)) throw error;
+    return [];
+  }
+};
+
+/** A layer of another member. */
+interface Place {
+  readonly source: Member;
+  readonly layer: number;
+}
+
 const mendBlock = (
   member: Member,
-  others: readonly Member[],
+  places: readonly Place[],
   layer: number,
   range: ByteRange,
 ): Promise<boolean> =>
-  fromAny(member, others, async (from) => {
+  fromAny(member, places, async (from) => {
     let copy: Copy | null = null;
     try {
-      copy = await readFrom(from, range.offsetBytes, range.lengthBytes, layer);
+      copy = await readFrom(from.source, range.offsetBytes, range.lengthBytes, from.layer);
       const checksums = copy.table ?? layerChecksumTable(range.offsetBytes, copy.data);
       await member.fillLayer(layer, { kind: 'write', ...range, chunks: [copy.data], checksums });
     } finally {
@@ -57,38 +80,73 @@ const mendBlock = (
 
 const mendExtent = (
   member: Member,
-  others: readonly Member[],
+  places: readonly Place[],
   layer: number,
   range: ByteRange,
-): Promise<boolean> =>
-  fromAny(member, others, async (source, sources) => {
+): Promise<boolean> => {
+  const sources = whileThere(places.map(({ source }) => source));
+  return fromAny(member, places, async ({ source, layer: sourceLayer }) => {
     const check = (): void => {
       if (!source.inSync || !sources().includes(source))
         throw new MemberError(GONE, source.address);
     };
     const [theirs, mine] = await Promise.all([source.refresh(), member.refresh()]);
     check();
-    if (!holdsAsMuch(layer, theirs, mine)) return false;
-    await renewExtent({ layer, source, member }, range, check);
+    if (!holdsAsMuch({ layer: sourceLayer, of: theirs }, { layer, of: mine })) return false;
+    await renewExtent({ source, sourceLayer, member, layer }, range, check);
     return true;
   });
+};
 
-/** The first that does it. What goes wrong at one may go well at the next. */
+/** What goes wrong at one place may go well at the next, unless the member left. */
 const fromAny = async (
   member: Member,
-  others: readonly Member[],
-  work: (source: Member, sources: () => readonly Member[]) => Promise<boolean>,
+  places: readonly Place[],
+  work: (place: Place) => Promise<boolean>,
 ): Promise<boolean> => {
-  const sources = whileThere(others);
-  for (const source of others) {
+  for (const place of places) {
     try {
-      if (await work(source, sources)) return true;
+      if (await work(place)) return true;
     } catch (error) {
       if (!(error instanceof MemberError) || !member.inSync) throw error;
     }
   }
   return false;
 };
+
+/**
+ * Layers into which other members may have merged this one, the next one first: what nobody needs
+ * by itself is merged into the one layer on top of it.
+ */
+export const mergedInto = (layer: number, mine: readonly Layer[]): number[] => {
+  const layers: number[] = [];
+  for (let top = mine.find(({ id }) => id === layer); top?.name === null;) {
+    const { id } = top;
+    const above = mine.filter(({ parent }) => parent === id);
+    if (above.length !== 1) break;
+    top = above[0];
+    if (top !== undefined) layers.push(top.id);
+  }
+  return layers;
+};
+
+/** Layers of another member below this one, which this member has merged into it. */
+export const mergedFrom = (
+  layer: number,
+  mine: readonly Layer[],
+  theirs: readonly Layer[],
+): number[] => {
+  const layers: number[] = [];
+  const held = new Set(mine.map(({ id }) => id));
+  for (let below = parentOf(layer, theirs); below !== null && !held.has(below);) {
+    layers.push(below);
+    below = parentOf(below, theirs);
+  }
+  return layers;
+};
+
+const parentOf = (layer: number, layers: readonly Layer[]): number | null =>
+  layers.find(({ id }) => id === layer)?.parent ?? null;
 
 const isPageLost = async (member: Member, layer: number, range: ByteRange): Promise<boolean> => {
   try {
@@ -100,24 +158,24 @@ const isPageLost = async (member: Member, layer: number, range: ByteRange): Prom
   }
 };
 
+interface PlacedLayer {
+  readonly layer: number;
+  readonly of: Pick<WelcomeState, 'layers'>;
+}
+
 /**
- * Whether the source has merged into its layer all that the member has merged into its own: then
- * the layer below the source's is also below the member's. That the source's holds more than the
- * member's does no harm: the member has the same in layers that it merges later.
+ * Whether the source's layer, the same or one that the same was merged into, has all that the
+ * member has merged into its own: then the layer below the source's is also below the member's.
+ * That the source's holds more does no harm: the member has the same in layers that it merges
+ * later, or on top, where it is looked for first.
  */
-export const holdsAsMuch = (
-  layer: number,
-  source: Pick<WelcomeState, 'layers'>,
-  mine: Pick<WelcomeState, 'layers'>,
-): boolean => {
-  const there = source.layers.find(({ id }) => id === layer);
-  const here = mine.layers.find(({ id }) => id === layer);
+export const holdsAsMuch = (source: PlacedLayer, mine: PlacedLayer): boolean => {
+  const there = source.of.layers.find(({ id }) => id === source.layer);
+  const here = mine.of.layers.find(({ id }) => id === mine.layer);
   if (there?.complete !== true || here?.complete !== true) return false;
   if (there.parent === null) return true;
-  for (let below = here.parent; below !== null;) {
+  for (let below = here.parent; below !== null; below = parentOf(below, mine.of.layers)) {
     if (below === there.parent) return true;
-    const id = below;
-    below = mine.layers.find((each) => each.id === id)?.parent ?? null;
   }
   return false;
 };

@@ -7,6 +7,7 @@ import type { Member } from './member.ts';
 import type { Repairs } from './repair.ts';
 import { operationsOf } from './load-meter.ts';
 import { lockRange, pause, type ResyncContext } from './resync.ts';
+import { extentsHeld } from './scrub-extents.ts';
 import { emptyDocument, readScrubDocument, type ScrubDocument } from './scrub-document.ts';
 
 /** The volume, as far as a scrub is concerned with it. */
@@ -49,7 +50,6 @@ const RETRY_MS = 1_000;
 const SAVE_MS = 60_000;
 const BURST_MS = 1_000;
 const MAX_YIELD_MS = 100;
-const VERSION_BYTES = 16;
 
 /**
  * Every 7 days, and on demand: all in-sync replicas read and verify what they hold, extent by
@@ -226,20 +226,17 @@ export class Scrub {
     return undefined;
   }
 
-  /** Extents that any replica has ever written. */
+  /** Extents of which any replica holds anything. */
   async #written(first: number, count: number): Promise<number[]> {
     const { readers } = this.#options.host.assembly;
     if (readers.length === 0) throw new RangeError('no replica is in sync');
     const offsetBytes = first * EXTENT_BYTES;
     const lengthBytes = Math.min(count * EXTENT_BYTES, this.#context.sizeBytes - offsetBytes);
-    const versions = await Promise.all(
-      readers.map((member) => member.extentVersions(offsetBytes, lengthBytes)),
+    const held = await Promise.all(
+      readers.map((member) => extentsHeld(member, { offsetBytes, lengthBytes })),
     );
     return Array.from({ length: count }, (_, index) => index)
-      .filter((index) => {
-        const at = index * VERSION_BYTES;
-        return versions.some((each) => each.subarray(at, at + VERSION_BYTES).some(isSet));
-      })
+      .filter((index) => held.some((extents) => extents.has(index)))
       .map((index) => first + index);
   }
 
@@ -252,7 +249,8 @@ export class Scrub {
     const { readers } = this.#options.host.assembly;
     if (readers.length === 0) throw new RangeError('no replica is in sync');
     await Promise.all(readers.map((member) => this.#verify(member, extent, document)));
-    if (readers.length > 1) await this.#compare(extent, document);
+    if (readers.length > 1 && !(await this.#compare(extent, document)))
+      await Promise.all(readers.map((member) => this.#verify(member, extent, document)));
     const floorMs = environment.now() - BURST_MS;
     const costMs = (1000 * EXTENT_BYTES) / this.#options.bytesPerSecond;
     this.#readyAtMs = Math.max(this.#readyAtMs, floorMs) + costMs;
@@ -280,8 +278,11 @@ export class Scrub {
     await this.#options.host.repairs.repair(member, extent, found);
   }
 
-  /** Under the lock all in-sync members have applied the same. */
-  async #compare(extent: number, document: ScrubDocument): Promise<void> {
+  /**
+   * Under the lock all in-sync members have applied the same. False where a copy has rotted since
+   * it was verified.
+   */
+  async #compare(extent: number, document: ScrubDocument): Promise<boolean> {
     const { locks, stream, environment, statistics } = this.#context;
     const range = this.#rangeOf(extent);
     const readers = (): readonly Member[] => this.#options.host.assembly.readers;
@@ -292,11 +293,13 @@ export class Scrub {
     } finally {
       locks.release(shared);
     }
-    if (different.blocks === 0) return;
+    if (different.blocks === 0) return true;
     const exclusive = await lockRange(locks, { ...range, mode: 'exclusive' });
     try {
       different = await differentBlocks(readers(), range);
-      if (different.blocks === 0) return;
+      if (different.blocks === 0) return true;
+      const found = await Promise.all(readers().map((member) => member.scrub(range)));
+      if (found.some((each) => badBlocksOf(each) > 0)) return false;
       document.divergentBlocks += different.blocks;
       statistics.divergentBlocks += different.blocks;
       const message = `in ${different.blocks} blocks from byte ${range.offsetBytes} on the replicas differ although each copy passes its checksums`;
@@ -308,6 +311,7 @@ export class Scrub {
         `${message}: made equal to the source; report this, it must never happen`,
       );
       await healDivergence(stream, different, range);
+      return true;
     } finally {
       locks.release(exclusive);
     }
@@ -346,8 +350,6 @@ export class Scrub {
     });
   }
 }
-
-const isSet = (byte: number): boolean => byte !== 0;
 
 const isoOf = (ms: number | null): string | null =>
   ms === null ? null : new Date(ms).toISOString();
