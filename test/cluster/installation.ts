@@ -24,8 +24,8 @@ const LEADS_MS = 60_000;
 
 export const NAMESPACE = 'openebs';
 
-/** Claims, volumes, classes, nodes, pools, records, Deployments, Services, snapshots. */
-export const KINDS_WATCHED = 9;
+/** Claims, volumes, classes, nodes, pools, records, Deployments, Services, Jobs, snapshots. */
+export const KINDS_WATCHED = 10;
 const root = join(import.meta.dirname, '..', '..');
 
 const NAMESPACES = resource<KubeObject>('v1', 'Namespace', 'namespaces', false);
