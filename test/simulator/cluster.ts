@@ -44,6 +44,8 @@ export class Cluster implements LinkWatch {
   sizeBytes: number;
   /** While it is reverted nobody may submit. */
   frozen = false;
+  /** Nothing else goes wrong before. */
+  undisturbedUntilMs = 0;
   readonly #every = new Map<string, ReplicaMachine>();
   readonly rot = new Rot(this);
   /** Writes without a good answer that their target's frames may still bring about. */

@@ -33,6 +33,7 @@ export class Faults {
     // One that was due at the very end.
     if (this.#stopped) return;
     const { machines, world, newest } = this.#cluster;
+    if (world.now < this.#cluster.undisturbedUntilMs) return;
     world.note('fault', () => describeFault(fault));
     switch (fault.kind) {
       case 'kill':

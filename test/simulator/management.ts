@@ -25,6 +25,8 @@ interface Snapshot {
 const AT = '2026-11-24T11:00:00.000Z';
 const GROWTH_BYTES = 1024 * 1024 + 32 * 1024;
 const MOST_COPIES = 5;
+/** Within that the target knows that a copy has ended: what more is lost before is not promised. */
+const NOTICED_MS = 500;
 const IDLE_EVERY_MS = 5;
 const IDLE_TRIES = 60;
 
@@ -100,7 +102,10 @@ export class Management {
     if (copies.some(({ disk }) => disk !== machine.disk && disk.rot.length > 0)) return;
     if (what === 'remove') orchestrator.remove(machine);
     else if (what === 'replace') orchestrator.replace(machine);
-    else machine.empty();
+    else {
+      machine.empty();
+      this.#cluster.undisturbedUntilMs = this.#cluster.world.now + NOTICED_MS;
+    }
   }
 
   #snapshot(target: SimulatedTarget): void {

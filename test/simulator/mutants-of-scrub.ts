@@ -45,6 +45,12 @@ export const REPAIR_MUTANTS: readonly Mutant[] = [
     edit(target('layer-repair'), 'if (top !== undefined) layers.push(top.id);', ''),
   ),
   mutant(
+    'does not ask whoever comes back for what its source has lost',
+    'I11',
+    'buried',
+    edit(target('layer-return'), '        await work.mend(source, offsetBytes);\n', ''),
+  ),
+  mutant(
     'takes what has rotted for a difference of copies',
     'I4',
     'buried',

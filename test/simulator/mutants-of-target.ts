@@ -330,7 +330,7 @@ export const MANAGEMENT_MUTANTS: readonly Mutant[] = [
     'layers',
     edit(
       target('returns'),
-      '      await bringLayers({ tree, member, sources, sizeBytes, filled, turn, finished });\n',
+      '      await bringLayers({ tree, member, sources, sizeBytes, filled, mend, turn, finished });\n',
       '      Object({ bringLayers, tree, member, sources, sizeBytes, filled, turn, finished });\n',
     ),
   ),

@@ -61,9 +61,8 @@ const scrubbed = (random: Random, faultOf: FaultOf): Script => {
 const buried = (random: Random): Script => {
   const scene = new Scene(random);
   const written: number[] = [];
-  // As above: with rotten pages all copies stay, and else one leaves at most.
+  // As above: with rotten pages all copies stay.
   const pages = random.chance(0.5);
-  let mayKill = !pages;
   const rot = (): RotPlace => ({
     kind: pages && random.chance(0.6) ? 'rot-layer-page' : 'rot-layer',
     replica: random.below(8),
@@ -83,8 +82,7 @@ const buried = (random: Random): Script => {
     }
     scene.wait(40);
     if (random.chance(0.6)) scene.fault(rot());
-    if (mayKill && random.chance(0.4)) {
-      mayKill = false;
+    if (!pages && random.chance(0.2)) {
       scene.fault({ kind: 'kill', replica: random.below(3), ms: 200 });
     }
     const what = random.pick(['delete', 'delete', 'revert', 'scrub'] as const);

@@ -11,6 +11,8 @@ export interface LayerReturn {
   readonly sizeBytes: () => number;
   /** So many layers are filled of those that have to be, the last one perhaps in part. */
   readonly filled: (done: number, layers: number) => void;
+  /** The source's copy of a layer is bad there, and the member that comes back may have it. */
+  readonly mend: (source: Member, offsetBytes: number) => Promise<void>;
   /** See LayerCopy. */
   readonly turn: () => Promise<void>;
   readonly finished: (bytes: number) => void;
@@ -30,6 +32,7 @@ export const bringLayers = async (work: LayerReturn): Promise<void> => {
     return;
   }
   const rotten = new Set<Member>();
+  const mended = new Set<string>();
   let failure: Error = new RangeError('no in-sync member to copy layers from');
   for (;;) {
     const source = sources().find((each) => !rotten.has(each));
@@ -39,6 +42,13 @@ export const bringLayers = async (work: LayerReturn): Promise<void> => {
       return;
     } catch (error) {
       if (!(error instanceof MemberError) || error.code !== 'CHECKSUM_MISMATCH') throw error;
+      const { offsetBytes } = error;
+      const place = `${source.index} ${offsetBytes ?? ''}`;
+      if (offsetBytes !== null && !mended.has(place)) {
+        mended.add(place);
+        await work.mend(source, offsetBytes);
+        continue;
+      }
       // What has rotted there may be sound elsewhere; what was copied already stays.
       rotten.add(source);
       failure = error;

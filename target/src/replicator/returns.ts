@@ -1,4 +1,6 @@
+import { EXTENT_BYTES } from '@openebs/replica/protocol';
 import type { Growth } from './growth.ts';
+import { mendLayers } from './layer-repair.ts';
 import { bringLayers } from './layer-return.ts';
 import type { LayerTree } from './layer-tree.ts';
 import type { MemberState } from './member-state.ts';
@@ -157,11 +159,27 @@ export class Returns {
       run.finished(bytes);
     };
     const filled = (done: number, layers: number): void => progress.layersFilled(done, layers);
+    const mend = (source: Member, offsetBytes: number): Promise<void> =>
+      this.#mend(source, member, offsetBytes);
     try {
-      await bringLayers({ tree, member, sources, sizeBytes, filled, turn, finished });
+      await bringLayers({ tree, member, sources, sizeBytes, filled, mend, turn, finished });
     } finally {
       run.end();
     }
+  }
+
+  /** Blocks of the source's layers that have rotted, as far as the other one has them. */
+  async #mend(source: Member, other: Member, offsetBytes: number): Promise<void> {
+    const { environment, statistics, sizeBytes } = this.#context;
+    const start = offsetBytes - (offsetBytes % EXTENT_BYTES);
+    const range = { offsetBytes: start, lengthBytes: Math.min(EXTENT_BYTES, sizeBytes - start) };
+    const { layers } = await source.scrub(range);
+    const blocks = await mendLayers(source, [other], range, layers);
+    statistics.checksumErrors++;
+    statistics.repairedBlocks += blocks;
+    if (blocks === 0) return;
+    const fields = { replica: source.address, from: other.address, offsetBytes: start, blocks };
+    environment.log('warn', fields, 'blocks of snapshots repaired from a replica that comes back');
   }
 
   /** Whoever takes the stream is as large as the volume is, or is about to be. */

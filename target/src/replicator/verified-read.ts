@@ -90,14 +90,18 @@ const readWhole = async (
   throw last;
 };
 
-/** `layer` 0: of the volume; else what that layer itself holds. */
+/**
+ * `layer` 0: of the volume; else what that layer itself holds, also of one that is not in sync:
+ * whoever asks knows by a checksum what it wants.
+ */
 export const readFrom = (
   member: Member,
   offsetBytes: number,
   lengthBytes: number,
   layer = 0,
 ): Promise<Copy> => {
-  if (!member.streaming) return Promise.reject(new MemberError(GONE, member.address));
+  const isThere = (): boolean => (layer === 0 ? member.streaming : member.voting);
+  if (!isThere()) return Promise.reject(new MemberError(GONE, member.address));
   return new Promise((resolve, reject) => {
     const request: ReadRequest = {
       offsetBytes,
@@ -113,7 +117,7 @@ export const readFrom = (
     };
     if (layer === 0) member.read(request);
     else member.readLayer(layer, request);
-    if (member.streaming) member.link.endTurn();
+    if (isThere()) member.link.endTurn();
   });
 };
 
