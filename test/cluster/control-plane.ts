@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { freePort } from '../support/free-port.ts';
 import { cpuSeconds } from '../support/process-usage.ts';
 import { runTool } from '../support/tool.ts';
 import { findPrograms } from './programs.ts';
-import { removeRun, runDirectory } from './run-directory.ts';
+import { runDirectory } from './run-directory.ts';
 
 const START_MS = 120_000;
 const SERVICES = '10.96.0.0/16';
@@ -106,7 +106,7 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     for (const child of this.#processes.reverse()) await kill(child);
-    await removeRun(this.directory);
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   /** With which a user reaches the API server, by one of its tokens or by another one. */

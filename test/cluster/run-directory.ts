@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,15 +17,4 @@ export const runDirectory = (): string => {
     rmSync(join(RUNS, name), { recursive: true, force: true });
   }
   return mkdtempSync(join(RUNS, `${process.pid}-`));
-};
-
-/**
- * Its parts at the same time: the images of three nodes are 20,000 files, and their removal is
- * waiting for the disk most of the time.
- */
-export const removeRun = async (directory: string): Promise<void> => {
-  if (!existsSync(directory)) return;
-  const parts = readdirSync(directory).map((name) => join(directory, name));
-  await Promise.all(parts.map((part) => rm(part, { recursive: true, force: true })));
-  rmSync(directory, { recursive: true, force: true });
 };
