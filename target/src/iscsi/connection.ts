@@ -336,9 +336,9 @@ export class Connection implements PduSink {
 
   /** Ends a login without a response. */
   loginFailed(failure: LoginFailure, message: string): void {
-    this.context.counters.loginsFailed[failure]++;
-    if (failure === 'malformed') this.context.counters.malformed++;
-    this.context.log.warn({ peer: this.peer, failure }, `login failed: ${message}`);
+    const { loginFailures, counters, nowMs } = this.context;
+    if (failure === 'malformed') counters.malformed++;
+    loginFailures.note(nowMs, failure, { peer: this.peer }, `login failed: ${message}`);
     this.close(message);
   }
 

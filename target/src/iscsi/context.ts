@@ -3,6 +3,7 @@ import type { SlabPool } from '@openebs/replica/runtime';
 import type { Connection } from './connection.ts';
 import type { IscsiCounters } from './counters.ts';
 import type { LoginAuthentication, LoginRedirect } from './login/login.ts';
+import type { LoginFailures } from './login-failures.ts';
 import type { SessionRegistry } from './registry.ts';
 import type { Throttle } from './throttle.ts';
 
@@ -40,6 +41,7 @@ export interface IscsiContext {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: IscsiLog;
   readonly counters: IscsiCounters;
+  readonly loginFailures: LoginFailures;
   readonly registry: SessionRegistry;
   readonly connections: Set<Connection>;
   readonly pool: SlabPool;

@@ -7,6 +7,7 @@ import type { DeviceServer } from '../scsi/task.ts';
 import { Connection } from './connection.ts';
 import type { AdvertisedPortal, IscsiClock, IscsiContext, IscsiLog } from './context.ts';
 import { newCounters, type IscsiCounters } from './counters.ts';
+import { LoginFailures } from './login-failures.ts';
 import type { LoginAuthentication, LoginRedirect } from './login/login.ts';
 import { AsyncEvent } from './pdu/fields.ts';
 import { SessionRegistry } from './registry.ts';
@@ -117,6 +118,7 @@ class IscsiTarget implements IscsiServer {
       random: options.random ?? ((bytes) => crypto.randomBytes(bytes)),
       log: options.log,
       counters: this.counters,
+      loginFailures: new LoginFailures(options.log, this.counters),
       registry: new SessionRegistry(),
       connections: new Set(),
       pool: options.pool,

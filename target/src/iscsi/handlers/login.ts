@@ -76,13 +76,10 @@ export class LoginHandler {
         connection.loginFailed(answer.failure, answer.message);
         return;
       case 'fail': {
-        const { context } = connection;
-        context.counters.loginsFailed[answer.failure]++;
         const { peer } = connection;
-        context.log.warn(
-          { peer, failure: answer.failure, status: answer.status },
-          `login refused: ${answer.message}`,
-        );
+        const { loginFailures, nowMs } = connection.context;
+        const message = `login refused: ${answer.message}`;
+        loginFailures.note(nowMs, answer.failure, { peer, status: answer.status }, message);
         this.#send(header, { status: answer.status, flags: 0, tsih: header.tsih, answer });
         connection.finish(answer.message);
         return;
