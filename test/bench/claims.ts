@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -146,6 +147,12 @@ const measure = async (): Promise<Round[]> => {
   }
 };
 
+/** As the image does: without it what translates TypeScript stays in memory, 28 MiB. */
+const compile = (): void => {
+  process.env['NODE_COMPILE_CACHE'] ??= join(REPOSITORY, '.cache', 'compile');
+  execFileSync(process.execPath, [join(REPOSITORY, 'docker', 'compile.ts')], { cwd: REPOSITORY });
+};
+
 /** Whatever is measured, with where and when. */
 const write = (name: string, loadBefore: number | undefined, what: object): void => {
   const results = {
@@ -188,6 +195,7 @@ const main = async (): Promise<number> => {
     console.error(missing.join('\n'));
     return 2;
   }
+  compile();
   if (options.volumes !== undefined) return scale(options.volumes.split(',').map(Number));
   const loadBefore = loadavg()[0];
   const rounds = await measure();

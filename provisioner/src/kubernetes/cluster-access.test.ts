@@ -25,7 +25,7 @@ describe('access to a cluster', () => {
   const write = (name: string, content: string): void =>
     writeFileSync(join(directory, name), content);
 
-  it('is in a pod by its token, read anew each time, over one dispatcher', async () => {
+  it('is in a pod by its token, read anew each time, over one agent', async () => {
     write('ca.crt', '');
     write('token', 'first\n');
     const access = await clusterAccess(null, directory);
@@ -35,7 +35,7 @@ describe('access to a cluster', () => {
     const second = await access.enter();
     expect(first.headers).to.deep.equal({ authorization: 'Bearer first' });
     expect(second.headers).to.deep.equal({ authorization: 'Bearer second' });
-    expect(second.dispatcher).to.equal(first.dispatcher);
+    expect(second.agent).to.equal(first.agent);
   });
 
   it('is by the file that is named, also in a pod', async () => {

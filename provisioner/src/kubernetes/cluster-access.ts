@@ -1,21 +1,24 @@
 import { readFile } from 'node:fs/promises';
+import type { Agent } from 'node:http';
 import { join } from 'node:path';
-import { Agent, type Dispatcher } from 'undici';
 import { KubeError } from './kube-api.ts';
 
 /** Where an API server is, and how it lets us in. */
 export interface ClusterAccess {
   /** A URL without a slash at its end. */
   readonly server: string;
-  /** Asked for again now and then: tokens are renewed. The dispatcher is always the same one. */
+  /** Asked for again now and then: tokens are renewed. The agent is always the same one. */
   enter(): Promise<{
     readonly headers: Readonly<Record<string, string>>;
-    readonly dispatcher: Dispatcher;
+    readonly agent: Agent;
   }>;
 }
 
 /** Where Kubernetes puts a pod's token, and the certificate of who signs for the API server. */
 export const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** One that is made per call opens a TLS connection per call. */
+export const KEPT_ALIVE = { keepAlive: true, keepAliveMsecs: 30_000 } as const;
 
 /**
  * By the file that is named, else as the pod that this runs in, else as kubectl would. Rejects with
@@ -46,13 +49,13 @@ const asServiceAccount = async (
       throw new KubeError(0, 'NoServiceAccount', words, { cause });
     }
   };
-  const connect = { ca: await read('ca.crt'), keepAlive: true, keepAliveInitialDelay: 30_000 };
-  const dispatcher = new Agent({ connect });
+  const { Agent: TlsAgent } = process.getBuiltinModule('node:https');
+  const agent = new TlsAgent({ ca: await read('ca.crt'), ...KEPT_ALIVE });
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
     enter: async () => {
       const token = (await read('token')).trim();
-      return { headers: { authorization: `Bearer ${token}` }, dispatcher };
+      return { headers: { authorization: `Bearer ${token}` }, agent };
     },
   };
 };

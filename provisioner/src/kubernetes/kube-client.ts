@@ -1,7 +1,8 @@
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { request, type Dispatcher } from 'undici';
 import { KUBE_LIMITS } from '../limits.ts';
 import type { ClusterAccess } from './cluster-access.ts';
+import { openCall, readText } from './http-call.ts';
 import { KubeError } from './kube-api.ts';
 import type {
   JsonPatchOperation,
@@ -92,11 +93,12 @@ export class KubeClient implements KubeApi {
       timeoutSeconds: String(timeoutSeconds),
     };
     // Longer than the server's own limit: a connection that died without a word ends too.
-    const bodyTimeout = (timeoutSeconds + KUBE_LIMITS.watchGraceSeconds) * 1000;
-    const response = await this.#send({ method: 'GET', path, query }, { signal, bodyTimeout });
-    this.#counted({ method: 'GET', resource: resource.plural, status: response.statusCode });
-    if (response.statusCode !== 200) throw await failureOf(response);
-    for await (const line of readLines(response.body, KUBE_LIMITS.watchLineBytes)) {
+    const quietMs = (timeoutSeconds + KUBE_LIMITS.watchGraceSeconds) * 1000;
+    const answer = await this.#send({ method: 'GET', path, query }, { signal, quietMs });
+    const { statusCode: status = 0 } = answer;
+    this.#counted({ method: 'GET', resource: resource.plural, status });
+    if (status !== 200) throw await failureOf(answer);
+    for await (const line of readLines(answer, KUBE_LIMITS.watchLineBytes)) {
       const event = JSON.parse(line) as WatchEvent<T> | { type: 'ERROR'; object: Status };
       if (event.type === 'ERROR') throw errorOf(event.object.code ?? 500, event.object);
       yield event;
@@ -168,8 +170,9 @@ export class KubeClient implements KubeApi {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#entry?.dispatcher.close();
+  close(): Promise<void> {
+    this.#entry?.agent.destroy();
+    return Promise.resolve();
   }
 
   async #call<T>(resource: Resource, call: Call): Promise<T> {
@@ -177,15 +180,12 @@ export class KubeClient implements KubeApi {
       let wait: number | null;
       let failure: KubeError;
       try {
-        const response = await this.#send(call, {
-          signal: AbortSignal.timeout(KUBE_LIMITS.callMs),
-          bodyTimeout: KUBE_LIMITS.callMs,
-        });
-        const { statusCode: status } = response;
+        const answer = await this.#send(call);
+        const { statusCode: status = 0 } = answer;
         this.#counted({ method: call.method, resource: resource.plural, status });
-        if (status < 300) return (await response.body.json()) as T;
-        wait = retryAfterMs(status, response.headers['retry-after']);
-        failure = await failureOf(response);
+        if (status < 300) return JSON.parse(await readText(answer)) as T;
+        wait = retryAfterMs(status, answer.headers['retry-after']);
+        failure = await failureOf(answer);
       } catch (cause) {
         // Applying and reading may be done twice; creating, and replacing one version, tell when
         // they were done before (AlreadyExists, Conflict).
@@ -202,24 +202,19 @@ export class KubeClient implements KubeApi {
 
   async #send(
     { method, path, query = {}, body, contentType = JSON_TYPE }: Call,
-    options: { readonly signal: AbortSignal; readonly bodyTimeout: number },
-  ): Promise<Dispatcher.ResponseData> {
-    const { dispatcher, headers } = await this.#enter();
+    watching: { readonly signal?: AbortSignal; readonly quietMs?: number } = {},
+  ): Promise<IncomingMessage> {
+    const { agent, headers } = await this.#enter();
     const url = new URL(this.#access.server + path);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
-    return request(url, {
-      method,
-      headers: {
-        ...headers,
-        accept: JSON_TYPE,
-        ...(body === undefined ? {} : { 'content-type': contentType }),
-      },
+    const type = body === undefined ? {} : { 'content-type': contentType };
+    return openCall(url, {
+      ...{ method, agent, headers: { ...headers, accept: JSON_TYPE, ...type } },
       body: body === undefined ? null : JSON.stringify(body),
-      headersTimeout: KUBE_LIMITS.callMs,
-      dispatcher,
-      ...options,
+      deadlineMs: KUBE_LIMITS.callMs,
+      ...watching,
     });
   }
 
@@ -262,15 +257,15 @@ const retryAfterMs = (
   return status === 429 || status === 503 || status === 504 ? KUBE_LIMITS.retryMs : null;
 };
 
-const failureOf = async (response: Dispatcher.ResponseData): Promise<KubeError> => {
-  const text = await response.body.text();
+const failureOf = async (answer: IncomingMessage): Promise<KubeError> => {
+  const text = await readText(answer);
   let status: Status = { message: text.slice(0, 1000) };
   try {
     status = JSON.parse(text) as Status;
   } catch {
     // A proxy in between answers with a page of its own.
   }
-  return errorOf(response.statusCode, status);
+  return errorOf(answer.statusCode ?? 0, status);
 };
 
 const errorOf = (code: number, { reason, message }: Status): KubeError =>

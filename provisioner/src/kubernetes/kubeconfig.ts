@@ -1,6 +1,7 @@
-import { HttpMethod, KubeConfig, RequestContext } from '@kubernetes/client-node';
-import { Agent, type Dispatcher } from 'undici';
-import type { ClusterAccess } from './cluster-access.ts';
+import { Agent } from 'node:http';
+import { Agent as TlsAgent, type RequestOptions } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import { KEPT_ALIVE, type ClusterAccess } from './cluster-access.ts';
 import { KubeError } from './kube-api.ts';
 
 /** Null: the file that kubectl would take. Every way to be let in that the package knows. */
@@ -19,16 +20,22 @@ export const accessOf = (config: KubeConfig): ClusterAccess => {
     throw new KubeError(0, 'NoCluster', words);
   }
   const server = cluster.server.replace(/\/$/, '');
-  let known: Dispatcher | null = null;
+  let known: Agent | null = null;
   return {
     server,
     enter: async () => {
-      const context = new RequestContext(server, HttpMethod.GET);
-      await config.applySecurityAuthentication(context);
-      // One that is made per call opens a TLS connection per call.
-      // The package gives none for a server of which the configuration says nothing more.
-      known ??= context.getDispatcher() ?? new Agent();
-      return { headers: context.getHeaders(), dispatcher: known };
+      const options: RequestOptions = {};
+      await config.applyToHTTPSOptions(options);
+      const { agent, headers, auth, ca, cert, key, pfx, passphrase } = options;
+      const { rejectUnauthorized, servername } = options;
+      const tls = { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername };
+      const basic = auth == null ? {} : { Authorization: `Basic ${btoa(auth)}` };
+      // The package's own keeps no connection open, and only it knows the way through a proxy.
+      known ??=
+        cluster.proxyUrl !== undefined && agent instanceof Agent
+          ? agent
+          : new (server.startsWith('https:') ? TlsAgent : Agent)({ ...tls, ...KEPT_ALIVE });
+      return { headers: { ...(headers as Record<string, string>), ...basic }, agent: known };
     },
   };
 };

@@ -1,4 +1,3 @@
-import { request } from 'node:http';
 import { CONTROL_TIMEOUT_MS, MAX_CONTROL_BYTES } from '../../limits.ts';
 
 /** Where a daemon's control API is: the path of a unix socket, or an address with its token. */
@@ -54,6 +53,7 @@ function exchange({ place, path, method, body, timeoutMs }: Exchange): Promise<C
   };
   const options = { ...where, path, method, headers, timeout: timeoutMs, agent: false };
   return new Promise((resolve, reject) => {
+    const { request } = process.getBuiltinModule('node:http');
     const call = request(options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
