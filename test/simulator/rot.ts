@@ -95,6 +95,8 @@ export class Rot {
         this.#note(machine, file, [blockOf(sector)]);
       return;
     }
+    // Scrubs look at no extent of which nobody holds anything.
+    if (!holdsAny(store, chosen.id, extent)) return;
     const file = metaFileOf(machine, chosen.id);
     if (file === null || !this.#spoil(machine, file, extent * PAGE_BYTES + (sector % 1500))) return;
     this.#note(machine, file, blocksOf(extent));
@@ -177,6 +179,15 @@ const rotIn = ({ disk }: ReplicaMachine, extent: number): SimulatedDisk['rot'] =
     const bytes = name.endsWith('.img') ? EXTENT : PAGE_BYTES;
     return extent >= Math.floor((page * BLOCK) / bytes) && extent * bytes < (page + 1) * BLOCK;
   });
+
+const holdsAny = (store: Store, layer: number, extent: number): boolean => {
+  try {
+    return store.layerAllocation(layer, extent * EXTENT, EXTENT).some((byte) => byte !== 0);
+  } catch {
+    // It has rotted already.
+    return false;
+  }
+};
 
 /** Not where checksums are still to be computed: they would be those of what is there then. */
 const canSum = (store: Store, extent: number): boolean => {
