@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
   closeSync,
   constants,
@@ -131,20 +131,20 @@ export class ClusterNode {
   }
 
   #spawn(): ChildProcess {
-    const enter =
-      'for c in $CGROUPS; do echo $$ > "$c/cgroup.procs"; done; mkfifo "$LINK"; exec "$@"';
+    // Starts no other process: for a moment that one would look like the node's first.
+    const enter = 'for c in $CGROUPS; do echo $$ > "$c/cgroup.procs"; done; exec "$@"';
     const namespaces = ['--mount', '--net', '--uts', '--ipc', '--pid', '--cgroup'];
     const init = ['sh', join(import.meta.dirname, 'node-init.sh')];
     const unshare = ['unshare', ...namespaces, '--fork', '--kill-child', '--', ...init];
     const log = openSync(join(this.#directory, 'var', 'log', 'init.log'), 'a');
     const link = join(this.#directory, 'link');
     rmSync(link, { force: true });
+    execFileSync('mkfifo', [link]);
     const child = spawn('sh', ['-c', enter, 'sh', ...unshare], {
       stdio: ['ignore', log, log],
       env: {
         ...process.env,
         CGROUPS: this.#cgroups.join(' '),
-        LINK: link,
         OPENEBS_NODE_NAME: this.name,
         OPENEBS_NODE_NUMBER: String(this.#number),
         OPENEBS_NODE_ADDRESS: this.address,
