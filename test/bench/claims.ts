@@ -11,7 +11,7 @@ import { runRound, type Contender, type Round } from './claim-round.ts';
 import { measureScale, type ScalePoint } from './claim-scale.ts';
 import { buildReference, GO_CLASS, GoReference } from './go-reference.ts';
 import { describeMachine } from './machine.ts';
-import { spread } from './results.ts';
+import { quantile, spread } from './results.ts';
 import { plotScale } from './scale-plot.ts';
 
 const HELP = `npm run bench:claims [-- options]
@@ -48,10 +48,6 @@ const MOST_GROWTH = 1.5;
 
 const OURS = 'provisioner';
 const GO = 'Go reference';
-
-/** Of sorted values. */
-const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? NaN;
 
 const FIGURES: readonly {
   readonly what: string;

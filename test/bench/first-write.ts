@@ -13,8 +13,10 @@ import { missingForNodes } from '../cluster/requirements.ts';
 import { diskOf, removeVolume } from '../cluster/volume-claim.ts';
 import { VolumePods } from '../cluster/volume-pods.ts';
 import { REPOSITORY } from '../support/daemons.ts';
+import { OWN_NETWORK } from '../support/suite-runner.ts';
 import { until } from '../support/until.ts';
 import { describeMachine } from './machine.ts';
+import { quantile } from './results.ts';
 
 const HELP = `npm run bench:first-write [-- options]
 
@@ -107,12 +109,6 @@ const measure = async (count: number): Promise<Times[]> => {
   }
 };
 
-/** Of any values. */
-const quantile = (values: readonly number[], q: number): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? NaN;
-};
-
 const main = async (): Promise<number> => {
   const lack = missingForNodes() ?? missingPrograms();
   if (lack !== null) throw new Error(`this needs a cluster: ${lack}`);
@@ -122,7 +118,7 @@ const main = async (): Promise<number> => {
   const loadBefore = loadavg()[0];
   const times = await measure(count);
   const figures = FIGURES.map(({ what, of }) => {
-    const seconds = times.map((each) => of(each) / 1000);
+    const seconds = times.map((each) => of(each) / 1000).toSorted((a, b) => a - b);
     return { what, unit: 's', p50: quantile(seconds, 0.5), p99: quantile(seconds, 0.99) };
   });
   for (const { what, p50, p99 } of figures)
@@ -143,9 +139,9 @@ const main = async (): Promise<number> => {
 
 /** A cluster has a network of its own without a way out, and whoever talks to it is in there. */
 const inOwnNetwork = (): number => {
-  const up = ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
   const again = [process.execPath, import.meta.filename, ...process.argv.slice(2), '--inside'];
-  return spawnSync('unshare', [...up, ...again], { stdio: 'inherit' }).status ?? 1;
+  const [unshare, ...rest] = [...OWN_NETWORK, ...again];
+  return spawnSync(unshare, rest, { stdio: 'inherit' }).status ?? 1;
 };
 
 if (options.help) console.log(HELP);

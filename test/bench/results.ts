@@ -38,6 +38,10 @@ export function spread(values: readonly number[]): Spread | null {
   };
 }
 
+/** Of sorted values. */
+export const quantile = (sorted: readonly number[], q: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? NaN;
+
 type Figure = 'iops' | 'bytesPerSecond' | 'p50' | 'p99' | 'p999' | 'cpuPerOperation';
 
 export function figure(

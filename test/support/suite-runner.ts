@@ -48,7 +48,10 @@ interface Heard {
 
 const SUITE_PROCESS = join(import.meta.dirname, 'suite-process.ts');
 /** Before a command: it gets a network with nothing but loopback. */
-const OWN_NETWORK = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
+export const OWN_NETWORK = [
+  'unshare',
+  ...['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'],
+] as const;
 const KILL_AFTER_MS = 5_000;
 
 /** The groups that live now, so that an interrupt of the parent ends them too. */
