@@ -168,10 +168,10 @@ export const SUITES: readonly Suite[] = [
   {
     kind: 'mocha',
     name: 'simulation',
-    about: 'whole volumes under simulated faults, some hundred seeds of them',
+    about: 'whole volumes under simulated faults: one by one, and by some hundred seeds',
     limitSeconds: 420,
     needs: [],
-    files: 'test/simulator/*.test.ts',
+    files: 'test/{simulator,replicator}/*.test.ts',
     reporter: 'spec',
     testTimeoutMs: 60_000,
   },
