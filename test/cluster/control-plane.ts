@@ -210,8 +210,16 @@ export class ControlPlane {
   /** Beside the nodes, so that no name is lost with a node. */
   #startDns(): void {
     const file = join(this.directory, 'Corefile');
-    const zone = `kubernetes cluster.local in-addr.arpa {\n    kubeconfig ${this.kubeconfig}\n  }`;
-    const config = `.:53 {\n  bind ${this.#address}\n  errors\n  ${zone}\n  cache 2\n}\n`;
+    const zone = `kubernetes cluster.local in-addr.arpa {
+    kubeconfig ${this.kubeconfig}
+    ttl 30
+  }`;
+    // As kubeadm writes it: what the cluster itself knows is not cached.
+    const cache = `cache 30 {
+    disable success cluster.local
+    disable denial cluster.local
+  }`;
+    const config = `.:53 {\n  bind ${this.#address}\n  errors\n  ${zone}\n  ${cache}\n}\n`;
     writeFileSync(file, config);
     this.#run('coredns', ['-conf', file]);
   }

@@ -39,12 +39,8 @@ export class PersistentDisk {
     return this.#disk !== null;
   }
 
-  async open(): Promise<Disk> {
-    this.#disk ??= await openDisk({
-      ...this.#options,
-      isid: this.#isid,
-      loginTimeoutMs: SILENCE_MS,
-    });
+  async open(loginTimeoutMs = SILENCE_MS): Promise<Disk> {
+    this.#disk ??= await openDisk({ ...this.#options, isid: this.#isid, loginTimeoutMs });
     return this.#disk;
   }
 
