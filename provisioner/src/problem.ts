@@ -13,6 +13,7 @@ const PROBLEMS = {
   'not-found': { status: 404, exitCode: 3, title: 'There is nothing here' },
   'volume-not-found': { status: 404, exitCode: 3, title: 'There is no such volume' },
   'replica-not-found': { status: 404, exitCode: 3, title: 'There is no such replica' },
+  'method-not-allowed': { status: 405, exitCode: 1, title: 'The path does not take this method' },
   'replica-refused': { status: 409, exitCode: 4, title: 'The replicas cannot be changed so' },
   'change-refused': { status: 409, exitCode: 4, title: 'The target does not take the change' },
   'clone-refused': { status: 409, exitCode: 4, title: 'The volume cannot be cloned so' },

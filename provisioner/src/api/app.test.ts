@@ -57,6 +57,14 @@ describe('API server', () => {
     expect((await call('GET', '/v1/volumes/db')).status).to.equal(404);
   });
 
+  it('says which methods a path takes, where it is asked by another one', async () => {
+    const wrong = await call('POST', '/v1/volumes/db');
+    expect([wrong.status, wrong.body['code']]).to.deep.equal([405, 'method-not-allowed']);
+    expect(wrong.headers.allow).to.equal('DELETE, GET, HEAD, PATCH');
+    expect((await call('DELETE', '/v1/events')).headers.allow).to.equal('GET, HEAD');
+    expect((await call('DELETE', '/v1/nothing')).status).to.equal(404);
+  });
+
   it('makes clones, as large as their snapshot where no size is given, and says of what', async () => {
     const outcome = async (body: object): Promise<unknown> => {
       const begun = await call('POST', '/v1/volumes', { body });

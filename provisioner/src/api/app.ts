@@ -11,6 +11,7 @@ import { eventRoutes } from './event-routes.ts';
 import { latestRoutes } from './latest-routes.ts';
 import { operationRoutes } from './operation-routes.ts';
 import type { Operations } from './operations.ts';
+import { refuseOtherMethods } from './other-methods.ts';
 import { sharedSchemas } from './schemas.ts';
 import { changeRoutes } from './change-routes.ts';
 import { scrubRoutes } from './scrub-routes.ts';
@@ -66,6 +67,7 @@ export async function buildApp(
   installErrorHandlers(app, context.dataDirectory);
   await describeApi(app);
   requireTokens(app, context.tokens);
+  const refuseTheOthers = refuseOtherMethods(app);
   volumeRoutes(app, context);
   changeRoutes(app, context);
   scrubRoutes(app, context);
@@ -75,6 +77,7 @@ export async function buildApp(
   systemRoutes(app, context);
   await latestRoutes(app, context);
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  refuseTheOthers();
   return app;
 }
 
