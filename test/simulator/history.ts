@@ -115,7 +115,11 @@ export class History {
       const zero = values.find(({ stamp }) => stamp === EMPTY);
       if (zero === undefined) continue;
       const gone = values.some(
-        (other) => other.flushed && precedes(zero, other) && !this.#isReadSince(other.minFinish),
+        (other) =>
+          other !== zero &&
+          other.flushed &&
+          precedes(zero, other) &&
+          !this.#isReadSince(other.minFinish),
       );
       if (!gone || zero.writing !== null || zero.uncertain) return null;
     }

@@ -44,6 +44,8 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * What a deleted snapshot held, merged into the next one after that had been compared. A flush
  * behind a write of a part of a bad block, which hid why the write failed.
  * A repair that gave a version also to a replica on its way in, which lacked older writes.
+ * A record that took a voter back, and was not told to that voter when the record before it came
+ * into force all the same.
  * Reads of bad blocks that went on to a replica which had left and come back meanwhile.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
@@ -59,6 +61,7 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [920012381, 'mixed'],
   [920093384, 'disk'],
   [920101002, 'disk'],
+  [970000179, 'members'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

@@ -40,8 +40,9 @@ export class RecordKeeper {
 
   send(record: MembershipRecord, voter: Member): void {
     const { id } = voter;
-    // Who was a voter before decides about it too, and learns that it is one no more.
-    if (!record.voters.includes(id) && !this.history.inForce.voters.includes(id)) return;
+    // Who is a voter by one that is in force, or may come into force, decides about later ones too,
+    // and learns that it is one no more.
+    if (!this.history.isVoter(id)) return;
     // A record that names a replica makes it believe that it is whole; only one that holds
     // everything may see it.
     const whole = voter.inSync || (voter.state.kind === 'joining' && voter.state.ready);
