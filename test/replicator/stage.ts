@@ -64,9 +64,22 @@ export class Stage {
     this.until(() => replicas.every(({ serving }) => serving));
   }
 
-  startTarget(): SimulatedTarget {
-    this.target = this.cluster.startTarget();
+  startTarget(members = this.replicas): SimulatedTarget {
+    this.target = this.cluster.startTarget(members);
     return this.target;
+  }
+
+  /** One that no target knows yet. */
+  add(role: 'data' | 'witness' = 'data'): ReplicaMachine {
+    const replica = this.cluster.addMachine(role);
+    replica.whole = role === 'witness';
+    this.start(replica);
+    return replica;
+  }
+
+  /** Who shall be the members. */
+  declare(replicas: readonly ReplicaMachine[]): void {
+    this.target.replicator.assembly.declare(replicas.map(({ address }) => address));
   }
 
   until(condition: () => boolean, withinMs = 60_000): void {

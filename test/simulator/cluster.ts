@@ -102,7 +102,7 @@ export class Cluster implements LinkWatch {
     this.startTarget();
   }
 
-  startTarget(): SimulatedTarget {
+  startTarget(members: readonly ReplicaMachine[] = this.machines): SimulatedTarget {
     const { holdMs, graceMs, scrubBytesPerSecond } = this.options;
     const { sizeBytes } = this;
     const target = new SimulatedTarget({
@@ -110,7 +110,7 @@ export class Cluster implements LinkWatch {
       world: this.world,
       network: this.network,
       volume: { volumeId: VOLUME_ID, sizeBytes },
-      machines: this.machines,
+      machines: members,
       at: (address) => this.#every.get(address)!,
       watch: this,
       holdMs,
