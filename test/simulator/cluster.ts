@@ -44,8 +44,8 @@ export class Cluster implements LinkWatch {
   sizeBytes: number;
   /** While it is reverted nobody may submit. */
   frozen = false;
-  /** Nothing else goes wrong before. */
-  undisturbedUntilMs = 0;
+  /** A copy that was thrown away or emptied, until a record without it is in force. */
+  lost: ReplicaMachine | null = null;
   readonly #every = new Map<string, ReplicaMachine>();
   readonly rot = new Rot(this);
   /** Writes without a good answer that their target's frames may still bring about. */
@@ -161,10 +161,34 @@ export class Cluster implements LinkWatch {
     // Asked while they still know it.
     const before = this.newestRecord();
     for (const machine of machines) machine.losePower();
-    const inSync = before?.inSync ?? [];
-    const survives = inSync.some((id) => this.machineOf(id)?.whole === true);
-    if (inSync.length === 0 || survives) return;
+    if (before === null || this.#survives(before, this.#undisputed)) return;
     this.#memoryLost();
+  }
+
+  /** The target that nobody has replaced yet, as far as anybody knows. */
+  get #undisputed(): SimulatedTarget | null {
+    const { newest } = this;
+    const epoch = newest?.replicator.assembly.epoch ?? 0;
+    return this.machines.every(({ promisedEpoch }) => promisedEpoch <= epoch) ? newest : null;
+  }
+
+  /** Whoever meets this record must believe it, although it may never come into force. */
+  #survives(record: MembershipRecord, target: SimulatedTarget | null): boolean {
+    const named = record.inSync.map((id) => this.machineOf(id));
+    return [...named, ...this.#namedBefore(record, target)].some((each) => each?.whole === true);
+  }
+
+  /** The target that made it can go on from the last one in force, with whom knows no later one. */
+  #namedBefore(
+    record: MembershipRecord,
+    target: SimulatedTarget | null,
+  ): readonly ReplicaMachine[] {
+    const assembly = target?.replicator.assembly;
+    const inForce = assembly?.recordEpochs.has(record.epoch) === true ? assembly.lastInForce : null;
+    return this.machines.filter(({ id, store, durableRecord }) => {
+      const kept = store?.state().record ?? durableRecord;
+      return inForce?.inSync.includes(id) === true && kept?.inSync.includes(id) === true;
+    });
   }
 
   #memoryLost(): void {
@@ -178,13 +202,13 @@ export class Cluster implements LinkWatch {
     this.#unsettled.push({ access, epoch: target.replicator.assembly.epoch });
   }
 
-  promised(_target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void {
+  promised(target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void {
     this.history.blow();
     // Two targets may hear of their promises in another order than that in which they were made.
     replica.promisedEpoch = Math.max(replica.promisedEpoch, epoch);
     // It tells a record with its promise, also one whose target died before it heard the answer.
     const record = replica.store?.state().record ?? null;
-    if (record !== null) this.recordDurable(replica, record);
+    if (record !== null) this.recordDurable(target, replica, record);
   }
 
   acknowledged(): void {
@@ -201,6 +225,8 @@ export class Cluster implements LinkWatch {
     if (replica.promisedEpoch > epoch) return;
     const { history } = electorate;
     if (history !== null ? history.isRequired(replica.id) : this.#mayBeInSync(replica)) return;
+    const newest = this.newestRecord();
+    if (newest !== null && this.#namedBefore(newest, target).includes(replica)) return;
     // Nor does it count what an activation reads that cannot come to an end any more.
     if (history === null && this.#isReplaced(epoch)) return;
     throw new Violation('I5', `${target.name} reads ${replica.host}, which is not in sync`);
@@ -232,16 +258,17 @@ export class Cluster implements LinkWatch {
     return known.some((record) => !isLaterRecord(newest, record) && record.inSync.includes(id));
   }
 
-  recordDurable(replica: ReplicaMachine, record: MembershipRecord): void {
+  /** It has told this target so. */
+  recordDurable(target: SimulatedTarget, replica: ReplicaMachine, record: MembershipRecord): void {
     if (isLaterRecord(record, replica.durableRecord)) replica.durableRecord = record;
-    // Whoever meets this record must believe it, although it may never come into force.
-    if (!record.inSync.some((id) => this.machineOf(id)?.whole === true)) this.#memoryLost();
+    if (!this.#survives(record, target)) this.#memoryLost();
   }
 
   /** A record is in force: whom it names has everything again. */
   membershipChanged(target: SimulatedTarget): void {
     if (!target.alive) return;
     const { record, members, epoch } = target.replicator.assembly;
+    if (record?.inSync.includes(this.lost?.id ?? '') === false) this.lost = null;
     for (const member of members) {
       const machine = this.machines.find(({ address }) => address === member.address);
       if (machine === undefined || record?.inSync.includes(machine.id) !== true) continue;

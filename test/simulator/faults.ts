@@ -32,8 +32,8 @@ export class Faults {
   apply(fault: Fault): void {
     // One that was due at the very end.
     if (this.#stopped) return;
-    const { machines, world, newest } = this.#cluster;
-    if (world.now < this.#cluster.undisturbedUntilMs) return;
+    const { machines, world, newest, lost } = this.#cluster;
+    if (lost !== null && takesMore(fault)) return;
     world.note('fault', () => describeFault(fault));
     switch (fault.kind) {
       case 'kill':
@@ -200,6 +200,29 @@ export class Faults {
     this.#cluster.world.after(ms, end);
   }
 }
+
+/**
+ * A copy is lost: what is lost more, before a record without it is in force, is not promised to
+ * survive. Nor is it without the target, which alone knows which of its records are in force.
+ */
+const takesMore = (fault: Fault): boolean => {
+  switch (fault.kind) {
+    case 'kill':
+    case 'stop':
+    case 'pause':
+    case 'cut':
+    case 'partition':
+    case 'slow-disk':
+    case 'full-disk':
+    case 'pause-target':
+    case 'pause-first-target':
+      return false;
+    case 'die-writing':
+      return fault.power;
+    default:
+      return true;
+  }
+};
 
 const describeFault = (fault: Fault): string =>
   Object.entries(fault)

@@ -25,8 +25,6 @@ interface Snapshot {
 const AT = '2026-11-24T11:00:00.000Z';
 const GROWTH_BYTES = 1024 * 1024 + 32 * 1024;
 const MOST_COPIES = 5;
-/** Within that the target knows that a copy has ended: what more is lost before is not promised. */
-const NOTICED_MS = 500;
 const IDLE_EVERY_MS = 5;
 const IDLE_TRIES = 60;
 
@@ -93,18 +91,18 @@ export class Management {
     const machine = copies[index % copies.length];
     if (machine === undefined || copies.length < 2) return;
     if (newest?.healthy !== true || !orchestrator.converged) return;
-    // The target may not know yet.
-    const isSound = (each: ReplicaMachine): boolean =>
-      each.serving &&
-      (each.whole || each.role === 'witness') &&
-      newest.sockets.get(each)?.sound === true;
+    const isSound = ({ serving, whole, role, disk }: ReplicaMachine): boolean =>
+      // One may be about to die in the middle of a change of its disk.
+      serving && (whole || role === 'witness') && disk.beforeChange === null;
     if (!this.#cluster.machines.every(isSound)) return;
+    // The target is to hear of it, or it waits for its last copy as for one that is only slow.
+    if (newest.sockets.get(machine)?.sound !== true) return;
     if (copies.some(({ disk }) => disk !== machine.disk && disk.rot.length > 0)) return;
     if (what === 'remove') orchestrator.remove(machine);
-    else if (what === 'replace') orchestrator.replace(machine);
     else {
-      machine.empty();
-      this.#cluster.undisturbedUntilMs = this.#cluster.world.now + NOTICED_MS;
+      if (what === 'replace') orchestrator.replace(machine);
+      else machine.empty();
+      this.#cluster.lost = machine;
     }
   }
 

@@ -162,6 +162,22 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    'believes a record of its own that never came into force',
+    'I2',
+    'doubted',
+    edit(target('activation'), 'lastInForce: isOwn ? host.lastInForce : null,', ''),
+  ),
+  mutant(
+    'takes one that was emptied for whole because it has a record again',
+    'I2',
+    'doubted',
+    edit(
+      target('membership'),
+      'claimOf(lastInForce, present, remembersBeingNamed)',
+      'claimOf(lastInForce, present, remembers)',
+    ),
+  ),
+  mutant(
     'takes a copy that lost power as the source beside an intact one',
     'I2',
     'uneven',

@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts';
-import { ATOMIC_WRITE } from './plan.ts';
+import { ATOMIC_WRITE, type Fault } from './plan.ts';
 import { ALWAYS_MS, FLUSH, Scene, type Script } from './scene.ts';
 import { PEOPLE_SCENARIOS } from './scenarios-of-people.ts';
 import { SCRUB_SCENARIOS } from './scenarios-of-scrub.ts';
@@ -78,6 +78,41 @@ const seesaw = (random: Random): Script => {
     scene.wait(50, 4_000);
   }
   return scene.end({ dataReplicas, graceMs: random.pick([0, 0, 300]) });
+};
+
+/**
+ * A record that names only one copy is on its way when that one is lost as well: with its memory,
+ * or emptied, or only for a while, when the other one is there again and empty. The target lives.
+ */
+const doubted = (random: Random): Script => {
+  const scene = new Scene(random);
+  scene.writes(60, 5);
+  for (let rounds = random.between(2, 5); rounds > 0; rounds--) {
+    const replica = random.below(2);
+    const other = 1 - replica;
+    const how = random.pick(['power', 'power', 'emptied', 'told'] as const);
+    const slowMs = random.pick([30, 100, 400]);
+    scene.fault({ kind: 'slow-disk', replica: other, slowMs, ms: 1_000 });
+    if (how === 'told') scene.fault({ kind: 'slow-disk', replica: 2, slowMs: 2_000, ms: 1_500 });
+    if (random.chance(0.5)) scene.order(0, FLUSH);
+    scene.writes(scene.span(5, 60), 4);
+    const cut: Fault = { kind: 'cut', replica, noticed: random.pick([1, 3, 3]) };
+    const ms = scene.span(20, 3_000);
+    if (how === 'power') {
+      scene.fault(random.chance(0.7) ? cut : { kind: 'kill', replica, ms });
+      scene.fault({ kind: 'lose-power', replica: other, ms }, scene.span(0, 12));
+    } else if (how === 'emptied') {
+      scene.task({ what: 'empty', replica: other }, 0.5);
+      scene.fault(cut, scene.span(0, 2));
+    } else {
+      scene.task({ what: 'empty', replica });
+      scene.fault({ kind: 'kill', replica: other, ms }, scene.span(5, 150));
+    }
+    scene.writes(scene.span(50, 300), 5);
+    scene.wait(500, 6_000);
+    scene.writes(40, 5);
+  }
+  return scene.end({ dataReplicas: 2, graceMs: random.pick([0, 0, 300]) });
 };
 
 /** A flush is answered, and the power goes everywhere; one disk is slower than the others. */
@@ -280,6 +315,7 @@ const atomic = (random: Random): Script => {
 export const SCENARIOS = {
   split,
   seesaw,
+  doubted,
   overtaken,
   revenant,
   flushed,

@@ -18,7 +18,7 @@ const WALL_START_MS = Date.parse('2026-11-24T11:00:00.000Z');
 export interface LinkWatch {
   promised(target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void;
   acknowledged(target: SimulatedTarget, replica: ReplicaMachine, epoch: number): void;
-  recordDurable(replica: ReplicaMachine, record: MembershipRecord): void;
+  recordDurable(target: SimulatedTarget, replica: ReplicaMachine, record: MembershipRecord): void;
   readSent(target: SimulatedTarget, replica: ReplicaMachine): void;
   membershipChanged(target: SimulatedTarget): void;
 }
@@ -214,7 +214,7 @@ class WatchedLink {
     const putRecord = link.putRecord.bind(link);
     link.putRecord = (record, answer) =>
       putRecord(record, (failure, payload) => {
-        if (failure === null) this.#watch.recordDurable(this.#machine, record);
+        if (failure === null) this.#watch.recordDurable(this.#target, this.#machine, record);
         answer(failure, payload);
       });
     const read = link.read.bind(link);

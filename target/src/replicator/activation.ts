@@ -10,6 +10,7 @@ import type { Layers } from './layers.ts';
 import {
   decides,
   forgetfulOf,
+  newestRecord,
   planPromise,
   planSource,
   type KnownMember,
@@ -34,6 +35,8 @@ export interface ActivationHost {
   readonly hasServed: boolean;
   /** In which this target has made records. */
   readonly recordEpochs: Set<number>;
+  /** The last record by which it has served. */
+  readonly lastInForce: MembershipRecord | null;
   readonly stopped: boolean;
   beginEpoch(epoch: Epoch, session: Session): void;
   waitFor(what: string): void;
@@ -156,9 +159,13 @@ const promises = async (host: ActivationHost, failures: number): Promise<Reconci
       host.dropAll('a replica has promised a higher epoch');
       return null;
     }
+    const members = known(host.members.filter((member) => member.voting));
+    const newest = newestRecord(members);
+    const isOwn = newest !== null && host.recordEpochs.has(newest.epoch);
     const plan = planSource({
       configured: host.members.length,
-      members: known(host.members.filter((member) => member.voting)),
+      members,
+      lastInForce: isOwn ? host.lastInForce : null,
       waitedMs: environment.now() - startedMs,
       graceMs: host.graceMs,
       failures,

@@ -140,6 +140,10 @@ export class Assembly implements MemberOwner, ActivationHost, LayersHost {
     return this.electorate.history?.inForce ?? null;
   }
 
+  get lastInForce(): MembershipRecord | null {
+    return this.electorate.lastInForce;
+  }
+
   /** Members that may answer reads. */
   get readers(): readonly Member[] {
     return this.#readers;

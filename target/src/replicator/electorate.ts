@@ -36,6 +36,7 @@ export class Electorate {
   readonly #voterChange: VoterChange;
   readonly #committed: (record: MembershipRecord) => void;
   #records: RecordKeeper | null = null;
+  #lastInForce: MembershipRecord | null = null;
 
   constructor({ roster, documents, environment, committed, changed }: ElectorateOptions) {
     this.#roster = roster;
@@ -90,6 +91,11 @@ export class Electorate {
     return this.#records?.history ?? null;
   }
 
+  /** By which the volume serves, or has served before its epoch ended. */
+  get lastInForce(): MembershipRecord | null {
+    return this.history?.inForce ?? this.#lastInForce;
+  }
+
   /** Whether those who are connected are a majority. */
   get hasMajority(): boolean {
     const records = this.#records;
@@ -118,6 +124,7 @@ export class Electorate {
 
   /** The epoch has ended. */
   end(): void {
+    this.#lastInForce = this.lastInForce;
     this.#records = null;
     this.#voterChange.settled();
   }

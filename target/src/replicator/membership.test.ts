@@ -143,6 +143,57 @@ describe('planSource', () => {
     const others = ['b', 'c'].map((id) => member(id, { record: only }));
     expect(source([emptied, ...others], 1e9).kind).to.equal('wait');
   });
+
+  describe('where the newest record is one of this target that never came into force', () => {
+    const inForce = record(['a', 'b']);
+    const perhaps = record(['b'], { configSeq: 6 });
+    const witness = member('c', { record: perhaps, role: 'witness' });
+    const a = member('a', { record: inForce });
+    const plan = (
+      members: readonly KnownMember[],
+      lastInForce: MembershipRecord | null = inForce,
+    ) => planSource({ configured: 3, members, waitedMs: 1e9, graceMs: 5000, lastInForce });
+
+    it('goes on with whom the last one in force names when the others lost their memory', () => {
+      const lost = member('b', { record: inForce, intact: false, last: [3, 9] });
+      expect(plan([a, lost, witness])).to.deep.include({
+        source: 'a',
+        trusted: ['a'],
+        members: ['a', 'b'],
+        flushes: true,
+      });
+      // Without having been there all the time, the newest record has to be believed.
+      expect(plan([a, lost, witness], null)).to.deep.include({ source: 'b', members: ['b'] });
+    });
+
+    it('goes on without whom was emptied, and without whom is away', () => {
+      expect(plan([a, member('b', { record: null }), witness])).to.deep.include({
+        members: ['a'],
+      });
+      expect(plan([a, witness])).to.deep.include({ members: ['a'] });
+      expect(plan([a, witness], null).kind).to.equal('wait');
+    });
+
+    it('believes the newest record where who is named by it has everything', () => {
+      const b = member('b', { record: inForce });
+      expect(plan([a, b, witness])).to.deep.include({ source: 'b', members: ['b'] });
+    });
+
+    it('takes nobody for whole who was emptied and has only been told the newest record', () => {
+      const told = member('a', { record: perhaps });
+      const lost = member('b', { record: inForce, intact: false });
+      expect(plan([told, lost, witness])).to.deep.include({ source: 'b', members: ['b'] });
+      expect(plan([told, witness]).kind).to.equal('wait');
+    });
+
+    it('waits for whom it names and who may have everything', () => {
+      const lost = member('b', { record: inForce, intact: false });
+      expect(plan([lost, witness])).to.deep.include({ kind: 'wait', graceMs: null });
+      expect(plan([member('a', { record: null }), lost, witness])).to.deep.include({
+        members: ['b'],
+      });
+    });
+  });
 });
 
 describe('isMajority', () => {

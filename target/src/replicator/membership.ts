@@ -151,6 +151,54 @@ export type SourcePlan =
  */
 const isIntact = ({ state }: KnownMember): boolean => state.intact;
 
+/** Without a record it has nothing any more: to be brought back, not to be believed. */
+const remembers = ({ state }: KnownMember): boolean => state.record !== null;
+
+/** One that was emptied may have been given a record again, but none that names it. */
+const remembersBeingNamed = ({ identity, state }: KnownMember): boolean =>
+  state.record?.inSync.includes(identity.replicaId) === true;
+
+/** What the members say by one record: who has everything, and who is not there to say it. */
+interface Claim {
+  readonly record: MembershipRecord;
+  readonly inSync: readonly KnownMember[];
+  readonly absent: readonly string[];
+}
+
+type Present = ReadonlyMap<string, KnownMember>;
+
+const claimOf = (
+  record: MembershipRecord,
+  present: Present,
+  isBelieved: (member: KnownMember) => boolean,
+): Claim => {
+  const inSync: KnownMember[] = [];
+  const absent: string[] = [];
+  for (const id of record.inSync) {
+    const member = present.get(id);
+    if (member !== undefined && isBelieved(member)) inSync.push(member);
+    else absent.push(id);
+  }
+  return { record, inSync, absent };
+};
+
+/**
+ * The newest record is believed, as it may have come into force. Only a target that knows that it
+ * acknowledged nothing by it, because it made it itself, goes back to the last one in force when
+ * nobody whom the newest names has kept what was in memory, and waits for whom that one names.
+ */
+const believedClaim = (
+  newest: MembershipRecord,
+  lastInForce: MembershipRecord | null,
+  present: Present,
+): Claim => {
+  const claim = claimOf(newest, present, remembers);
+  if (lastInForce === null || claim.inSync.some(isIntact)) return claim;
+  const before = claimOf(lastInForce, present, remembersBeingNamed);
+  const mayKnowMore = before.inSync.some(isIntact) || before.absent.some((id) => !present.has(id));
+  return mayKnowMore ? before : claim;
+};
+
 const laterVersion = (a: WelcomeState, b: WelcomeState): number =>
   b.lastVersion.epoch - a.lastVersion.epoch || b.lastVersion.seq - a.lastVersion.seq;
 
@@ -163,6 +211,7 @@ export const planSource = ({
   members,
   waitedMs,
   graceMs,
+  lastInForce = null,
   failures = 0,
 }: {
   readonly configured: number;
@@ -171,30 +220,29 @@ export const planSource = ({
   readonly waitedMs: number;
   readonly graceMs: number;
   /**
+   * The last record that this target knows to be in force, if the newest one that the members keep
+   * is its own as well. Then nobody else has served since, and it has acknowledged nothing by the
+   * newer ones: whom this one names has everything too.
+   */
+  readonly lastInForce?: MembershipRecord | null;
+  /**
    * How often the members could not be made equal because a block was bad on everybody who may
    * stand in for it. Then the volume goes on with fewer of them rather than not at all: the others
    * come back when the block has been written anew.
    */
   readonly failures?: number;
 }): SourcePlan => {
-  const record = newestRecord(members);
-  const present = new Map(members.map((member) => [member.identity.replicaId, member]));
-  if (record === null) {
+  const newest = newestRecord(members);
+  if (newest === null) {
     if (members.length < configured) {
       return { kind: 'wait', waitingFor: 'promises of all replicas', graceMs: null };
     }
     return planFirst(members);
   }
+  const present = new Map(members.map((member) => [member.identity.replicaId, member]));
+  const { record, inSync, absent } = believedClaim(newest, lastInForce, present);
   if (!isInformed(record, members)) {
     return { kind: 'wait', waitingFor: 'promises of a majority of the voters', graceMs: null };
-  }
-  const inSync: KnownMember[] = [];
-  const absent: string[] = [];
-  for (const id of record.inSync) {
-    const member = present.get(id);
-    // Without a record it has nothing any more: to be brought back, not to be believed.
-    if (member === undefined || member.state.record === null) absent.push(id);
-    else inSync.push(member);
   }
   const intact = inSync.filter(isIntact);
   if (absent.length > 0) {

@@ -7,6 +7,7 @@
 import { expect } from 'chai';
 import { ChangeRefused } from './roster.ts';
 import { addressesOf, MIB, Scene } from './scene.test-support.ts';
+import type { SimulatedReplica } from './simulated-replica.test-support.ts';
 
 describe('changing the replicas of a volume that serves', function () {
   this.timeout(60_000);
@@ -120,6 +121,29 @@ describe('changing the replicas of a volume that serves', function () {
     expect([...seen]).to.deep.equal(['3', '2']);
     await scene.untilVoters(scene.simulation.replicas);
     await scene.finish(scene.simulation.replicas);
+  });
+
+  it('goes on with a copy that was lost just before the other one was emptied', async () => {
+    const scene = await Scene.begin(16, 2);
+    const { simulation } = scene;
+    const witness = await scene.add('witness');
+    const all = [scene.replica(0), scene.replica(1), witness];
+    scene.declare(all);
+    await scene.untilVoters(all);
+    // A record without the first is at the witness, and not at the second yet.
+    const named = (replica: SimulatedReplica): number | undefined =>
+      replica.store.state().record?.inSync.length;
+    const atMinority = (): boolean => {
+      scene.load.write();
+      return named(witness) === 1 && named(scene.replica(1)) === 2;
+    };
+    scene.replica(0).kill(false);
+    expect(await simulation.runUntil(atMinority, 30_000)).to.equal(true);
+    scene.empty(scene.replica(1));
+    await scene.replica(0).start();
+    await scene.replica(1).start();
+    await scene.untilVoters(all);
+    await scene.finish(all);
   });
 
   it('admits no stranger and removes nobody before somebody has declared the list', async () => {
