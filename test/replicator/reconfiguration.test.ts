@@ -6,6 +6,7 @@
  */
 import { expect } from 'chai';
 import { ChangeRefused } from '../../target/src/replicator/roster.ts';
+import type { ReplicaMachine } from '../simulator/machine.ts';
 import { Load } from './load.ts';
 import { onStage } from './stage.ts';
 
@@ -114,6 +115,24 @@ describe('changing the replicas of a volume that serves', () => {
         return voters.has(2);
       });
       expect([...voters]).to.deep.equal([3, 2]);
+      load.untilVoters(stage.replicas);
+      load.verify();
+    }),
+  );
+
+  it(
+    'goes on with a copy that was lost just before the other one was emptied',
+    onStage({ dataReplicas: 2, witness: true }, (stage) => {
+      const load = new Load(stage);
+      const [first, second, witness] = [stage.replica(0), stage.replica(1), stage.replica(2)];
+      load.write(20);
+      first.kill();
+      // A record without the first is at the witness, and not at the second yet.
+      const named = ({ store }: ReplicaMachine): number | undefined =>
+        store?.state().record?.inSync.length;
+      load.writeUntil(() => named(witness) === 1 && named(second) === 2);
+      second.empty();
+      stage.start(first);
       load.untilVoters(stage.replicas);
       load.verify();
     }),
