@@ -43,6 +43,7 @@ const SETTING_READERS: {
     if (typeof value === 'number' && Number.isInteger(value) && value >= 1) return value;
     throw new TypeError('must be a number of minutes, at least 1');
   },
+  chapSecretNamespaces: (value) => list(value).map(text),
 };
 
 /** Reads the command line; wrong usage ends the process with 2. */

@@ -189,7 +189,9 @@ const run = async (options: TargetOptions): Promise<void> => {
   if (replicator !== null) await untilReady(replicator);
   scrub?.start();
   try {
-    const restored = await settings.restore(givenSettings(options));
+    const { firstChap } = options;
+    const first = firstChap === null ? {} : { chap: firstChap };
+    const restored = await settings.restore(givenSettings(options), first);
     limitRebuilds(replicator, restored);
     ({ server, portals } = await openPortals(options, volume, restored, logger, pool));
   } catch (error) {

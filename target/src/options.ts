@@ -11,6 +11,7 @@ import { BLOCK_BYTES, isUuid, MAX_VOLUME_BYTES } from '@openebs/replica/protocol
 import { chapSettings } from './chap-settings.ts';
 import type { ChapSettings } from './iscsi/index.ts';
 import { parseReplicaAddress } from './replicator/index.ts';
+import { chapParts } from './settings.ts';
 
 export interface TargetOptions {
   readonly volume: string;
@@ -26,6 +27,8 @@ export interface TargetOptions {
   readonly controlToken: string | null;
   /** Null: what the volume's settings say. */
   readonly chap: ChapSettings | null;
+  /** Counts until the replicas keep settings of the volume's own. */
+  readonly firstChap: ChapSettings | null;
   readonly holdMs: number;
   readonly graceMs: number;
   readonly fencedMs: number;
@@ -107,8 +110,6 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     );
   }
   if (new Set(replicas()).size < replicas().length) options.fail('a --replica is named twice');
-  const chap = chapFlag();
-  if (typeof chap === 'string') return options.fail(chap);
   return {
     volume: volume(),
     volumeId: volumeId(),
@@ -119,7 +120,7 @@ export const parseTargetOptions = (version: string): TargetOptions => {
     portals: portals(),
     control: control(),
     controlToken: controlToken(),
-    chap,
+    ...chapFlag(),
     holdMs: (hold() ?? DEFAULT_HOLD_SECONDS) * 1000,
     graceMs: (grace() ?? DEFAULT_GRACE_SECONDS) * 1000,
     fencedMs: (fenced() ?? 0) * 1000,
@@ -205,7 +206,7 @@ const rateFlags = (options: DaemonOptions) => {
   return { scrubRate, rebuildRate };
 };
 
-const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSettings>) => {
+const chapFlags = (options: DaemonOptions): (() => Pick<TargetOptions, 'chap' | 'firstChap'>) => {
   const text = (value: string): string => value;
   const user = options.flag({
     flags: '--chap-user <name>',
@@ -228,13 +229,48 @@ const chapFlags = (options: DaemonOptions): (() => ReturnType<typeof chapSetting
     description: 'File with the secret of --mutual-chap-user, different from the other one.',
     parse: readSecretFile,
   });
-  return () =>
-    chapSettings({
+  const first = firstChapFlag(options);
+  return () => {
+    const chap = chapSettings({
       user: user(),
       secret: secret(),
       mutualUser: mutualUser(),
       mutualSecret: mutualSecret(),
     });
+    if (typeof chap === 'string') return options.fail(chap);
+    const firstChap = first();
+    if (chap !== null && firstChap !== null) {
+      options.fail('--chap-user and --first-chap-file exclude each other');
+    }
+    return { chap, firstChap };
+  };
+};
+
+const firstChapFlag = (options: DaemonOptions): (() => ChapSettings | null) =>
+  options.flag({
+    flags: '--first-chap-file <path>',
+    description:
+      'File with {"user", "secret", "mutualUser", "mutualSecret"} in JSON (the last two may be missing): who may log in to a new volume, until an order to --control says otherwise. What the replicas keep counts more.',
+    parse: readFirstChap,
+  });
+
+const readFirstChap = (path: string): ChapSettings => {
+  const parts = chapParts(parsedJson(readSecretFile(path)));
+  const chap = parts === null ? null : chapSettings(parts);
+  if (chap === null) {
+    throw new RangeError(`${path} holds no {"user", "secret", "mutualUser", "mutualSecret"}.`);
+  }
+  if (typeof chap === 'string') throw new RangeError(`${path}: ${chap}.`);
+  return chap;
+};
+
+/** The error would quote the text. */
+const parsedJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 };
 
 const parseUuid = (text: string): string => {

@@ -61,6 +61,23 @@ describe('the settings that replicas keep', () => {
     });
   });
 
+  it('are the first ones that are given until the volume has kept some of its own', async () => {
+    const origin = new MemoryVolume(1024 ** 2, 'origin');
+    const portals = ['192.0.2.1:3260'];
+    const keeper = new SettingsKeeper(origin, ignore);
+    expect((await keeper.restore({ portals }, { chap: ALICE })).chap).to.deep.equal(ALICE);
+    await keeper.change({ chap: BOB });
+    const again = new SettingsKeeper(origin, ignore);
+    expect((await again.restore({ portals }, { chap: ALICE })).chap).to.deep.equal(BOB);
+    await again.change({ chap: null });
+    expect((await again.restore({ portals }, { chap: ALICE })).chap).to.equal(null);
+    const clone = new MemoryVolume(1024 ** 2, 'clone');
+    await clone.writeDocument('settings', (await origin.readDocument('settings'))!);
+    const ofClone = new SettingsKeeper(clone, ignore);
+    expect((await ofClone.restore({}, { chap: ALICE })).chap, 'a clone').to.deep.equal(ALICE);
+    expect((await ofClone.restore({}, { chap: BOB })).chap, 'a clone').to.deep.equal(ALICE);
+  });
+
   it('that cannot be understood are not taken for none', async () => {
     for (const text of [
       '',

@@ -47,12 +47,20 @@ export class SettingsKeeper {
     return this.#settings;
   }
 
-  /** `given` at the start of the target counts more than what is kept, and is kept from then on. */
-  async restore(given: SettingsChange): Promise<Settings> {
+  /**
+   * `given` at the start of the target counts more than what is kept, and is kept from then on;
+   * `first` counts only while the volume has kept none of its own.
+   */
+  async restore(given: SettingsChange, first: SettingsChange = {}): Promise<Settings> {
     const content = await this.#volume.readDocument(DOCUMENT);
     const { volumeId } = this.#volume;
-    const kept = content === null ? NONE : decodeSettings(content, volumeId);
-    const settings = { ...kept, ...given };
+    const kept = content === null ? null : decodeSettings(content, volumeId);
+    const settings = {
+      ...NONE,
+      ...kept?.settings,
+      ...(kept?.isOwn === true ? {} : first),
+      ...given,
+    };
     const encoded = encodeSettings(settings, volumeId);
     const isKept = content === null ? isEmpty(settings) : encoded.equals(content);
     if (!isKept) await this.#volume.writeDocument(DOCUMENT, encoded);
@@ -111,7 +119,10 @@ const encodeSettings = (
   );
 
 /** Another volume's are a clone's: who may log in stays the same, where to connect does not. */
-const decodeSettings = (content: Uint8Array, volumeId: string): Settings => {
+const decodeSettings = (
+  content: Uint8Array,
+  volumeId: string,
+): { readonly settings: Settings; readonly isOwn: boolean } => {
   const document = parse(content);
   if (document['version'] !== DOCUMENT_VERSION) {
     throw new SettingsError(
@@ -122,8 +133,8 @@ const decodeSettings = (content: Uint8Array, volumeId: string): Settings => {
   const chap = parts === null ? null : chapSettings(chapParts(parts) ?? NO_PARTS);
   if (typeof chap === 'string' || (chap === null && parts !== null)) throw damaged();
   if (!isTexts(portals) || !isRate(rebuildBytesPerSecond)) throw damaged();
-  const own = document['volumeId'] === volumeId ? portals : [];
-  return { chap, portals: own, rebuildBytesPerSecond };
+  const isOwn = document['volumeId'] === volumeId;
+  return { settings: { chap, portals: isOwn ? portals : [], rebuildBytesPerSecond }, isOwn };
 };
 
 /** Bytes in a second, or null for no limit. */

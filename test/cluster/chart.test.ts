@@ -27,6 +27,7 @@ const OTHER: Readonly<Record<string, unknown>> = {
   'replicaReplacement.afterMinutes': 5,
   tolerations: [{ operator: 'Exists' }],
   'defaultPool.path': '/srv/openebs',
+  'chap.secretNamespaces': ['default'],
   'storageClass.create': false,
   'storageClass.isDefault': true,
   'storageClass.replicas': 2,

@@ -22,6 +22,11 @@ import {
   VOLUME_RESOURCES,
   type VolumeResource,
 } from '../../provisioner/src/orchestrator/kubernetes/volume-resource.ts';
+import { SECRETS } from '../../provisioner/src/orchestrator/kubernetes/chap-secret.ts';
+import {
+  chapKeys,
+  chapSecret,
+} from '../../provisioner/src/orchestrator/kubernetes/chap-secret.test-support.ts';
 import { eventually, Installation, NAMESPACE } from './installation.ts';
 
 describe('the contract of an external provisioner', () => {
@@ -224,6 +229,49 @@ describe('the contract of an external provisioner', () => {
     await cluster.storageClass('typo', { parameters: { replica: '3' } });
     const unknown = await cluster.claim('typo', { storageClassName: 'typo' });
     await refused(unknown, 'a parameter replica that is not known');
+  });
+
+  it("parameters: a CHAP Secret is found by the claim's names and annotations, and is in the volume", async () => {
+    const stage = 'csi.storage.k8s.io/node-stage-secret';
+    const template = "${pvc.name}-${pvc.annotations['example.com/who']}";
+    const parameters = { [`${stage}-name`]: template, [`${stage}-namespace`]: '${pvc.namespace}' };
+    await cluster.storageClass('private', { parameters });
+    const claim = await cluster.claim('private', { storageClassName: 'private' });
+    await refused(claim, 'has no annotation example.com/who');
+    await cluster.api.patch(CLAIMS, claim.metadata, [
+      { op: 'add', path: '/metadata/annotations/example.com~1who', value: 'alice' },
+    ]);
+    await refused(claim, 'no Secret default/private-alice of type kubernetes.io/iscsi-chap');
+    const keys = chapKeys('alice', 'a-secret-of-12');
+    await cluster.api.create(SECRETS, chapSecret('default', 'private-alice', keys));
+    const secretRef = { namespace: 'default', name: 'private-alice' };
+    const { spec } = await cluster.bound(claim);
+    expect(spec?.iscsi).to.deep.include({ chapAuthDiscovery: true, chapAuthSession: true });
+    expect(spec?.iscsi?.secretRef).to.deep.equal(secretRef);
+    const record = await recordOf(claim);
+    expect(record.spec.chapSecretRef).to.deep.equal(secretRef);
+    const other = { ...secretRef, name: 'other' };
+    const change = [{ op: 'replace', path: '/spec/chapSecretRef', value: other }] as const;
+    const changed = cluster.api.patch(VOLUME_RESOURCES, record.metadata, change);
+    expect(await changed.then(() => 'taken', String)).to.include('change what the Secret says');
+  });
+
+  it('parameters: a CHAP Secret that is not right is refused with what to write', async () => {
+    const wrong: [string, string, string, string][] = [
+      ['chap-template', '${pvc.uid}', 'default', '${pvc.uid} is not known there; write ${pv.name}'],
+      ['chap-choice', 'a', "${pvc.annotations['a']}", 'write ${pv.name} and ${pvc.namespace}'],
+      ['chap-name', '${pvc.name}_', 'default', 'which is "chap-name_" for this claim'],
+      ['chap-afar', 'a', 'kube-system', 'chap.secretNamespaces'],
+      ['chap-keys', 'keyless', 'default', 'has no node.session.auth.password'],
+    ];
+    await cluster.api.create(SECRETS, chapSecret('default', 'keyless', chapKeys('alice', '')));
+    for (const [name, chapSecretName, chapSecretNamespace, words] of wrong) {
+      await cluster.storageClass(name, { parameters: { chapSecretName, chapSecretNamespace } });
+      await refused(await cluster.claim(name, { storageClassName: name }), words);
+    }
+    await cluster.storageClass('chap-half', { parameters: { chapSecretName: 'a' } });
+    const half = await cluster.claim('chap-half', { storageClassName: 'chap-half' });
+    await refused(half, 'write chapSecretNamespace too');
   });
 
   it('parameters: a policy says what the class does not, and no limits of I/O', async () => {

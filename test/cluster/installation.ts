@@ -24,8 +24,11 @@ const LEADS_MS = 60_000;
 
 export const NAMESPACE = 'openebs';
 
-/** Claims, volumes, classes, nodes, pools, records, Deployments, Services, Jobs, snapshots. */
-export const KINDS_WATCHED = 10;
+/**
+ * Claims, volumes, classes, nodes, pools, records, Deployments, Services, Jobs, snapshots, and the
+ * CHAP Secrets of one namespace.
+ */
+export const KINDS_WATCHED = 11;
 const root = join(import.meta.dirname, '..', '..');
 
 const NAMESPACES = resource<KubeObject>('v1', 'Namespace', 'namespaces', false);
@@ -90,6 +93,7 @@ export class Installation {
       'storageClass.name': 'mirrored',
       'storageClass.volumeBindingMode': 'Immediate',
       'image.pullPolicy': 'Never',
+      'chap.secretNamespaces': ['default'],
     });
     await kubectl(['apply', '--server-side', '-f', '-'], rendered);
     for (const name of ['node1', 'node2', 'node3']) {

@@ -19,6 +19,8 @@ describe('the command line of a target', function () {
   before(() => {
     root = mkdtempSync(join(tmpdir(), 'openebs-words-'));
     writeFileSync(join(root, 'short'), 'short', { mode: 0o600 });
+    writeFileSync(join(root, 'no-json'), 'user: alice, a-secret', { mode: 0o600 });
+    writeFileSync(join(root, 'brief'), '{"user":"alice","secret":"brief"}', { mode: 0o600 });
   });
   after(() => rmSync(root, { recursive: true }));
 
@@ -46,15 +48,18 @@ describe('the command line of a target', function () {
     [{ OPENEBS_NULL: '1' }, /--null and --replica exclude each other/],
     [{ OPENEBS_CHAP_USER: 'alice' }, /the CHAP user and the secret go/],
     [{ OPENEBS_CHAP_USER: 'alice', OPENEBS_CHAP_SECRET_FILE: 'short' }, /secret.*12/],
+    [{ OPENEBS_FIRST_CHAP_FILE: 'no-json' }, /no-json holds no \{"user", "secret"/],
+    [{ OPENEBS_FIRST_CHAP_FILE: 'brief' }, /the secret of the CHAP user has 12 to 255/],
     [{ OPENEBS_HOLD_SECONDS: '-1' }, /OPENEBS_HOLD_SECONDS.*from 0 to 86400/],
     [{ OPENEBS_REBUILD_RATE: '0' }, /at least one byte/],
   ];
   for (const [env, words] of wrong) {
     it(`refuses ${JSON.stringify(env)}`, async () => {
-      const { OPENEBS_CHAP_SECRET_FILE: file } = env;
-      const [code, said] = await saidWith(
-        file === undefined ? env : { ...env, OPENEBS_CHAP_SECRET_FILE: join(root, file) },
-      );
+      const files = Object.entries(env)
+        .filter(([name]) => name.endsWith('_FILE'))
+        .map(([name, file]) => [name, join(root, file)]);
+      const paths = Object.fromEntries(files) as Record<string, string>;
+      const [code, said] = await saidWith({ ...env, ...paths });
       expect(said)
         .to.match(words)
         .and.not.match(/^ {4}at /m);

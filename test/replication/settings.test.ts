@@ -118,6 +118,20 @@ describe('the settings of a volume', function () {
     await expectAlice(FIRST, [SECOND]);
   });
 
+  it('are those of a file at the first start only: what was kept since counts more', async () => {
+    const file = `${directory.path}/first-chap.json`;
+    writeFileSync(file, JSON.stringify({ user: 'alice', secret: FIRST }), { mode: 0o600 });
+    flags['first-chap-file'] = file;
+    await volume.start();
+    await expectAlice(FIRST, [SECOND]);
+    const chap = { user: 'alice', secret: SECOND, mutualUser: 'volume', mutualSecret: MUTUAL };
+    expect((await order(volume, 'PUT', '/v1/settings', { chap })).status).to.equal(200);
+    await volume.target.daemon.kill9();
+    await volume.startTarget();
+    await expectAlice(SECOND, [FIRST]);
+    expectNoSecrets(volume.target.daemon.log);
+  });
+
   it('change while it serves: whoever is logged in stays, new logins need the new proof', async () => {
     withChap();
     await volume.start();

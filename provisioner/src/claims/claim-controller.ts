@@ -5,10 +5,12 @@ import type { WorkQueue } from '../kubernetes/work-queue.ts';
 import type { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { fitnessOf } from '../orchestrator/kubernetes/cluster-node.ts';
 import { firstMembers } from '../orchestrator/kubernetes/member-plan.ts';
+import { ChapSecretUnfit, type ChapSecrets } from '../orchestrator/kubernetes/chap-secrets.ts';
 import { PoolMissing, type VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import type { Targets } from '../orchestrator/kubernetes/targets.ts';
 import {
   isCopied,
+  isProtected,
   VOLUME_RESOURCES,
   type StoragePool,
   type VolumeResource,
@@ -35,8 +37,10 @@ const INFEASIBLE_RETRY_MS = 300_000;
 /** What it waits for may come soon. */
 const NOT_YET_MS = 10_000;
 
-const OLD_DEFINITION =
-  'The definition of OpenEBSVolume in this cluster is of an older release and knows no source; helm does not upgrade it. Apply it (kubectl apply --server-side -f manifests/chart/crds), and make the claim anew.';
+const oldDefinition = (field: string): Refusal =>
+  new Refusal(
+    `The definition of OpenEBSVolume in this cluster is of an older release and knows no ${field}; helm does not upgrade it. Apply it (kubectl apply --server-side -f manifests/chart/crds), and make the claim anew.`,
+  );
 
 export interface ClaimControllerOptions {
   readonly api: KubeApi;
@@ -48,6 +52,7 @@ export interface ClaimControllerOptions {
   readonly records: Reflector<VolumeResource>;
   readonly copies: CopyIndex;
   readonly pools: Reflector<StoragePool>;
+  readonly secrets: ChapSecrets;
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
@@ -64,17 +69,18 @@ export class ClaimController {
 
   constructor(options: ClaimControllerOptions) {
     this.#options = options;
-    const { claims, classes, nodes, pools, records, queue } = options;
+    const { claims, classes, nodes, pools, records, secrets, queue } = options;
     claims.onChange((before, after) => {
       const claim = after ?? before;
       if (claim !== null && (isOurs(claim) || after === null)) queue.add(keyOfClaim(claim));
     });
-    // A class, a pool or a node that comes may be what a claim waits for.
+    // A class, a pool, a Secret or a node that comes may be what a claim waits for.
     const all = (): void => {
       for (const claim of claims.values()) if (isOurs(claim)) queue.add(keyOfClaim(claim));
     };
     classes.onChange(all);
     pools.onChange(all);
+    secrets.onChange(all);
     nodes.onChange((before, after) => {
       const isSame = before !== null && after !== null && fitnessOf(before) === fitnessOf(after);
       if (!isSame) all();
@@ -124,7 +130,7 @@ export class ClaimController {
       // The record of a clone says when its copies are whole.
       if (!made) return;
     } catch (error) {
-      if (error instanceof Refusal || error instanceof PoolMissing) {
+      if (isRefusal(error)) {
         this.#refuse(claim, error.message);
         await this.#chooseAnotherNode(claim, request);
         queue.addAfter(key, error instanceof NotYet ? NOT_YET_MS : INFEASIBLE_RETRY_MS);
@@ -167,9 +173,10 @@ export class ClaimController {
 
   /** False: it goes on when the copies of a clone are whole, or not at all. */
   async #make(claim: Claim, request: VolumeRequest, isFirst: boolean): Promise<boolean> {
-    const { claims, objects } = this.#options;
-    // The pool and the nodes before anything is made: a volume that can't be leaves nothing behind.
+    const { claims, objects, secrets } = this.#options;
+    // Pool, Secret and nodes before anything is made: a volume that can't be leaves nothing behind.
     const pool = objects.pool(request.parameters.pool);
+    if (request.chapSecretRef !== null) secrets.read(request.chapSecretRef);
     // The claim as it is known: where it goes at this moment Kubernetes releases the volume that it
     // got, as it does when the claim goes a moment later, and that volume is freed.
     const known = claims.get(keyOfClaim(claim));
@@ -184,9 +191,12 @@ export class ClaimController {
     const record = begun ?? (await this.#record(wanted));
     if (request.source !== null) {
       // Dropped by a definition of an older release: what starts now would be empty.
-      if (record.spec.source === undefined) throw new Refusal(OLD_DEFINITION);
+      if (record.spec.source === undefined) throw oldDefinition('source');
       if (!isCopied(record)) return false;
     }
+    // Dropped likewise: everybody could log in.
+    if (request.chapSecretRef !== null && !isProtected(record))
+      throw oldDefinition('chapSecretRef');
     const portalIp = await objects.reserve(record, pool);
     await this.#createVolume(request, portalIp, record);
     return true;
@@ -261,6 +271,9 @@ export class ClaimController {
     }
   }
 }
+
+const isRefusal = (error: unknown): error is Error =>
+  error instanceof Refusal || error instanceof PoolMissing || error instanceof ChapSecretUnfit;
 
 export const keyOfClaim = ({ metadata }: Claim): string =>
   `${metadata.namespace ?? 'default'}/${metadata.name}`;

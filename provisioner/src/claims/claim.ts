@@ -1,4 +1,4 @@
-import type { TopologyTerm } from '../orchestrator/kubernetes/volume-resource.ts';
+import type { SecretReference, TopologyTerm } from '../orchestrator/kubernetes/volume-resource.ts';
 import { formatQuantity, parseQuantity, QuantityError, roundUp } from '../kubernetes/quantity.ts';
 import {
   classNameOf,
@@ -12,6 +12,7 @@ import {
 } from './contract.ts';
 import type { PolicySettings } from './volume-policy.ts';
 import { readParameters, Refusal, type VolumeParameters } from './parameters.ts';
+import { resolveSecret } from './secret-reference.ts';
 
 const BLOCK_BYTES = 4096n;
 const MAX_VOLUME_BYTES = 64n << 40n;
@@ -41,6 +42,8 @@ export interface VolumeRequest {
   readonly selectedNode: string | null;
   readonly allowedTopologies: readonly TopologyTerm[];
   readonly source: VolumeSource | null;
+  /** Whose credentials initiators need; null: none is named. */
+  readonly chapSecretRef: SecretReference | null;
   /** Of the class's policy, for the record of the volume. */
   readonly settings: PolicySettings;
 }
@@ -133,8 +136,17 @@ const requestOf = (
     selectedNode,
     allowedTopologies: topologiesOf(storageClass),
     source,
+    chapSecretRef: chapSecretOf(claim, parameters),
     settings: {},
   };
+};
+
+const chapSecretOf = (claim: Claim, { chapSecret }: VolumeParameters): SecretReference | null => {
+  if (chapSecret === null) return null;
+  const { namespace = 'default', name, annotations = {} } = claim.metadata;
+  return resolveSecret(chapSecret, {
+    ...{ volume: volumeNameOf(claim), namespace, claim: name, annotations },
+  });
 };
 
 /** What a volume for the claim has, whole blocks. Throws Refusal. */

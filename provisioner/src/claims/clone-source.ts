@@ -7,6 +7,7 @@ import { targetOf, type Targets } from '../orchestrator/kubernetes/targets.ts';
 import type { VolumeObjects } from '../orchestrator/kubernetes/volume-objects.ts';
 import {
   isCopied,
+  isProtected,
   type VolumeMember,
   type VolumeResource,
   type VolumeResourceSource,
@@ -129,7 +130,8 @@ const originOf = async (
 };
 
 /** A clone shares the blocks of its origin, so what both are has to be the same. */
-const compare = (request: VolumeRequest, { spec }: VolumeResource, origin: Origin): void => {
+const compare = (request: VolumeRequest, record: VolumeResource, origin: Origin): void => {
+  const { spec } = record;
   const { parameters, sizeBytes, className } = request;
   const { words, leastBytes } = origin;
   if (sizeBytes < leastBytes) {
@@ -147,9 +149,9 @@ const compare = (request: VolumeRequest, { spec }: VolumeResource, origin: Origi
       `The volume of ${words} has ${spec.replicas} copies, class ${className} makes ${parameters.replicas}; each is made of one of those, so name a class with as many.`,
     );
   }
-  if (spec.chap === true && !parameters.chap) {
+  if (isProtected(record) && !parameters.chap && parameters.chapSecret === null) {
     throw new Refusal(
-      `The volume of ${words} is protected by CHAP; name a class with the parameter chap: "true".`,
+      `The volume of ${words} is protected by CHAP; name a class with the parameter chap: "true", or chapSecretName.`,
     );
   }
 };

@@ -4,6 +4,7 @@ import { resource, type KubeObject, type Resource } from '../kubernetes/objects.
 import { Reflector } from '../kubernetes/reflector.ts';
 import { settle, VirtualClock } from '../kubernetes/virtual-clock.test-support.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import { ChapSecrets } from '../orchestrator/kubernetes/chap-secrets.ts';
 import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { ModelTargets } from '../orchestrator/kubernetes/model-targets.test-support.ts';
@@ -43,6 +44,7 @@ export const SETTINGS: KubernetesSettings = {
   controlTokenSecret: 'openebs-control',
   controlTokenFile: '/run/openebs/control/token',
   replaceAfterMinutes: 30,
+  chapSecretNamespaces: ['shop', 'vault'],
 };
 
 interface Told extends KubeObject {
@@ -123,13 +125,17 @@ export class Cluster {
     const events = this.#recorder();
     const { settings, targets } = this;
     const { namespace } = SETTINGS;
-    const objects = new VolumeObjects({ api, behind: api, settings, pools, deployments, targets });
+    const { chapSecretNamespaces: namespaces } = settings;
+    const secrets = new ChapSecrets({ api, clock, log, namespaces });
+    const objects = new VolumeObjects({
+      ...{ api, behind: api, settings, pools, deployments, targets, secrets },
+    });
     this.objects = objects;
     const now = (): number => clock.now();
     const copies = new CopyIndex(records);
     const claimController = new ClaimController({
       ...{ api, namespace, claims, volumes, classes, nodes, pools, records, copies },
-      ...{ queue: claimQueue, objects, targets: this.targets, events, now, provisioned: log },
+      ...{ queue: claimQueue, objects, targets, secrets, events, now, provisioned: log },
     });
     const volumeController = new VolumeController({
       ...{ api, volumes, records, jobs, nodes, queue: volumeQueue, objects, events, now },
@@ -138,7 +144,7 @@ export class Cluster {
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
       ...{ api, clock, records, copies, deployments, services, jobs, nodes, objects, events },
-      ...{ namespace, targets, queue: recordQueue },
+      ...{ namespace, targets, secrets, queue: recordQueue },
       replaceAfterMinutes: SETTINGS.replaceAfterMinutes,
       mayFill: (name) => boundFirst.mayFill(name),
       wallClock: () => this.date(),
@@ -159,7 +165,7 @@ export class Cluster {
     this.#events = events;
     const watching = Object.values(reflectors);
     this.#ended = Promise.all([
-      ...watching.map((each) => each.run(signal)),
+      ...[...watching, secrets].map((each) => each.run(signal)),
       Promise.all(watching.map((each) => each.whenSynced())).then(() =>
         Promise.all([
           runWorkers(claimQueue, 4, (key) => claimController.reconcile(key), failed),

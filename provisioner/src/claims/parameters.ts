@@ -1,4 +1,5 @@
 import { parseQuantity, QuantityError } from '../kubernetes/quantity.ts';
+import type { SecretTemplates } from './secret-reference.ts';
 
 /** Why a claim cannot be provisioned as it is; the text is what its author reads in an event. */
 export class Refusal extends Error {
@@ -27,6 +28,8 @@ export interface VolumeParameters {
   readonly monitored: boolean;
   /** Who logs in has to prove himself by a secret of the volume's own. */
   readonly chap: boolean;
+  /** The same, by a Secret that is there; null: none. */
+  readonly chapSecret: SecretTemplates | null;
   /** Name of a VolumePolicy; null: none. */
   readonly policy: string | null;
   /** Which of these the class itself has said, by our name. */
@@ -40,7 +43,9 @@ interface Reader {
   readonly read: (value: string, into: Draft, name: string) => void;
 }
 
-type Draft = { -readonly [Key in keyof VolumeParameters]: VolumeParameters[Key] };
+type Draft = {
+  -readonly [Key in keyof Omit<VolumeParameters, 'chapSecret'>]: VolumeParameters[Key];
+} & { chapSecretName: string | null; chapSecretNamespace: string | null };
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const LABEL_KEY =
@@ -124,6 +129,16 @@ const READERS: readonly Reader[] = [
     read: (value, into, name) => (into.chap = readFlag(value, name)),
   },
   {
+    names: ['chapSecretName', 'csi.storage.k8s.io/node-stage-secret-name'],
+    what: 'the Secret by which initiators log in by CHAP, with templates',
+    read: (value, into) => (into.chapSecretName = value),
+  },
+  {
+    names: ['chapSecretNamespace', 'csi.storage.k8s.io/node-stage-secret-namespace'],
+    what: 'the namespace of that Secret, with templates',
+    read: (value, into) => (into.chapSecretNamespace = value),
+  },
+  {
     names: ['policy'],
     what: 'the VolumePolicy that says what the class does not',
     read: (value, into, name) => {
@@ -154,6 +169,8 @@ export const readParameters = (
     minimumBytes: 0n,
     monitored: false,
     chap: false,
+    chapSecretName: null,
+    chapSecretNamespace: null,
     policy: null,
     given: new Set(),
   };
@@ -171,5 +188,25 @@ export const readParameters = (
     taken.set(reader, name);
     reader.read(value, draft, name);
   }
-  return { ...draft, given: new Set([...taken.keys()].map(({ names }) => names[0] ?? '')) };
+  return {
+    ...draft,
+    chapSecret: chapSecretOf(draft),
+    given: new Set([...taken.keys()].map(({ names }) => names[0] ?? '')),
+  };
+};
+
+const chapSecretOf = ({ chap, chapSecretName, chapSecretNamespace }: Draft) => {
+  if (chapSecretName === null && chapSecretNamespace === null) return null;
+  if (chapSecretName === null || chapSecretNamespace === null) {
+    const missing = chapSecretName === null ? 'chapSecretName' : 'chapSecretNamespace';
+    throw new Refusal(
+      `The class says where the CHAP Secret is by half: write ${missing} too (templates as \${pvc.namespace} are possible).`,
+    );
+  }
+  if (chap) {
+    throw new Refusal(
+      'The class has chap, which makes a Secret for each volume, and chapSecretName, which names one that is there; keep one.',
+    );
+  }
+  return { name: chapSecretName, namespace: chapSecretNamespace };
 };

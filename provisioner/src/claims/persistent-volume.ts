@@ -1,7 +1,7 @@
 import { iqnOf, ISCSI_PORT } from '../orchestrator/kubernetes/names.ts';
 import { formatQuantity } from '../kubernetes/quantity.ts';
 import { chapSecretName } from '../orchestrator/kubernetes/chap-secret.ts';
-import type { VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
+import { isProtected, type VolumeResource } from '../orchestrator/kubernetes/volume-resource.ts';
 import type { VolumeRequest } from './claim.ts';
 import {
   PROVISIONED_BY,
@@ -56,10 +56,10 @@ export const persistentVolume = (
   };
 };
 
-/** Kubelet reads the Secret beside the volume, not beside the claim: whoever uses it sees none. */
-const chap = ({ metadata, spec }: VolumeResource): object => {
-  if (spec.chap !== true) return {};
-  const { namespace = '', name } = metadata;
-  const secretRef = { namespace, name: chapSecretName(name) };
+/** The Secret that was made is not beside the claim: whoever uses the volume sees none. */
+const chap = (record: VolumeResource): object => {
+  if (!isProtected(record)) return {};
+  const { namespace = '', name } = record.metadata;
+  const secretRef = record.spec.chapSecretRef ?? { namespace, name: chapSecretName(name) };
   return { chapAuthDiscovery: true, chapAuthSession: true, secretRef };
 };

@@ -5,6 +5,7 @@ import type { KubeApi } from '../kubernetes/kube-api.ts';
 import type { KubeObject, Resource } from '../kubernetes/objects.ts';
 import { Reflector, type ReflectorOptions } from '../kubernetes/reflector.ts';
 import { runWorkers, WorkQueue } from '../kubernetes/work-queue.ts';
+import { ChapSecrets } from '../orchestrator/kubernetes/chap-secrets.ts';
 import { CopyIndex } from '../orchestrator/kubernetes/copy-index.ts';
 import { DEPLOYMENTS, SERVICES } from '../orchestrator/kubernetes/desired-objects.ts';
 import { MANAGED_BY, VOLUME_LABEL } from '../orchestrator/kubernetes/names.ts';
@@ -75,7 +76,11 @@ export class Provisioner {
     const { claims, volumes, classes, nodes, pools, records, deployments, services, jobs } = caches;
     const snapshots = this.#reflect(SNAPSHOTS);
     const targets = new HttpTargets({ tokenFile: settings.controlTokenFile });
-    const objects = new VolumeObjects({ api, behind, settings, pools, deployments, targets });
+    const { chapSecretNamespaces: namespaces } = settings;
+    const secrets = new ChapSecrets({ api, clock, log, namespaces });
+    const objects = new VolumeObjects({
+      ...{ api, behind, settings, pools, deployments, targets, secrets },
+    });
     const events = this.#recorder(behind);
     const now = (): number => clock.now();
     const [claimQueue, volumeQueue] = [this.#queue(), this.#queue()];
@@ -84,7 +89,7 @@ export class Provisioner {
     const copies = new CopyIndex(records);
     const claimController = new ClaimController({
       ...{ api, namespace, claims, volumes, classes, nodes, pools, records, copies },
-      ...{ queue: claimQueue, objects, targets, events, now },
+      ...{ queue: claimQueue, objects, targets, secrets, events, now },
       provisioned: (className, seconds) => metrics.provisioned(className, seconds),
     });
     const volumeController = new VolumeController({
@@ -94,7 +99,7 @@ export class Provisioner {
     const boundFirst = new BoundFirst({ clock, volumes, queue: recordQueue });
     const recordController = new RecordController({
       ...{ api: behind, clock, records, copies, deployments, services, jobs, nodes },
-      ...{ namespace, objects, targets, events, queue: recordQueue },
+      ...{ namespace, objects, targets, secrets, events, queue: recordQueue },
       replaceAfterMinutes: settings.replaceAfterMinutes,
       mayFill: (name) => boundFirst.mayFill(name),
       wallClock: () => new Date(),
@@ -109,8 +114,9 @@ export class Provisioner {
       wallClock: () => new Date(),
     });
     const reflectors = Object.values(caches);
-    // Nobody waits for snapshots: helm leaves the definitions of an older release as they were.
-    const watching = [...reflectors, snapshots].map((each) => each.run(signal));
+    // Nobody waits for snapshots: helm leaves the definitions of an older release as they were. Nor
+    // for Secrets: a namespace that gives no right to read them holds up its own volumes only.
+    const watching = [...reflectors, snapshots, secrets].map((each) => each.run(signal));
     await Promise.race([Promise.all(reflectors.map((each) => each.whenSynced())), aborted(signal)]);
     const collector = new Collector({ api, clock, records, volumes, objects, log });
     const failed = (key: string, error: unknown, retryMs: number): void =>

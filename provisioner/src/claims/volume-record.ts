@@ -9,7 +9,7 @@ import type { VolumeRequest } from './claim.ts';
 
 /** The record of the volume that a claim asks for; its members are chosen from it. */
 export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeResource => {
-  const { parameters, selectedNode, allowedTopologies } = request;
+  const { parameters, selectedNode, allowedTopologies, chapSecretRef } = request;
   const record: VolumeResource = {
     apiVersion: VOLUME_RESOURCES.apiVersion,
     kind: VOLUME_RESOURCES.kind,
@@ -21,6 +21,7 @@ export const volumeRecord = (request: VolumeRequest, namespace: string): VolumeR
       topologyKey: parameters.topologyKey,
       monitored: parameters.monitored,
       ...(parameters.chap ? { chap: true } : {}),
+      ...(chapSecretRef === null ? {} : { chapSecretRef }),
       ...(selectedNode === null ? {} : { selectedNode }),
       ...(allowedTopologies.length === 0 ? {} : { allowedTopologies }),
       members: [],

@@ -225,8 +225,13 @@ const sameSpec = (before: KubeObject | undefined, after: KubeObject): boolean =>
 const keyFor = (resource: Resource, { namespace, name }: Where): string =>
   `${resource.plural} ${namespace ?? ''}/${name}`;
 
-const selected = ({ metadata }: KubeObject, { namespace, labelSelector }: ListOptions): boolean => {
+const selected = (object: KubeObject, options: ListOptions): boolean => {
+  const { metadata } = object;
+  const { namespace, labelSelector, fieldSelector } = options;
   if (namespace !== undefined && metadata.namespace !== namespace) return false;
+  // Of one field that lies on top, as a Secret's type.
+  const [field = '', wanted] = (fieldSelector ?? '').split('=');
+  if (field !== '' && (object as unknown as Tree)[field] !== wanted) return false;
   return (labelSelector ?? '')
     .split(',')
     .filter((term) => term !== '')

@@ -7,6 +7,12 @@ interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+interface Secret extends KubeObject {
+  readonly type: string;
+}
+
+const SECRETS = resource<Secret>('v1', 'Secret', 'secrets', true);
+
 export const CONFIG_MAPS = resource<ConfigMap>('v1', 'ConfigMap', 'configmaps', true);
 
 const NAMESPACE = 'default';
@@ -66,6 +72,7 @@ export const describeKubeApi = (name: string, connect: () => KubeApi): void => {
 
     describeWrites(subject);
     describeLists(subject);
+    describeFields(subject);
   });
 };
 
@@ -211,5 +218,32 @@ const describeLists = ({ api: connected, fresh }: Subject): void => {
     await setFinalizer(api, CONFIG_MAPS, leaving, 'openebs.io/test', false);
     await setFinalizer(api, CONFIG_MAPS, leaving, 'openebs.io/other', false);
     expect((await failure(api.get(CONFIG_MAPS, where(made)))).isNotFound).to.equal(true);
+  });
+};
+
+const describeFields = ({ api: connected, fresh }: Subject): void => {
+  it('tells of the objects that a field selects, and of no other', async () => {
+    const api = connected();
+    const name = fresh();
+    const secret = (suffix: string, type: string): Secret => ({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { namespace: NAMESPACE, name: `${name}-${suffix}` },
+      type,
+    });
+    const selector = { namespace: NAMESPACE, fieldSelector: 'type=example.com/kept' };
+    const { resourceVersion } = await api.list(SECRETS, selector);
+    await api.create(SECRETS, secret('other', 'example.com/other'));
+    await api.create(SECRETS, secret('kept', 'example.com/kept'));
+    const listed = (await api.list(SECRETS, selector)).items.map(({ metadata }) => metadata.name);
+    expect(listed).to.deep.equal([`${name}-kept`]);
+    const options = { ...selector, resourceVersion, timeoutSeconds: 30 };
+    for await (const event of api.watch(SECRETS, options, new AbortController().signal)) {
+      if (event.type === 'BOOKMARK') continue;
+      expect(event.object.metadata.name).to.equal(`${name}-kept`);
+      break;
+    }
+    await api.remove(SECRETS, { namespace: NAMESPACE, name: `${name}-kept` });
+    await api.remove(SECRETS, { namespace: NAMESPACE, name: `${name}-other` });
   });
 };

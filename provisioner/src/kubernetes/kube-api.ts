@@ -44,6 +44,7 @@ export interface ListPage<T extends KubeObject> {
 export interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   readonly limit?: number;
   readonly continueFrom?: string;
   readonly resourceVersion?: string;
@@ -52,6 +53,7 @@ export interface ListOptions {
 export interface WatchOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   readonly resourceVersion: string;
   /** The server ends the watch after this long. Seconds. */
   readonly timeoutSeconds: number;

@@ -54,7 +54,8 @@ export class KubeClient implements KubeApi {
     resource: Resource<T>,
     options: ListOptions = {},
   ): Promise<ListPage<T>> {
-    const { namespace, labelSelector, limit, continueFrom, resourceVersion } = options;
+    const { namespace, labelSelector, fieldSelector } = options;
+    const { limit, continueFrom, resourceVersion } = options;
     const page = await this.#call<{
       items: Omit<T, 'apiVersion' | 'kind'>[];
       metadata: { resourceVersion: string; continue?: string };
@@ -63,6 +64,7 @@ export class KubeClient implements KubeApi {
       path: pathOf(resource, namespace),
       query: {
         labelSelector,
+        fieldSelector,
         limit: limit?.toString(),
         continue: continueFrom,
         resourceVersion: continueFrom === undefined ? resourceVersion : undefined,
@@ -83,13 +85,14 @@ export class KubeClient implements KubeApi {
     options: WatchOptions,
     signal: AbortSignal,
   ): AsyncGenerator<WatchEvent<T>> {
-    const { namespace, labelSelector, resourceVersion, timeoutSeconds } = options;
+    const { namespace, labelSelector, fieldSelector, resourceVersion, timeoutSeconds } = options;
     const path = pathOf(resource, namespace);
     const query = {
       watch: 'true',
       allowWatchBookmarks: 'true',
       resourceVersion,
       labelSelector,
+      fieldSelector,
       timeoutSeconds: String(timeoutSeconds),
     };
     // Longer than the server's own limit: a connection that died without a word ends too.

@@ -9,6 +9,7 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly resource: Resource<T>;
   readonly namespace?: string;
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** What is kept of an object: less than all of it saves memory. */
   readonly keep?: (object: T) => T;
   readonly log: (level: 'debug' | 'warn', fields: object, message: string) => void;
@@ -83,15 +84,14 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #listAll(): Promise<string> {
-    const { api, resource, namespace, labelSelector, keep = same } = this.#options;
+    const { api, resource, keep = same } = this.#options;
     const found = new Map<string, T>();
     let next: string | null = null;
     let resourceVersion: string;
     do {
       const page: ListPage<T> = await api.list(resource, {
         limit: KUBE_LIMITS.listPageObjects,
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(labelSelector === undefined ? {} : { labelSelector }),
+        ...this.#selected(),
         ...(next === null ? {} : { continueFrom: next }),
       });
       for (const object of page.items) found.set(keyOf(object), keep(object));
@@ -117,15 +117,14 @@ export class Reflector<T extends KubeObject> {
 
   /** Returns where to resume when the server has ended the watch. */
   async #watch(from: string, signal: AbortSignal): Promise<string> {
-    const { api, clock, resource, namespace, labelSelector, keep = same } = this.#options;
+    const { api, clock, resource, keep = same } = this.#options;
     const timeoutSeconds = Math.floor(KUBE_LIMITS.watchSeconds * (1 + clock.random()));
     const events = api.watch(
       resource,
       {
         resourceVersion: from,
         timeoutSeconds,
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(labelSelector === undefined ? {} : { labelSelector }),
+        ...this.#selected(),
       },
       signal,
     );
@@ -149,6 +148,15 @@ export class Reflector<T extends KubeObject> {
       throw new KubeError(0, 'WatchEnded', 'the watch ended at once');
     }
     return resourceVersion;
+  }
+
+  #selected(): Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'fieldSelector'> {
+    const { namespace, labelSelector, fieldSelector } = this.#options;
+    return {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labelSelector === undefined ? {} : { labelSelector }),
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
+    };
   }
 
   #store(key: string, before: T | null, after: T | null): void {

@@ -49,4 +49,30 @@ describe('volumes of a cluster, for the API server', () => {
     expect((await refusal('by-hand', null)).message).to.include('was made for no claim');
     expect((await refusal('gone', null)).code).to.equal('volume-not-found');
   });
+
+  it('let nobody lock kubelet out, and say what to do where credentials shall change', async () => {
+    const chap = { user: 'u', secret: 'a-secret-of-12', mutualUser: null, mutualSecret: null };
+    const failed = async (call: Promise<unknown>): Promise<Problem> =>
+      call.then(
+        () => Promise.reject(new Error('it was not refused')),
+        (error: unknown) => error as Problem,
+      );
+    const change = (name: string) => orchestrator.changeVolume(name, { kind: 'chap', chap });
+    const claimed = await failed(change('pvc-1'));
+    expect(claimed.code).to.equal('chap-invalid');
+    expect(claimed.message).to.include('logs in to volume pvc-1 without CHAP');
+    expect(claimed.next).to.include('a class with chapSecretName');
+    const record = await api.get(VOLUME_RESOURCES, { namespace: 'openebs', name: 'pvc-1' });
+    const chapSecretRef = { namespace: 'vault', name: 'orders' };
+    await api.create(VOLUME_RESOURCES, {
+      ...record,
+      metadata: { ...record.metadata, name: 'pvc-2' },
+      spec: { ...record.spec, chapSecretRef },
+    });
+    expect((await failed(change('pvc-2'))).next).to.include('-n vault edit secret orders');
+    expect((await failed(change('by-hand'))).code).to.equal('volume-not-ready');
+    const spec = { name: 'new', sizeBytes: 2 ** 30, replicas: 3, chap };
+    const first = await failed(orchestrator.createVolume(spec, { idempotencyKey: null }));
+    expect(first.next).to.include('mayactl volume set-chap new');
+  });
 });

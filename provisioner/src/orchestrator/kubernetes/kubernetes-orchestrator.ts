@@ -13,6 +13,7 @@ import {
 } from '../local/volume-snapshots.ts';
 import { volumeStats } from '../local/volume-stats.ts';
 import { findReplica } from '../local/record-changes.ts';
+import { sendSetting } from '../local/target-settings.ts';
 import type {
   CloneSpec,
   DaemonMetrics,
@@ -32,7 +33,7 @@ import type {
 import { CLUSTER_NODES, hostOf, notReadySince, type ClusterNode } from './cluster-node.ts';
 import { MANAGED_BY, REPLICA_CONTROL_PORT, replicaDomain, VOLUME_LABEL } from './names.ts';
 import { ofVolume, PODS, processOf, slimPod, type Pod } from './pod-state.ts';
-import { noChap, noClone, recordEdits } from './record-edits.ts';
+import { noClone, noFirstChap, recordEdits, requireFreeChap } from './record-edits.ts';
 import { resourceView } from './resource-view.ts';
 import type { KubernetesSettings } from './settings.ts';
 import type { HttpTargets } from './targets.ts';
@@ -107,7 +108,7 @@ export class KubernetesOrchestrator implements Orchestrator {
     spec: VolumeSpec,
     origin: { idempotencyKey: string | null },
   ): Promise<VolumeView> {
-    if (spec.chap != null) throw noChap();
+    if (spec.chap != null) throw noFirstChap(spec.name);
     const { api, settings } = this.#options;
     const record = newRecord(spec, settings.namespace, origin.idempotencyKey);
     try {
@@ -174,6 +175,14 @@ export class KubernetesOrchestrator implements Orchestrator {
 
   async changeVolume(name: string, change: VolumeChange): Promise<VolumeView> {
     const { api } = this.#options;
+    if (change.kind === 'chap') {
+      const record = await this.#require(name);
+      requireFreeChap(record);
+      const { target } = await this.#places(name);
+      if (target === null) throw notReady(name);
+      await sendSetting(name, target, change);
+      return this.#observe(record);
+    }
     for (let attempt = 1; ; attempt++) {
       const record = await this.#require(name);
       const edits = recordEdits(record, await this.#observe(record), change);

@@ -148,6 +148,19 @@ describe('the objects of a volume', () => {
     ).to.equal(`${volume().metadata.name}-chap`);
   });
 
+  it('let the target start with what a Secret of somebody else said, which may change', () => {
+    const chapSecretRef = { namespace: 'vault', name: 'orders' };
+    const target = made({ chapSecretRef }).get('Deployment V-ctrl');
+    const args = at(target, `${TEMPLATE}.containers.0.args`);
+    expect(args).to.include.members(['--first-chap-file', '/run/openebs/chap/first-chap.json']);
+    expect(args).not.to.include('--chap-user');
+    expect(at(target, `${TEMPLATE}.volumes.1.secret`)).to.deep.equal({
+      secretName: `${volume().metadata.name}-chap`,
+      defaultMode: 0o440,
+      items: [{ key: 'first-chap.json', path: 'first-chap.json' }],
+    });
+  });
+
   it('let the target find its replicas by names that stay', () => {
     const args = at(made().get('Deployment V-ctrl'), `${TEMPLATE}.containers.0.args`) as string[];
     const { name } = volume().metadata;

@@ -1,5 +1,6 @@
 import type { KubeApi } from '../../kubernetes/kube-api.ts';
 import type { TargetStatus } from '../local/target-status.ts';
+import type { ChapSettings } from '../orchestrator.ts';
 import { DEPLOYMENTS, SERVICES } from './desired-objects.ts';
 import { controllerServiceName, replicaAddress, replicaName } from './names.ts';
 import { notReady, type TargetSnapshot } from '../local/volume-snapshots.ts';
@@ -7,6 +8,7 @@ import type { TargetOf, Targets } from './targets.ts';
 import { VOLUME_RESOURCES, type VolumeMember } from './volume-resource.ts';
 
 const NAMESPACE = 'openebs';
+const SESSION = { initiator: 'iqn.2026-01.test:one', address: null };
 
 interface Model {
   readonly volume: string;
@@ -16,6 +18,7 @@ interface Model {
   readonly voters: Map<string, string>;
   sizeBytes: number;
   rebuildBytesPerSecond: number | null;
+  chap: ChapSettings | null;
 }
 
 /**
@@ -28,6 +31,8 @@ export class ModelTargets implements Targets {
   /** Nodes that do not answer. */
   readonly lost = new Set<string>();
   readonly orders: string[] = [];
+  /** Initiators that are logged in, to each. */
+  sessions = 0;
 
   constructor(api: KubeApi) {
     this.#api = api;
@@ -72,9 +77,9 @@ export class ModelTargets implements Targets {
       replicas,
       voters: [...model.voters.values()],
       sizeBytes: model.sizeBytes,
-      sessions: [],
+      sessions: Array.from({ length: this.sessions }, () => SESSION),
       integrity: null,
-      settings: { chap: null, rebuildBytesPerSecond: model.rebuildBytesPerSecond },
+      settings: { chap: model.chap, rebuildBytesPerSecond: model.rebuildBytesPerSecond },
     };
   }
 
@@ -82,14 +87,16 @@ export class ModelTargets implements Targets {
     const model = this.#models.get(address);
     if (model === undefined) return Promise.reject(new Error('nothing listens there'));
     this.orders.push(`${path} ${JSON.stringify(body)}`);
-    const { replicas, sizeBytes, rebuildBytesPerSecond } = body as {
+    const { replicas, sizeBytes, rebuildBytesPerSecond, chap } = body as {
       replicas?: string[];
       sizeBytes?: number;
       rebuildBytesPerSecond?: number | null;
+      chap?: ChapSettings | null;
     };
     if (replicas !== undefined) model.listed = replicas;
     if (sizeBytes !== undefined) model.sizeBytes = sizeBytes;
     if (rebuildBytesPerSecond !== undefined) model.rebuildBytesPerSecond = rebuildBytesPerSecond;
+    if (chap !== undefined) model.chap = chap;
     return Promise.resolve(null);
   }
 
@@ -132,7 +139,7 @@ export class ModelTargets implements Targets {
         spec.members.map(({ id, index }) => [replicaAddress(metadata.name, NAMESPACE, index), id]),
       );
       const listed = [...voters.keys()];
-      const sizes = { sizeBytes: 1024 ** 3, rebuildBytesPerSecond: null };
+      const sizes = { sizeBytes: 1024 ** 3, rebuildBytesPerSecond: null, chap: null };
       const model: Model = { volume: metadata.name, listed, voters, ...sizes };
       this.#models.set(address, model);
       return model;

@@ -6,6 +6,8 @@ import type { KubeObject } from '../../kubernetes/objects.ts';
 import type { Reflector } from '../../kubernetes/reflector.ts';
 import type { WorkQueue } from '../../kubernetes/work-queue.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import { ChapFollower } from './chap-follower.ts';
+import { ChapSecretUnfit, type ChapSecrets } from './chap-secrets.ts';
 import { CloneController } from './clone-controller.ts';
 import type { CopyIndex } from './copy-index.ts';
 import { MemberController } from './member-controller.ts';
@@ -44,6 +46,7 @@ export interface RecordControllerOptions {
   readonly queue: WorkQueue;
   readonly objects: VolumeObjects;
   readonly targets: Targets;
+  readonly secrets: ChapSecrets;
   readonly events: EventRecorder;
 }
 
@@ -65,6 +68,7 @@ export class RecordController {
   readonly #members: MemberController;
   readonly #rollOut: RollOut;
   readonly #clones: CloneController;
+  readonly #chap: ChapFollower;
   /** By volume and name of a replica's resource, what was told in its status. */
   readonly #told = new Map<string, Map<string, object>>();
   /** By volume, whether its budget lets a drain take a replica. */
@@ -88,10 +92,16 @@ export class RecordController {
       ...{ nodes, nodeIndex: this.#nodes, replaceAfterMinutes },
     });
     this.#rollOut = new RollOut(options);
+    this.#chap = new ChapFollower(options);
     this.#clones = new CloneController({ ...options, nodeIndex: this.#nodes });
     records.onChange((before, after) => {
       if (after !== null) queue.add(after.metadata.name);
       else if (before !== null) objects.forget(before.metadata.name);
+    });
+    options.secrets.onChange((secret) => {
+      for (const { metadata, spec } of records.values()) {
+        if (isDeepStrictEqual(spec.chapSecretRef, secret)) queue.add(metadata.name);
+      }
     });
     const own = (before: KubeObject | null, after: KubeObject | null): void => {
       const object = after ?? before;
@@ -142,13 +152,15 @@ export class RecordController {
     const portal = await this.#ensure(record);
     if (portal === null) return;
     const { ordered, refused } = await this.#members.converge(record, target);
-    if (ordered) this.#watch.ordered(name);
+    const chap = await this.#chap.step(record, target);
+    if (ordered || chap.ordered) this.#watch.ordered(name);
     const rolling = ordered ? null : await this.#rollOut.step(record, addressOf(record));
     if (rolling !== null) this.#watch.ordered(name);
     await this.#tell({
       ...{ record, namespace, portal, target, targetAvailable: serving },
       available: (deployment) => this.#isAvailable(deployment),
-      problem: plan.problem ?? refused ?? rolling,
+      chap: chap.inForce,
+      problem: plan.problem ?? refused ?? rolling ?? chap.problem,
       now: this.#options.wallClock().toISOString(),
     });
     // The end of their Jobs is heard of.
@@ -158,7 +170,9 @@ export class RecordController {
     if (departingMs !== null) queue.addAfter(name, departingMs);
     const finishingMs = await this.#clones.finish(record);
     if (finishingMs !== null) queue.addAfter(name, finishingMs);
-    const asRecorded = plan.problem === null && refused === null && rolling === null;
+    const asRecorded = [plan.problem, refused, rolling, chap.problem].every(
+      (each) => each === null,
+    );
     const settled = asRecorded && target?.state === 'healthy';
     if (serving || rolling !== null) queue.addAfter(name, this.#watch.nextMs(name, settled));
     else if (plan.problem !== null) queue.addAfter(name, PROBLEM_MS);
@@ -189,6 +203,7 @@ export class RecordController {
     this.#disruptable.delete(name);
     this.#watch.forget(name);
     this.#told.delete(name);
+    this.#chap.forget(name);
   }
 
   /** One that was made for a claim goes with that claim's PersistentVolume. */
@@ -227,7 +242,7 @@ export class RecordController {
     } catch (error) {
       if (error instanceof PoolMissing) {
         events.event(record, 'Warning', 'PoolMissing', error.message);
-      } else if (error instanceof KubeError && isRefusal(error)) {
+      } else if (error instanceof ChapSecretUnfit || isRefusal(error)) {
         this.#tellRefusal(record, error.message);
       }
       throw error;
@@ -298,8 +313,11 @@ export class RecordController {
 }
 
 /** The cluster does not want it so, be it a quota or an admission hook. */
-const isRefusal = ({ status, isConflict }: KubeError): boolean =>
-  status >= 400 && status < 500 && status !== 429 && !isConflict;
+const isRefusal = (error: unknown): error is KubeError =>
+  error instanceof KubeError &&
+  ![429, 409].includes(error.status) &&
+  error.status >= 400 &&
+  error.status < 500;
 
 const hostOf = (portal: string): string => portal.slice(0, portal.lastIndexOf(':'));
 

@@ -8,6 +8,9 @@ import type { VolumeChange, VolumeView } from '../orchestrator.ts';
 import { wantedMembers, withState } from './members.ts';
 import { rebuildRateOf, type VolumeResource } from './volume-resource.ts';
 
+/** The replicas keep who may log in, so it is in no record. */
+type RecordChange = Exclude<VolumeChange, { kind: 'chap' }>;
+
 /**
  * How the record has to be changed, for the version that is given and no other; null: it is so
  * already. Throws Problem size-invalid, replica-refused ...
@@ -15,7 +18,7 @@ import { rebuildRateOf, type VolumeResource } from './volume-resource.ts';
 export const recordEdits = (
   record: VolumeResource,
   view: VolumeView,
-  change: VolumeChange,
+  change: RecordChange,
 ): readonly JsonPatchOperation[] | null => {
   const edits = editsOf(record, view, change);
   if (edits === null) return null;
@@ -26,14 +29,12 @@ export const recordEdits = (
 const editsOf = (
   record: VolumeResource,
   view: VolumeView,
-  change: VolumeChange,
+  change: RecordChange,
 ): readonly JsonPatchOperation[] | null => {
   const { spec } = record;
   switch (change.kind) {
     case 'resize':
       return sizeEdits(record, change.sizeBytes);
-    case 'chap':
-      throw noChap();
     case 'rebuild-rate':
       return rateEdits(record, change.bytesPerSecond);
     case 'add-replica': {
@@ -60,11 +61,32 @@ const editsOf = (
   }
 };
 
-/** Rather refused than left out: the volume would be open to everybody. */
-export const noChap = (): Problem =>
-  new Problem('chap-invalid', 'CHAP settings are not given to volumes of a cluster by hand', {
-    next: 'claim the volume from a class with the parameter chap: "true": it gets a secret of its own',
+/** Rather refused than left out: the volume would be open to everybody at first. */
+export const noFirstChap = (name: string): Problem =>
+  new Problem('chap-invalid', 'in a cluster a volume is not created with CHAP settings by hand', {
+    next: `create it without, then, before it is used: mayactl volume set-chap ${name} --chap-user U --chap-secret-file F`,
   });
+
+/**
+ * Whether who may log in can be said by hand. What a claim has is mounted by kubelet, as its
+ * PersistentVolume says, and that cannot be changed: kubelet would be locked out at its next login.
+ * Throws Problem.
+ */
+export const requireFreeChap = ({ metadata, spec }: VolumeResource): void => {
+  const { claimRef, chapSecretRef } = spec;
+  if (chapSecretRef !== undefined) {
+    const { namespace, name } = chapSecretRef;
+    const words = `who may log in to volume ${metadata.name} is what Secret ${namespace}/${name} says`;
+    const next = `change the Secret: kubectl -n ${namespace} edit secret ${name}`;
+    throw new Problem('chap-invalid', words, { next });
+  }
+  if (claimRef === undefined && spec.chap !== true) return;
+  const how = spec.chap === true ? 'by the Secret that was made for it' : 'without CHAP';
+  const words = `kubelet logs in to volume ${metadata.name} ${how}, as its PersistentVolume says, which cannot be changed: it would be locked out`;
+  const next =
+    'claim a copy of it by a class with chapSecretName, whose Secret may change (manifests/examples/chap.yaml), and use that';
+  throw new Problem('chap-invalid', words, { next });
+};
 
 /** What may be copied where and by which class is decided for claims, so a claim has to ask. */
 export const noClone = ({ metadata, spec }: VolumeResource, snapshot: string | null): Problem => {

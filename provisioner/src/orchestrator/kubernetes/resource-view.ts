@@ -100,7 +100,7 @@ const MODES: Readonly<Record<string, TargetReplica['mode']>> = {
 
 /** As the provisioner has written it down. Null: the target does not serve. */
 const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus | null => {
-  const { phase, size, conditions, access, since, next } = record.status ?? {};
+  const { phase, size, conditions, access, since, next, chap } = record.status ?? {};
   if (phase !== 'Healthy' && phase !== 'Degraded') return null;
   const message = conditions?.find(({ type }) => type === 'Ready')?.message ?? null;
   return {
@@ -127,6 +127,12 @@ const lastTold = ({ record, namespace, replicas }: ResourceFacts): TargetStatus 
     sizeBytes: size === undefined ? null : Number(parseQuantity(size)),
     sessions: [],
     integrity: null,
-    settings: null,
+    settings:
+      chap === undefined
+        ? null
+        : {
+            chap: { user: chap.user, mutualUser: chap.mutualUser ?? null },
+            rebuildBytesPerSecond: rebuildRateOf(record.spec),
+          },
   };
 };

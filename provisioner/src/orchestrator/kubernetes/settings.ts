@@ -17,6 +17,8 @@ export interface KubernetesSettings {
   readonly controlTokenFile: string;
   /** A copy on a node that is lost this long is made anew on another one. */
   readonly replaceAfterMinutes: number;
+  /** Whose CHAP Secrets classes may name; `*`: those of all. */
+  readonly chapSecretNamespaces: readonly string[];
 }
 
 export interface ResourceRequirements {

@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../kubernetes/objects.ts';
-import { chapSecretName, chapUser, SESSION_PASSWORD } from './chap-secret.ts';
+import { chapSecretName, chapUser, FIRST_CHAP, SESSION_PASSWORD } from './chap-secret.ts';
 import {
   annotationsOf,
   ISCSI_PORT,
@@ -18,7 +18,7 @@ import {
   targetTolerations,
 } from './pods.ts';
 import type { KubernetesSettings } from './settings.ts';
-import type { VolumeResource } from './volume-resource.ts';
+import { isProtected, type VolumeResource } from './volume-resource.ts';
 import { settingVariable } from './volume-settings.ts';
 
 const TARGET_USER = 65532;
@@ -112,19 +112,23 @@ const targetContainer = (
   securityContext: containerSecurity,
   volumeMounts: [
     { name: 'control-token', mountPath: '/run/openebs/control', readOnly: true },
-    ...(volume.spec.chap === true ? [{ name: 'chap', mountPath: CHAP_MOUNT, readOnly: true }] : []),
+    ...(isProtected(volume) ? [{ name: 'chap', mountPath: CHAP_MOUNT, readOnly: true }] : []),
   ],
 });
 
-const chapVolumes = ({ metadata, spec }: VolumeResource): object[] =>
-  spec.chap === true
+const chapVolumes = (volume: VolumeResource): object[] =>
+  isProtected(volume)
     ? [
         {
           name: 'chap',
           secret: {
-            secretName: chapSecretName(metadata.name),
+            secretName: chapSecretName(volume.metadata.name),
             defaultMode: 0o440,
-            items: [{ key: SESSION_PASSWORD, path: 'secret' }],
+            items: [
+              volume.spec.chap === true
+                ? { key: SESSION_PASSWORD, path: 'secret' }
+                : { key: FIRST_CHAP, path: FIRST_CHAP },
+            ],
           },
         },
       ]
@@ -132,7 +136,6 @@ const chapVolumes = ({ metadata, spec }: VolumeResource): object[] =>
 
 const targetArguments = (volume: VolumeResource, portalIp: string): string[] => {
   const { name } = volume.metadata;
-  const chap = ['--chap-user', chapUser(name), '--chap-secret-file', `${CHAP_MOUNT}/secret`];
   return [
     ...['--volume', name],
     ...['--volume-id', volumeIdOf(volume)],
@@ -144,8 +147,17 @@ const targetArguments = (volume: VolumeResource, portalIp: string): string[] => 
     ...['--control-token-file', '/run/openebs/control/token'],
     ...['--grace-seconds', String(GRACE_SECONDS)],
     ...['--fenced-seconds', String(FENCED_SECONDS)],
-    ...(volume.spec.chap === true ? chap : []),
+    ...chapArguments(volume),
   ];
+};
+
+/** Of somebody else's Secret what the volume begins with: it may change without a restart. */
+const chapArguments = ({ metadata, spec }: VolumeResource): string[] => {
+  if (spec.chapSecretRef !== undefined) {
+    return ['--first-chap-file', `${CHAP_MOUNT}/${FIRST_CHAP}`];
+  }
+  if (spec.chap !== true) return [];
+  return ['--chap-user', chapUser(metadata.name), '--chap-secret-file', `${CHAP_MOUNT}/secret`];
 };
 
 /** Beside the pod that uses the volume, where there is room. */

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { Cluster, SETTINGS } from '../../claims/cluster.test-support.ts';
+import { ChapSecrets } from './chap-secrets.ts';
 import { DEPLOYMENTS } from './desired-objects.ts';
 import { slimDeployment } from './slim-objects.ts';
 import { VolumeObjects } from './volume-objects.ts';
@@ -34,8 +35,10 @@ describe('the objects of a volume in the cluster', () => {
     cluster = new Cluster();
     cluster.giveAddresses();
     record = await cluster.api.create(VOLUME_RESOURCES, RECORD);
+    const { api, clock } = cluster;
+    const secrets = new ChapSecrets({ api, clock, log: () => undefined, namespaces: [] });
     objects = new VolumeObjects({
-      ...{ api: cluster.api, behind: cluster.api, settings: SETTINGS },
+      ...{ api, behind: api, settings: SETTINGS, secrets },
       pools: { get: () => undefined },
       deployments: { get: () => undefined },
       targets: cluster.targets,

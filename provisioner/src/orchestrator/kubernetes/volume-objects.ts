@@ -12,7 +12,8 @@ import {
   type Desired,
   type Service,
 } from './desired-objects.ts';
-import { chapSecretName, newChapSecret, SECRETS } from './chap-secret.ts';
+import { chapSecretName, SECRETS } from './chap-secret.ts';
+import { makeOwnSecret, type ChapSecrets } from './chap-secrets.ts';
 import { cleaningJob, cleaningJobName } from './cleaning-job.ts';
 import { JOBS } from './pool-job.ts';
 import { CLUSTER_NODES } from './cluster-node.ts';
@@ -31,6 +32,7 @@ import { targetOf, type Targets } from './targets.ts';
 import { isOutdated } from './template-hash.ts';
 import {
   isCopied,
+  isProtected,
   RECORD_FINALIZER,
   REPLICA_RESOURCES,
   STORAGE_POOLS,
@@ -86,6 +88,7 @@ export class VolumeObjects {
   readonly #pools: Pick<Reflector<StoragePool>, 'get'>;
   readonly #deployments: Pick<Reflector<KubeObject>, 'get'>;
   readonly #targets: Targets;
+  readonly #secrets: ChapSecrets;
 
   /**
    * `behind`: by which new volumes are filled, so that they wait for each other. `pools` and
@@ -98,6 +101,7 @@ export class VolumeObjects {
     pools,
     deployments,
     targets,
+    secrets,
   }: {
     readonly api: KubeApi;
     readonly behind: KubeApi;
@@ -105,6 +109,7 @@ export class VolumeObjects {
     readonly pools: Pick<Reflector<StoragePool>, 'get'>;
     readonly deployments: Pick<Reflector<KubeObject>, 'get'>;
     readonly targets: Targets;
+    readonly secrets: ChapSecrets;
   }) {
     this.#api = api;
     this.#behind = behind;
@@ -112,6 +117,7 @@ export class VolumeObjects {
     this.#pools = pools;
     this.#deployments = deployments;
     this.#targets = targets;
+    this.#secrets = secrets;
   }
 
   /**
@@ -166,12 +172,12 @@ export class VolumeObjects {
     throw new KubeError(0, 'NoAddress', `Service ${service.metadata.name} has no address yet`);
   }
 
-  /** Everything but the address. */
+  /** Everything but the address. Throws ChapSecretUnfit. */
   async #make(volume: VolumeResource, { generation, address, pool }: Reserved): Promise<string> {
     assert(isCopied(volume), 'a volume starts when it has what it begins with');
     const { name } = volume.metadata;
     const desired = desiredObjects(volume, pool, this.settings, address);
-    if (volume.spec.chap === true) await this.#makeSecret(volume);
+    await makeOwnSecret(volume, this.#api, this.#secrets, this.settings.namespace);
     const outdated = this.#sortOut(volume, desired);
     const made = await Promise.all(
       desired
@@ -182,15 +188,6 @@ export class VolumeObjects {
     this.#reserved.delete(name);
     this.#applied.set(name, { generation, address });
     return address;
-  }
-
-  /** Once: nobody could log in who knows another one. */
-  async #makeSecret(volume: VolumeResource): Promise<void> {
-    try {
-      await this.#api.create(SECRETS, newChapSecret(volume, this.settings.namespace));
-    } catch (error) {
-      if (!(error instanceof KubeError && error.reason === 'AlreadyExists')) throw error;
-    }
   }
 
   #sortOut(volume: VolumeResource, desired: readonly Desired[]): ReadonlyMap<string, KubeObject> {
@@ -346,7 +343,7 @@ export class VolumeObjects {
     await this.#api.remove(CONFIG_MAPS, { namespace, name: settingsMapName(volume) });
     if (record === null) return;
     await this.dropTemporary(record);
-    if (record.spec.chap === true) {
+    if (isProtected(record)) {
       await this.#api.remove(SECRETS, { namespace, name: chapSecretName(volume) });
     }
     await setFinalizer(this.#api, VOLUME_RESOURCES, record, RECORD_FINALIZER, false);

@@ -55,6 +55,11 @@ export interface VolumeResourceSource {
 export const isCopied = ({ spec }: VolumeResource): boolean =>
   spec.source === undefined || spec.source.stage === 'Copied' || spec.source.stage === 'Done';
 
+export interface SecretReference {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /** The record of a volume: what was asked for. Everything else is made from it. */
 export interface VolumeResourceSpec {
   /** A quantity, exact. */
@@ -65,6 +70,8 @@ export interface VolumeResourceSpec {
   readonly monitored: boolean;
   /** Initiators log in by CHAP, with a Secret that was made for the volume. */
   readonly chap?: boolean;
+  /** Initiators log in by CHAP, with what this Secret says now. Not together with `chap`. */
+  readonly chapSecretRef?: SecretReference;
   /** Copied in a second to replicas that come back, at most: a quantity. Missing: no limit. */
   readonly rebuildRate?: string;
   /** Where the first consumer runs; missing: nobody has said. */
@@ -92,6 +99,10 @@ export interface VolumeResourceSpec {
   };
 }
 
+/** Whether it was made for initiators that prove who they are. */
+export const isProtected = ({ spec }: VolumeResource): boolean =>
+  spec.chap === true || spec.chapSecretRef !== undefined;
+
 /** Bytes in a second; null: no limit. */
 export const rebuildRateOf = ({ rebuildRate }: VolumeResourceSpec): number | null =>
   rebuildRate === undefined ? null : Number(parseQuantity(rebuildRate));
@@ -102,6 +113,13 @@ export interface VolumeCondition {
   readonly reason: string;
   readonly message: string;
   readonly lastTransitionTime: string;
+}
+
+/** The names only. `secretVersion`: the resource version of the Secret whose content counts. */
+export interface ChapInForce {
+  readonly user: string;
+  readonly mutualUser?: string;
+  readonly secretVersion?: string;
 }
 
 export type VolumePhase = 'Pending' | 'Healthy' | 'Degraded' | 'Unavailable' | 'Deleting';
@@ -121,6 +139,8 @@ export interface VolumeResourceStatus {
   readonly next?: string;
   /** Initiators that are logged in. */
   readonly sessions?: number;
+  /** Who may log in; missing: everybody, or the target has not said. */
+  readonly chap?: ChapInForce;
   readonly observedGeneration?: number;
   readonly conditions?: readonly VolumeCondition[];
 }

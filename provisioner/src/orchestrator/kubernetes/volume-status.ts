@@ -3,6 +3,7 @@ import type { TargetReplica, TargetStatus } from '../local/target-status.ts';
 import { runningMembers, wantedMembers } from './members.ts';
 import { iqnOf, replicaAddress, replicaName } from './names.ts';
 import type {
+  ChapInForce,
   ReplicaMode,
   ReplicaResourceStatus,
   VolumeCondition,
@@ -21,6 +22,8 @@ export interface VolumeFacts {
   readonly targetAvailable: boolean;
   /** Null: the target does not answer. */
   readonly target: TargetStatus | null;
+  /** Null: everybody may log in, or nobody has said. */
+  readonly chap: ChapInForce | null;
   /** Why it is not yet what the record says; null: it is, as far as is known. */
   readonly problem: string | null;
   readonly now: string;
@@ -75,7 +78,7 @@ export const replicaStatus = (facts: VolumeFacts, member: VolumeMember): Replica
 };
 
 export const volumeStatus = (facts: VolumeFacts): VolumeResourceStatus => {
-  const { record, portal, target, problem } = facts;
+  const { record, portal, target, problem, chap } = facts;
   const { name, generation } = record.metadata;
   const copies = wantedMembers(record).filter(({ role }) => role === 'data');
   const inSync = copies.filter((member) => replicaOf(facts, member)?.mode === 'in-sync').length;
@@ -95,6 +98,7 @@ export const volumeStatus = (facts: VolumeFacts): VolumeResourceStatus => {
           ...told(facts, target),
           ...(target.sizeBytes === null ? {} : { size: formatQuantity(BigInt(target.sizeBytes)) }),
         }),
+    ...(chap === null ? {} : { chap }),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     conditions: [
       condition(facts, 'Ready', serves ? 'True' : 'False', phase, message),

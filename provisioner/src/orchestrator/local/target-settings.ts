@@ -1,6 +1,6 @@
 import { Problem, type ProblemCode } from '../../problem.ts';
 import type { VolumeChange } from '../orchestrator.ts';
-import { controlSend } from './control-client.ts';
+import { controlSend, type ControlPlace } from './control-client.ts';
 
 /** What the replicas keep, so that it is in no record. */
 export type SettingChange = Extract<VolumeChange, { kind: 'chap' | 'rebuild-rate' }>;
@@ -12,11 +12,11 @@ export function isSetting(change: VolumeChange): change is SettingChange {
 /** A target that serves has it durable on its replicas when this resolves. Throws Problem. */
 export async function sendSetting(
   volume: string,
-  socket: string,
+  place: ControlPlace,
   change: SettingChange,
 ): Promise<void> {
   const [invalid, body] = orderOf(change);
-  const answer = await controlSend(socket, 'PUT', '/v1/settings', { body }).catch(() => null);
+  const answer = await controlSend(place, 'PUT', '/v1/settings', { body }).catch(() => null);
   if (answer?.status === 200) return;
   const { detail } = (answer === null ? {} : JSON.parse(answer.body)) as { detail?: string };
   const why = detail ?? 'the target did not answer; it may have done it or not';
