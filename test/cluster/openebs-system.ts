@@ -13,8 +13,11 @@ const INSTALL_SECONDS = 120;
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** The tests' claims are bound without a pod that uses them. */
-export const RELEASE_VALUES: Values = { 'storageClass.volumeBindingMode': 'Immediate' };
+/** The tests' claims are bound without a pod that uses them; Secrets may lie beside them. */
+export const RELEASE_VALUES: Values = {
+  'storageClass.volumeBindingMode': 'Immediate',
+  'chap.secretNamespaces': ['default'],
+};
 
 /** Our image on every node, and the chart as a user installs it. Resolves when all is ready. */
 export const installOpenebs = async (cluster: Cluster): Promise<void> => {

@@ -132,6 +132,29 @@ describe('a class that names a CHAP Secret', () => {
     expect(settings()).to.have.length(3);
   });
 
+  it('makes a clone with the credentials of its own class, and none without any', async () => {
+    cluster.start();
+    await say('alice', FIRST);
+    const origin = await make(PARAMETERS, orders());
+    await cluster.clock.pass(10_000);
+    const live = await cluster.api.get(CLAIMS, origin.metadata);
+    const spec = { ...live.spec, volumeName: name };
+    await cluster.api.replace(CLAIMS, { ...live, spec, status: { phase: 'Bound' } });
+    const dataSource = { apiGroup: null, kind: 'PersistentVolumeClaim', name: 'orders' };
+    await cluster.api.create(CLAIMS, claim('open', { dataSource }));
+    await cluster.clock.pass(10_000);
+    expect((await cluster.events()).join()).to.include('is protected by CHAP; name a class');
+    await cluster.api.create(SECRETS, chapSecret('shop', 'other', chapKeys('bob', SECOND)));
+    const from = { storageClassName: 'private', dataSource };
+    const copy = await cluster.api.create(CLAIMS, claim('copy', from, { secret: 'other' }));
+    await cluster.clock.pass(20_000);
+    name = `pvc-${copy.metadata.uid ?? ''}`;
+    const secretRef = { namespace: 'shop', name: 'other' };
+    const volume = await cluster.api.get(VOLUMES, { name });
+    expect(volume.spec?.iscsi?.secretRef).to.deep.equal(secretRef);
+    expect((await record()).status?.chap?.user).to.equal('bob');
+  });
+
   it('keeps what counted when its Secret is gone or spoilt, and says so', async () => {
     cluster.start();
     await say('alice', FIRST);
