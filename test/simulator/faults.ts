@@ -76,6 +76,7 @@ export class Faults {
       case 'rot-page':
       case 'rot-layer':
       case 'rot-layer-page':
+      case 'blank-layer-page':
         return this.#cluster.rot.plant(fault);
       default:
         this.#diskFault(fault);

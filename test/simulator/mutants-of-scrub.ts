@@ -121,6 +121,13 @@ export const SCRUB_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    'keeps nothing in the data file of an extent that only hides',
+    'I9',
+    'blanked',
+    edit(store('hidden-blocks'), '    data.write(zeroes, ', '    Object('),
+    edit(store('hidden-blocks'), '&& block !== kept;', '&& kept !== -1;'),
+  ),
+  mutant(
     'tries a merge that rot stops again before any other one',
     'I9',
     'buried',

@@ -266,7 +266,8 @@ const fault = (random: Random, profile: ByChance): Fault => {
     case 'rot-page':
       return { kind, replica, sector: random.pick(AREAS) + random.below(AREA_SECTORS) };
     case 'rot-layer':
-    case 'rot-layer-page': {
+    case 'rot-layer-page':
+    case 'blank-layer-page': {
       const sector = random.pick(AREAS) + random.below(AREA_SECTORS);
       return { kind, replica, sector, layer: random.below(8) };
     }

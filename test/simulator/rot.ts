@@ -20,8 +20,8 @@ export type RotPlace = {
       readonly kind: 'rot' | 'rot-page';
     }
   | {
-      /** Of a frozen layer, or its extent page. */
-      readonly kind: 'rot-layer' | 'rot-layer-page';
+      /** Of a frozen layer, or its extent page; blank: the page turns into zeroes. */
+      readonly kind: 'rot-layer' | 'rot-layer-page' | 'blank-layer-page';
       readonly layer: number;
     }
 );
@@ -53,6 +53,7 @@ export class Rot {
         return this.#plantInPage(machine, store, extentOf(place.sector));
       case 'rot-layer':
       case 'rot-layer-page':
+      case 'blank-layer-page':
         return this.#plantInLayer(machine, store, place);
     }
   }
@@ -81,7 +82,7 @@ export class Rot {
   #plantInLayer(
     machine: ReplicaMachine,
     store: Store,
-    { kind, layer, sector }: RotPlace & { kind: 'rot-layer' | 'rot-layer-page' },
+    { kind, layer, sector }: Extract<RotPlace, { readonly layer: number }>,
   ): void {
     const extent = extentOf(sector);
     if (!this.#othersAreSound(machine, extent)) return;
@@ -98,19 +99,24 @@ export class Rot {
     // Scrubs look at no extent of which nobody holds anything.
     if (!holdsAny(store, chosen.id, extent)) return;
     const file = metaFileOf(machine, chosen.id);
-    if (file === null || !this.#spoil(machine, file, extent * PAGE_BYTES + (sector % 1500))) return;
-    this.#note(machine, file, blocksOf(extent));
+    const start = extent * PAGE_BYTES;
+    if (file === null) return;
+    const spoilt =
+      kind === 'blank-layer-page'
+        ? this.#spoil(machine, file, start, PAGE_BYTES)
+        : this.#spoil(machine, file, start + (sector % 1500));
+    if (spoilt) this.#note(machine, file, blocksOf(extent));
   }
 
   /**
    * Where scrubs are checked a place once, because twice would be as it was, and of an extent in
    * one layer only: a block that is bad in several, or whose page is bad as well, is counted once.
    */
-  #spoil(machine: ReplicaMachine, file: string, offsetBytes: number): boolean {
+  #spoil(machine: ReplicaMachine, file: string, offsetBytes: number, zeroedBytes = 0): boolean {
     const page = Math.floor(offsetBytes / BLOCK);
     const extent = Math.floor(offsetBytes / (file.endsWith('.img') ? EXTENT : PAGE_BYTES));
     const isTaken = rotIn(machine, extent).some((rot) => rot.name !== file || rot.page === page);
-    return !(this.#mustMend && isTaken) && machine.disk.spoil(file, offsetBytes);
+    return !(this.#mustMend && isTaken) && machine.disk.spoil(file, offsetBytes, zeroedBytes);
   }
 
   /**

@@ -98,6 +98,49 @@ const buried = (random: Random): Script => {
   );
 };
 
+/**
+ * A snapshot hides what an older one holds, and has no data of its own there; its page turns into
+ * zeroes, as if it said nothing.
+ */
+const blanked = (random: Random): Script => {
+  const scene = new Scene(random);
+  for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
+    const area = random.below(3);
+    const blocks = Array.from({ length: random.between(1, 4) }, () => scene.block('write', area));
+    // Twice, so that the zeroes of the unmap are told from those of before.
+    for (const order of [...blocks, ...blocks]) {
+      scene.order(0, order);
+      scene.wait(2, 6);
+    }
+    scene.order(0, FLUSH);
+    scene.wait(30, 60);
+    scene.task({ what: 'snapshot' });
+    scene.wait(60, 200);
+    for (const order of blocks) scene.order(0, { ...order, operation: 'unmap' });
+    scene.wait(20, 60);
+    scene.task({ what: 'snapshot' });
+    scene.wait(60, 200);
+    // Merged into a layer that has nothing there, or into the head.
+    if (random.chance(0.4)) scene.task({ what: 'snapshot' });
+    scene.wait(60, 200);
+    if (random.chance(0.4)) scene.task({ what: 'delete', snapshot: -1 - random.below(2) });
+    scene.wait(100, 400);
+    const [{ sector }] = blocks as [(typeof blocks)[0]];
+    // No other copy ends: it may need just that extent of just that copy.
+    const replica = random.below(3);
+    for (let count = random.between(1, 3); count > 0; count--) {
+      scene.fault({ kind: 'blank-layer-page', replica, layer: random.below(8), sector });
+    }
+    if (random.chance(0.5)) scene.fault({ kind: 'kill', replica, ms: 50 }, 5);
+    scene.wait(100, 600);
+    scene.readAll();
+    if (random.chance(0.5)) scene.task({ what: 'scrub' });
+    scene.wait(100, 800);
+  }
+  const dataReplicas = random.pick([2, 3, 3]);
+  return scene.end({ dataReplicas, graceMs: 0, scrubBytesPerSecond: scrubSpeed(random) });
+};
+
 /** Initiators write to what is repaired just then, from slow disks, and read it at once. */
 const overtaking = (random: Random): Script => {
   const scene = new Scene(random);
@@ -131,4 +174,4 @@ const overtaking = (random: Random): Script => {
 };
 
 /** Runs in which copies rot and are scrubbed; at their end everything has to be good again. */
-export const SCRUB_SCENARIOS = { scrubbed, buried, overtaking } as const;
+export const SCRUB_SCENARIOS = { scrubbed, buried, blanked, overtaking } as const;

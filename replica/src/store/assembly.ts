@@ -1,7 +1,7 @@
 import { EXTENT_BYTES, REGION_BYTES } from '../protocol/types.ts';
 import type { Version } from '../protocol/types.ts';
 import { ACTIVITY_LOG, decodeActivityLog, encodeActivityLog } from './activity-log.ts';
-import { punchHidden } from './block-checksums.ts';
+import { punchHidden } from './hidden-blocks.ts';
 import { DataStore, NO_VERSION } from './data-store.ts';
 import type { Progress } from './data-store-parts.ts';
 import type { Closable } from './directory.ts';

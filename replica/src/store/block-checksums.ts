@@ -1,7 +1,6 @@
 import { crc32 } from '../protocol/checksum.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, SECTOR_BYTES } from '../protocol/types.ts';
 import type { DiskFile } from './disk.ts';
-import { BLOCKS_PER_EXTENT } from './extent-page.ts';
 import type { ExtentPage } from './extent-page.ts';
 
 const zeroes = new Uint8Array(BLOCK_BYTES);
@@ -62,21 +61,4 @@ export function recomputePage(page: ExtentPage, data: RecomputedFile, dataBytes:
     position = data.seekData(hole) ?? end;
   }
   page.setUnknown();
-}
-
-/** Gives back the space of blocks that the page hides. Where that fails they stay as zeroes. */
-export function punchHidden(page: ExtentPage, data: DiskFile): void {
-  if (!page.hidesAny) return;
-  const start = page.extent * EXTENT_BYTES;
-  for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) {
-    const isHidden = (index: number): boolean => page.hides(index) && !page.isAllocated(index);
-    if (!isHidden(block)) continue;
-    let end = block + 1;
-    while (end < BLOCKS_PER_EXTENT && isHidden(end)) end += 1;
-    const from = start + block * BLOCK_BYTES;
-    const used = data.seekData(from);
-    if (used !== null && used < start + end * BLOCK_BYTES)
-      data.punchHole(from, (end - block) * BLOCK_BYTES);
-    block = end;
-  }
 }

@@ -104,7 +104,8 @@ export class LayerCheck {
         refuse(`the page of extent ${extent} (${bytes}) is of a later version of OpenEBS`);
         return;
       case 'empty':
-        if (this.#checkStrays(extent, 0, this.#blocksOf(extent)) > 0)
+        this.#checkStrays(extent, 0, this.#blocksOf(extent));
+        if (this.#hasData(extent) && !this.#options.mayHoldStrays)
           refuse(`the page of extent ${extent} (${bytes}) is lost: there is data and no page`);
         return;
       case 'valid':
@@ -114,6 +115,12 @@ export class LayerCheck {
         }
         this.#checkBlocks(extent);
     }
+  }
+
+  /** Zeroes as well: see keepZeroes(). */
+  #hasData(extent: number): boolean {
+    const used = this.#options.data.seekData(extent * EXTENT_BYTES);
+    return used !== null && used < (extent + 1) * EXTENT_BYTES;
   }
 
   #blocksOf(extent: number): number {
@@ -164,11 +171,10 @@ export class LayerCheck {
       : `the block at byte ${offsetBytes} does not have its checksum`;
   }
 
-  /** Data where nothing is allocated; returns in how many blocks. */
-  #checkStrays(extent: number, from: number, end: number): number {
+  /** Data where nothing is allocated. */
+  #checkStrays(extent: number, from: number, end: number): void {
     const { data, dataName, mayHoldStrays } = this.#options;
     const start = extent * EXTENT_BYTES;
-    let strays = 0;
     let position: number | null = start + from * BLOCK_BYTES;
     while (position < start + end * BLOCK_BYTES) {
       position = data.seekData(position);
@@ -176,7 +182,6 @@ export class LayerCheck {
       const at = Math.floor(position / BLOCK_BYTES) * BLOCK_BYTES;
       const why = this.#readOne(data, at, 0);
       if (why !== null || !isZero(this.#piece.subarray(0, BLOCK_BYTES))) {
-        strays += 1;
         const message = why ?? `the block at byte ${at} has data, but the bitmap does not have it`;
         if (mayHoldStrays) this.#note(dataName, `${message} (a merge was under way)`, at);
         else {
@@ -186,7 +191,6 @@ export class LayerCheck {
       }
       position = at + BLOCK_BYTES;
     }
-    return mayHoldStrays ? 0 : strays;
   }
 
   #readOne(data: DiskFile, offsetBytes: number, into: number): string | null {

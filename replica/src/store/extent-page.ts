@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import { zlib } from '../runtime/builtin.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, epoch, seq } from '../protocol/types.ts';
 import type { Version } from '../protocol/types.ts';
+import { ZERO_BLOCK_CHECKSUM } from './block-checksums.ts';
 
 /**
  * One extent's metadata in one layer, 2 KiB in its `.meta` file at extent x 2 KiB. Little endian. A page of zeroes
@@ -272,9 +273,16 @@ export class ExtentPage {
     return sum === hiddenChecksum(this.bytes) ? hidden : null;
   }
 
-  /** Of a salvaged bitmap. */
+  /**
+   * Of a salvaged bitmap. A single block, of zeroes and hidden, is the one that is kept in the data
+   * file of an extent that only hides: it is not allocated, and reads zero either way.
+   */
   restoreHidden(hidden: Uint32Array): void {
     this.#words.set(hidden, W_HIDDEN);
+    const only = this.next(true, 0, BLOCKS_PER_EXTENT);
+    if (only === BLOCKS_PER_EXTENT || !this.hides(only)) return;
+    if (this.next(true, only + 1, BLOCKS_PER_EXTENT) < BLOCKS_PER_EXTENT) return;
+    if (this.checksum(only) === ZERO_BLOCK_CHECKSUM) this.deallocate(only);
   }
 
   get hidesAny(): boolean {

@@ -2,6 +2,7 @@ import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { metaFileBytes } from './directory.ts';
 import type { DiskFile } from './disk.ts';
 import { ExtentPage, PAGE_BYTES } from './extent-page.ts';
+import { keepZeroes } from './hidden-blocks.ts';
 import { LayerCopy, runs } from './layer-copy.ts';
 import { synced } from './layer-filler.ts';
 import type { LayerSet } from './layer-set.ts';
@@ -62,6 +63,7 @@ export class FrozenMerge implements Merge {
     for (const [from, to] of runs((block) => below.hides(block) && lacks(block)))
       for (let block = from; block < to; block += 1) page.hide(block);
     if (page.blank) page.takeVersion(below);
+    keepZeroes(page, file);
     upper.changed();
     this.#write();
     this.#next = extent + 1;

@@ -1,5 +1,6 @@
 import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import type { FrozenLayer } from './frozen-layer.ts';
+import { keepZeroes } from './hidden-blocks.ts';
 import { LayerCopy, runs } from './layer-copy.ts';
 import type { LayerSet } from './layer-set.ts';
 import { layerOf, merged } from './layer-tree.ts';
@@ -56,6 +57,7 @@ export class HeadMerge implements Merge {
     // below that it would have to hide.
     for (const [from, to] of runs((block) => below.hides(block) && !page.hides(block)))
       for (let block = from; block < to; block += 1) page.hide(block);
+    keepZeroes(page, stack.data);
     if (wasBlank) page.takeVersion(below);
     return true;
   }

@@ -7,6 +7,7 @@ import { StoreError } from './errors.ts';
 import { BLOCKS_PER_EXTENT, ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
 import type { FrozenLayer } from './frozen-layer.ts';
+import { keepZeroes } from './hidden-blocks.ts';
 import type { LayerFile } from './layer-files.ts';
 import type { LayerSet } from './layer-set.ts';
 import type { LayerContent, LayerFill, ReadDone } from './types.ts';
@@ -196,6 +197,7 @@ export class LayerFiller {
 
   async #spill(frozen: FrozenLayer): Promise<void> {
     if (frozen.filled.size === 0) return;
+    for (const page of frozen.filled.values()) keepZeroes(page, frozen.data.file);
     await synced(frozen.data);
     const { file } = frozen.meta;
     for (const page of frozen.filled.values()) {
@@ -248,6 +250,7 @@ function emptyHoles(file: DiskFile, page: ExtentPage): void {
     if (end > from) file.punchHole(at + from * BLOCK_BYTES, (end - from) * BLOCK_BYTES);
     from = page.next(false, end, BLOCKS_PER_EXTENT);
   }
+  keepZeroes(page, file);
 }
 
 function empty(file: DiskFile, offsetBytes: number, lengthBytes: number): void {

@@ -4,6 +4,7 @@ import { ZERO_BLOCK_CHECKSUM } from './block-checksums.ts';
 import type { BlockEditor } from './block-editor.ts';
 import type { ExtentPage } from './extent-page.ts';
 import { failureOf } from './failure.ts';
+import { keepZeroes } from './hidden-blocks.ts';
 import type { Regions } from './regions.ts';
 import type { Stack } from './stack.ts';
 import type { StoreRangeOperation } from './types.ts';
@@ -149,6 +150,7 @@ export class RangeWriter {
         if (at >= first && at < last) page.deallocate(block);
       }
       this.#editor.advance(page, unmap.version);
+      if (this.#stack.base !== null) keepZeroes(page, this.#stack.data);
       return false;
     });
   }

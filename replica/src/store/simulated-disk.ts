@@ -56,14 +56,15 @@ export class SimulatedDisk implements Disk {
   }
 
   /** A byte of the file changes by itself, on the disk and in the cache. False in a hole. */
-  spoil(name: string, offsetBytes: number): boolean {
+  spoil(name: string, offsetBytes: number, zeroedBytes = 0): boolean {
     const file = this.#files.get(name);
     const page = Math.floor(offsetBytes / PAGE);
     const content = file?.current.get(page);
     if (file === undefined || content === undefined) return false;
     const rotten = Uint8Array.from(content);
     const at = offsetBytes % PAGE;
-    rotten[at] = (rotten[at] ?? 0) ^ 0x40;
+    if (zeroedBytes === 0) rotten[at] = (rotten[at] ?? 0) ^ 0x40;
+    else rotten.fill(0, at, at + zeroedBytes);
     file.current.set(page, rotten);
     file.fresh.delete(page);
     if (!file.dirty.has(page)) file.durable.set(page, rotten);

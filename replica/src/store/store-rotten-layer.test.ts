@@ -26,6 +26,7 @@ describe('a rotten extent page of a frozen layer', () => {
     one.unmap(BLOCK_BYTES, 2 * BLOCK_BYTES);
     one.write(9, 3 * BLOCK_BYTES);
     one.unmap(EXTENT_BYTES, BLOCK_BYTES);
+    one.write(8, 2 * EXTENT_BYTES);
     await snapshot(3);
     expect(await one.flush()).to.equal('none');
   });
@@ -38,9 +39,13 @@ describe('a rotten extent page of a frozen layer', () => {
   const snapshot = (head: number): Promise<void> =>
     one.store.changeLayers({ change: 'snapshot', head, name: `before ${head}`, createdAt: AT });
 
-  const reopen = async (offset: number, bytes: Uint8Array): Promise<void> => {
+  const reopen = async (
+    offset: number,
+    bytes: Uint8Array,
+    extents: readonly number[] = [0, 1],
+  ): Promise<void> => {
     await one.close();
-    for (const extent of [0, 1]) one.overwrite('000002.meta', extent * PAGE_BYTES + offset, bytes);
+    for (const extent of extents) one.overwrite('000002.meta', extent * PAGE_BYTES + offset, bytes);
     await one.open();
   };
 
@@ -73,6 +78,13 @@ describe('a rotten extent page of a frozen layer', () => {
       for (const at of [1, 2, 3].map((block) => block * BLOCK_BYTES))
         expect([await one.read(at), at]).to.deep.equal(['CHECKSUM_MISMATCH', at]);
     });
+
+  it('never lets an older layer show: zeroes where the layer only hides', async () => {
+    await one.close();
+    one.overwrite('000002.meta', 0, new Uint8Array(2 * PAGE_BYTES));
+    await one.open();
+    expect(await one.read(EXTENT_BYTES)).to.equal('CHECKSUM_MISMATCH');
+  });
 
   it('whose hidden blocks are known keeps them hidden, and shows what it never held', async () => {
     await reopen(PAGE_LAYOUT.checksums.offset + 4 * 3, Uint8Array.of(0xff));
@@ -176,19 +188,25 @@ describe('a rotten extent page of a frozen layer', () => {
     const [oldest, middle, head] = one.store.state().layers;
     const layers = [oldest!, { ...middle!, complete: false }, head!];
     await one.store.changeLayers({ change: 'adopt', head: 3, layers });
-    await reopen(0, new Uint8Array(PAGE_BYTES).fill(0xa5));
+    await reopen(0, new Uint8Array(PAGE_BYTES).fill(0xa5), [0, 1, 2]);
     // As a source is compared with it. What was hidden is not known, and is told anew.
     one.store.layerAllocation(2, 0, SIZE_BYTES);
-    await new Promise((resolve) => {
-      const range = { offsetBytes: BLOCK_BYTES, lengthBytes: 2 * BLOCK_BYTES };
-      one.store.fillLayer(2, { kind: 'zero', ...range }, resolve);
-    });
+    for (const [offsetBytes, blocks] of [
+      [BLOCK_BYTES, 2],
+      [EXTENT_BYTES, 1],
+    ] as const)
+      await new Promise((resolve) => {
+        const range = { offsetBytes, lengthBytes: blocks * BLOCK_BYTES };
+        one.store.fillLayer(2, { kind: 'zero', ...range }, resolve);
+      });
     one.store.layerAllocation(2, 0, SIZE_BYTES);
     await one.store.changeLayers({ change: 'complete', layer: 2 });
     await one.close();
     await one.open();
     expect(await one.read(3 * BLOCK_BYTES)).to.equal(9);
     expect(await one.read(BLOCK_BYTES)).to.equal(0);
+    expect(await one.read(EXTENT_BYTES)).to.equal(0);
+    expect(await one.read(2 * EXTENT_BYTES)).to.equal(8);
     expect(one.store.layerChecksums(2, 1).some((byte) => byte !== 0)).to.equal(false);
   });
 });
