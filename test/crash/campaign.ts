@@ -1,14 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../initiator/disk.ts';
-import { openDisk } from '../initiator/disk.ts';
 import { controlFlags } from '../snapshots/control.ts';
 import type { Daemon } from '../support/daemons.ts';
-import { Random } from '../support/random.ts';
-import { ReplicatedVolume } from '../support/replicated-volume.ts';
-import { type Again, type Blow, type Part, randomBlow, type Shape, shuffled } from './blow.ts';
-import { CheckingLoad } from './checking-load.ts';
+import { type Again, type Blow, type Part, randomBlow, type Shape } from './blow.ts';
 import { countStruck, type Figures, noFigures } from './figures.ts';
-import { firstDifference } from './images.ts';
+import { LoadedVolume } from './loaded-volume.ts';
 import { Snapshots } from './snapshots.ts';
 
 /** Rounds of load, a blow, repair, and a look at everything. */
@@ -29,8 +25,6 @@ const SIZE_BYTES = 8 * 1024 * 1024;
 const LOAD_MS = { least: 15, most: 150 };
 /** How long what was ended stays away. Milliseconds. */
 const AWAY_MS = { least: 0, most: 60 };
-/** Between the starts of two processes. Milliseconds. */
-const START_SPREAD_MS = { least: 0, most: 40 };
 /** Into a resynchronisation, before it is struck. Milliseconds. */
 const INTO_RESYNC_MS = { least: 0, most: 40 };
 /** A target that ends in order waits for initiators to log out; ours goes on so long. Millis. */
@@ -43,49 +37,24 @@ const INTO_CHANGE_MS = { least: 0, most: 40 };
 /** In this share of the rounds with snapshots the volume goes back to one. */
 const REVERTS = 0.4;
 const LOG_POLL_MS = 2;
-const LOG_LINES_SHOWN = 25;
 
-export class CrashCampaign {
-  readonly load: CheckingLoad;
-  readonly volume: ReplicatedVolume;
+export class CrashCampaign extends LoadedVolume {
   readonly #shape: Shape;
-  readonly #random: Random;
-  readonly #sizeBytes: number;
   readonly #snapshots: Snapshots | null;
   readonly #struck = noFigures();
-  #disk: Disk | null = null;
 
   constructor(options: CampaignOptions) {
-    const { shape = THREE_REPLICAS, sizeBytes = SIZE_BYTES, nodeFlags = [] } = options;
-    const { directory, snapshots = false } = options;
-    this.#sizeBytes = sizeBytes;
+    const { seed, directory, shape = THREE_REPLICAS, sizeBytes = SIZE_BYTES } = options;
+    const { snapshots = false, nodeFlags = [] } = options;
+    const targetFlags = snapshots ? controlFlags(directory) : {};
+    super({ seed, directory, sizeBytes, ...shape, nodeFlags, targetFlags });
     this.#shape = shape;
-    this.#random = new Random(options.seed);
-    this.load = new CheckingLoad({ sizeBytes, random: this.#random });
-    this.volume = new ReplicatedVolume({
-      directory,
-      sizeBytes,
-      ...shape,
-      nodeFlags,
-      kind: 'unix',
-      ...(snapshots ? { targetFlags: controlFlags(directory) } : {}),
-    });
-    this.#snapshots = snapshots ? new Snapshots(this.volume, this.load, this.#random) : null;
-  }
-
-  async start(): Promise<void> {
-    await this.volume.start();
-    this.#disk = await openDisk(this.volume.portal);
-  }
-
-  async stop(): Promise<void> {
-    this.#disk?.session.destroy();
-    await this.volume.stop();
+    this.#snapshots = snapshots ? new Snapshots(this.volume, this.load, this.random) : null;
   }
 
   /** What happens in a round is decided by the seed. */
   randomBlow(): Blow {
-    return randomBlow(this.#random, this.#shape);
+    return randomBlow(this.random, this.#shape);
   }
 
   /** What was struck and what was answered so far; the caller counts the rounds. */
@@ -95,70 +64,60 @@ export class CrashCampaign {
     return { killed, stopped, answered, unanswered, refused, longestMs };
   }
 
-  /** The last words of every daemon, to understand a failure. */
-  lastWords(): string {
-    const daemons = [this.volume.target, ...this.volume.replicas];
-    return daemons
-      .map((running, index) => {
-        const name = index === 0 ? 'target' : `replica ${index - 1}`;
-        return `${name}:\n${running?.daemon.log.slice(-LOG_LINES_SHOWN).join('\n') ?? ''}`;
-      })
-      .join('\n');
-  }
-
   /** Rejects with what was lost, stale, torn or different. */
   async round({ signal, parts, spreadMs, again }: Blow): Promise<void> {
     this.load.calm = false;
-    this.load.start(this.#disk!);
-    await this.#pause(LOAD_MS);
+    this.load.start(this.disk);
+    await this.pause(LOAD_MS);
     const logged = this.volume.target.daemon.log.length;
     const change = this.#snapshots?.change();
-    if (change !== undefined) await this.#pause(INTO_CHANGE_MS);
+    if (change !== undefined) await this.pause(INTO_CHANGE_MS);
     await this.#strike(parts, signal, spreadMs);
     this.load.calm = true;
-    await this.#pause(AWAY_MS);
-    await this.#startAgain(parts);
+    await this.pause(AWAY_MS);
+    await this.#goOn(parts);
     if (again !== null) await this.#strikeAgain(parts[0]!, again, logged);
     await this.volume.untilHealthy(HEALTHY_WITHIN_MS);
     await change;
     await this.load.stop();
-    await this.load.verify(this.#disk!);
-    await this.#disk!.flush();
-    if (this.#snapshots === null) await this.#compareImages();
+    await this.load.verify(this.disk);
+    await this.disk.flush();
+    if (this.#snapshots === null) await this.compareImages();
     else await this.#compareSnapshots(this.#snapshots);
   }
 
   /** Then, in some rounds, the volume becomes what one of them is, or is killed in the middle. */
   async #compareSnapshots(snapshots: Snapshots): Promise<void> {
     await snapshots.compare();
-    if (!this.#random.chance(REVERTS)) return;
-    await this.#disk!.session.logout();
-    const part = this.#random.pick<Part>(['target', 0, 1, 2]);
+    if (!this.random.chance(REVERTS)) return;
+    await this.disk.session.logout();
+    const part = this.random.pick<Part>(['target', 0, 1, 2]);
     const strike = async (): Promise<void> => {
-      await this.#pause(INTO_CHANGE_MS);
+      await this.pause(INTO_CHANGE_MS);
       const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
       this.#count(part, 'SIGKILL');
       await daemon.kill9();
-      await this.#startProcess(part);
+      await this.startAgain([part]);
     };
     const login = async (): Promise<Disk> => {
       await this.volume.untilHealthy(HEALTHY_WITHIN_MS);
-      return openDisk(this.volume.portal);
+      await this.login();
+      return this.disk;
     };
-    const disk = await snapshots.revert(this.#random.chance(0.5) ? strike : null, login);
-    this.#disk = disk ?? (await login());
+    const disk = await snapshots.revert(this.random.chance(0.5) ? strike : null, login);
+    if (disk === null) await login();
   }
 
   async #strike(parts: readonly Part[], signal: Blow['signal'], spreadMs: number): Promise<void> {
     const struck: Daemon[] = [];
     for (const part of parts) {
-      if (spreadMs > 0 && struck.length > 0) await sleep(this.#random.below(spreadMs));
+      if (spreadMs > 0 && struck.length > 0) await sleep(this.random.below(spreadMs));
       const { daemon } = part === 'target' ? this.volume.target : this.volume.replicas[part]!;
       this.#count(part, signal);
       daemon.child.kill(signal);
       struck.push(daemon);
     }
-    if (parts.includes('target')) await this.#leave(signal);
+    if (parts.includes('target')) await this.#leaveAfter(signal);
     for (const exit of await Promise.all(struck.map((daemon) => daemon.exited))) {
       if (signal === 'SIGTERM' && exit.code !== 0) {
         throw new Error(`a daemon ended with ${exit.code ?? exit.signal} after SIGTERM`);
@@ -171,48 +130,32 @@ export class CrashCampaign {
     countStruck(this.#struck, strike, { part, shape: this.#shape });
   }
 
-  async #leave(signal: Blow['signal']): Promise<void> {
+  async #leaveAfter(signal: Blow['signal']): Promise<void> {
     if (signal === 'SIGTERM') await sleep(LOGOUT_AFTER_MS);
-    // The session's end fails what is in flight; every worker must have seen that.
-    this.#disk!.session.destroy();
-    await this.load.stop();
+    await this.leave();
   }
 
-  /** In any order, and not waiting for each other. */
-  async #startAgain(parts: readonly Part[]): Promise<void> {
-    const starting: Promise<void>[] = [];
-    for (const part of shuffled(this.#random, parts)) {
-      if (starting.length > 0) await this.#pause(START_SPREAD_MS);
-      const start = this.#startProcess(part);
-      // Awaited below; one that fails before that is no unhandled rejection.
-      start.catch(() => undefined);
-      starting.push(start);
-    }
-    await Promise.all(starting);
+  async #goOn(parts: readonly Part[]): Promise<void> {
+    await this.startAgain(parts);
     if (!parts.includes('target')) return;
-    this.#disk = await openDisk(this.volume.portal);
-    this.load.checker.settle();
-    this.load.start(this.#disk);
-  }
-
-  #startProcess(part: Part): Promise<void> {
-    return part === 'target' ? this.volume.startTarget() : this.volume.startReplica(part);
+    await this.login();
+    this.load.start(this.disk);
   }
 
   /** Once the replica that came back is being resynchronised. */
   async #strikeAgain(returning: Part, again: Again, logged: number): Promise<void> {
     await this.#untilLogged('resynchronisation begins', logged);
-    await this.#pause(INTO_RESYNC_MS);
+    await this.pause(INTO_RESYNC_MS);
     const others = [...this.volume.replicas.keys()].filter((index) => index !== returning);
     const parts: Record<Again, readonly Part[]> = {
       'the returning replica': [returning],
-      'another replica': [this.#random.pick(others)],
+      'another replica': [this.random.pick(others)],
       'the target': ['target'],
       everything: ['target', returning, ...others],
     };
     await this.#strike(parts[again], 'SIGKILL', 0);
-    await this.#pause(AWAY_MS);
-    await this.#startAgain(parts[again]);
+    await this.pause(AWAY_MS);
+    await this.#goOn(parts[again]);
   }
 
   async #untilLogged(message: string, from: number): Promise<void> {
@@ -223,14 +166,5 @@ export class CrashCampaign {
       if (performance.now() > deadline) throw new Error(`the target did not say "${message}"`);
       await sleep(LOG_POLL_MS);
     }
-  }
-
-  async #compareImages(): Promise<void> {
-    const difference = await firstDifference(this.volume.imagePaths(), this.#sizeBytes);
-    if (difference !== null) throw new Error(`in-sync replicas are not identical: ${difference}`);
-  }
-
-  #pause({ least, most }: { least: number; most: number }): Promise<void> {
-    return sleep(this.#random.between(least, most));
   }
 }

@@ -198,3 +198,12 @@ function putBack(path: string, offset: number, content: Buffer): void {
     closeSync(file);
   }
 }
+
+/** One below each replica of a volume, in folders below its directory. */
+export function newMachines(directory: string, count: number): readonly ReplicaMachine[] {
+  compileMachine();
+  return Array.from(
+    { length: count },
+    (_, index) => new ReplicaMachine(join(directory, `machine-${index}`)),
+  );
+}

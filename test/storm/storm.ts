@@ -1,12 +1,8 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CheckingLoad } from '../crash/checking-load.ts';
-import { type Disk, openDisk } from '../initiator/disk.ts';
-import { compileMachine, ReplicaMachine } from '../machine/machine.ts';
+import { LoadedVolume } from '../crash/loaded-volume.ts';
+import { newMachines, type ReplicaMachine } from '../machine/machine.ts';
 import { controlFlags, listSnapshots, order } from '../snapshots/control.ts';
 import { residentBytes } from '../support/process-usage.ts';
-import { Random } from '../support/random.ts';
-import { ReplicatedVolume } from '../support/replicated-volume.ts';
 
 /** What may happen to a volume in the middle of its load. */
 export const BLOWS = [
@@ -30,7 +26,6 @@ const BETWEEN_MS = { least: 200, most: 3_000 };
 const AWAY_MS = { least: 0, most: 2_000 };
 const STOPPED_MS = { least: 500, most: 15_000 };
 const HEALTHY_WITHIN_MS = 120_000;
-const LOG_LINES_SHOWN = 25;
 
 /** The resident memory of the daemons, at one moment. Bytes. */
 export interface Memory {
@@ -44,78 +39,53 @@ export interface Memory {
  * without power, stopped processes, snapshots and scrubs, each at its own moments. The order in
  * which things begin is decided by the seed.
  */
-export class Storm {
-  readonly load: CheckingLoad;
+export class Storm extends LoadedVolume {
   readonly memory: Memory[] = [];
   readonly counts = new Map<Blow, number>();
   /** Orders that a target would not take at that moment. */
   refusedOrders = 0;
-  readonly #volume: ReplicatedVolume;
   readonly #machines: readonly ReplicaMachine[];
-  readonly #random: Random;
-  #disk: Disk | null = null;
   #snapshots = 0;
   /** Replicas that something is being done to: one at a time, so that a majority stays. */
   #struck = new Set<number>();
   #targetStruck = false;
 
   constructor({ directory, seed }: { directory: string; seed: number }) {
-    compileMachine();
-    this.#random = new Random(seed);
-    this.load = new CheckingLoad({ sizeBytes: SIZE_BYTES, random: this.#random });
-    this.#machines = Array.from(
-      { length: REPLICAS },
-      (_, index) => new ReplicaMachine(join(directory, `machine-${index}`)),
-    );
-    this.#volume = new ReplicatedVolume({
+    const machines = newMachines(directory, REPLICAS);
+    super({
+      seed,
       directory,
       sizeBytes: SIZE_BYTES,
       replicas: REPLICAS,
-      kind: 'unix',
       targetFlags: controlFlags(directory),
-      replicaSettings: (index) => this.#machines[index]!.settings(),
+      replicaSettings: (index) => machines[index]!.settings(),
     });
-  }
-
-  async start(): Promise<void> {
-    await this.#volume.start();
-    this.#disk = await openDisk(this.#volume.portal);
-  }
-
-  async stop(): Promise<void> {
-    this.#disk?.session.destroy();
-    await this.#volume.stop();
-  }
-
-  lastWords(): string {
-    return [this.#volume.target, ...this.#volume.replicas]
-      .map((running) => running?.daemon.log.slice(-LOG_LINES_SHOWN).join('\n') ?? '')
-      .join('\n--\n');
+    this.#machines = machines;
   }
 
   /** Load and blows for so long, then calm, and a look at every sector. */
   async round(lengthMs: number): Promise<void> {
     const endMs = performance.now() + lengthMs;
     this.load.calm = false;
-    this.load.start(this.#disk!);
+    this.load.start(this.disk);
     const blows: Promise<void>[] = [];
     const failures: unknown[] = [];
     while (performance.now() < endMs && failures.length === 0) {
-      await this.#pause(BETWEEN_MS);
+      await this.pause(BETWEEN_MS);
       this.#weigh();
-      const blow = this.#random.pick(BLOWS);
+      const blow = this.random.pick(BLOWS);
       blows.push(this.#strike(blow).catch((error: unknown) => void failures.push(error)));
     }
     await Promise.all(blows);
     if (failures.length > 0) throw new AggregateError(failures, 'a blow had no end');
     this.load.calm = true;
-    await this.#volume.untilHealthy(HEALTHY_WITHIN_MS);
+    await this.volume.untilHealthy(HEALTHY_WITHIN_MS);
     await this.load.stop();
-    await this.load.verify(this.#disk!);
+    await this.load.verify(this.disk);
   }
 
   async #strike(blow: Blow): Promise<void> {
-    const replica = this.#random.below(REPLICAS);
+    const replica = this.random.below(REPLICAS);
     const both = blow === 'target and replica are killed';
     const target = both || blow === 'the target is killed';
     const replicas = both || blow.startsWith('a replica') || blow.startsWith('a machine');
@@ -156,7 +126,7 @@ export class Storm {
       case 'a snapshot is deleted': {
         const names = await this.#snapshotNames();
         if (names.length <= LEAST_SNAPSHOTS) return;
-        await this.#order('DELETE', `/v1/snapshots/${this.#random.pick(names)}`);
+        await this.#order('DELETE', `/v1/snapshots/${this.random.pick(names)}`);
         return;
       }
       case 'a scrub begins':
@@ -165,34 +135,31 @@ export class Storm {
   }
 
   async #killReplica(index: number, losesPower: boolean): Promise<void> {
-    await this.#volume.replicas[index]!.daemon.kill9();
+    await this.volume.replicas[index]!.daemon.kill9();
     const machine = this.#machines[index]!;
     machine.processEnded();
-    if (losesPower) machine.losePower(this.#random);
-    await this.#pause(AWAY_MS);
-    await this.#volume.startReplica(index);
+    if (losesPower) machine.losePower(this.random);
+    await this.pause(AWAY_MS);
+    await this.volume.startReplica(index);
     // The next one may be struck when this one has everything again.
     await this.#untilInSync();
   }
 
   async #stopReplica(index: number): Promise<void> {
-    const { child } = this.#volume.replicas[index]!.daemon;
+    const { child } = this.volume.replicas[index]!.daemon;
     child.kill('SIGSTOP');
-    await this.#pause(STOPPED_MS);
+    await this.pause(STOPPED_MS);
     child.kill('SIGCONT');
     await this.#untilInSync();
   }
 
   async #killTarget(): Promise<void> {
-    await this.#volume.target.daemon.kill9();
-    this.#disk!.session.destroy();
-    // Every worker must have seen the end of what is in flight.
-    await this.load.stop();
-    await this.#pause(AWAY_MS);
-    await this.#volume.startTarget();
-    this.#disk = await openDisk(this.#volume.portal);
-    this.load.checker.settle();
-    this.load.start(this.#disk);
+    await this.volume.target.daemon.kill9();
+    await this.leave();
+    await this.pause(AWAY_MS);
+    await this.volume.startTarget();
+    await this.login();
+    this.load.start(this.disk);
   }
 
   /** Where the target is away, it is asked again once it is back. */
@@ -201,7 +168,7 @@ export class Storm {
     for (;;) {
       const leftMs = deadline - performance.now();
       try {
-        await this.#volume.untilHealthy(leftMs);
+        await this.volume.untilHealthy(leftMs);
         return;
       } catch (error) {
         if (!(error instanceof TypeError) || leftMs < 0) throw error;
@@ -212,7 +179,7 @@ export class Storm {
 
   async #snapshotNames(): Promise<readonly string[]> {
     try {
-      return (await listSnapshots(this.#volume)).map(({ name }) => name);
+      return (await listSnapshots(this.volume)).map(({ name }) => name);
     } catch {
       return [];
     }
@@ -221,7 +188,7 @@ export class Storm {
   /** One that comes while the target is away, or not serving, is refused, and no fault. */
   async #order(method: 'POST' | 'DELETE', path: string, body?: object): Promise<void> {
     try {
-      const { status } = await order(this.#volume, method, path, body);
+      const { status } = await order(this.volume, method, path, body);
       if (status >= 400) this.refusedOrders++;
     } catch {
       this.refusedOrders++;
@@ -229,12 +196,8 @@ export class Storm {
   }
 
   #weigh(): void {
-    const [target = 0, ...replicas] = this.#volume.pids().map(residentBytes);
+    const [target = 0, ...replicas] = this.volume.pids().map(residentBytes);
     if (this.#targetStruck || this.#struck.size > 0) return;
     this.memory.push({ target, replica: Math.max(...replicas) });
-  }
-
-  async #pause({ least, most }: { least: number; most: number }): Promise<void> {
-    await sleep(this.#random.between(least, most));
   }
 }
