@@ -12,10 +12,9 @@
  * and `--rounds 10000` goes on for long.
  */
 import { randomInt } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { temporaryDirectory } from '../support/daemons.ts';
 import { describeBlow, everyKindOfBlow } from './blow.ts';
 import { CrashCampaign } from './campaign.ts';
+import { sideBySide } from './side-by-side.ts';
 
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 32));
 const BATCH = 25;
@@ -33,44 +32,15 @@ const SHAPES = [
 
 for (const { name, shape, rounds, snapshots = false } of SHAPES) {
   describe(`volumes with ${name} under load, seed ${SEED}`, function () {
-    this.timeout(180_000);
-    // What follows a violation says nothing.
-    this.bail(true);
-    const directory = temporaryDirectory();
     const kinds = everyKindOfBlow(shape);
-    // Two side by side: one's waiting is the other's working time.
-    const campaigns = [0, 1].map((side) => {
-      const own = `${directory.path}/${side}`;
-      mkdirSync(own);
-      return new CrashCampaign({ directory: own, seed: SEED + side, shape, snapshots });
+    sideBySide(this, {
+      begin: (directory, side) =>
+        new CrashCampaign({ directory, seed: SEED + side, shape, snapshots }),
+      rounds,
+      batch: BATCH,
+      promise: 'lose nothing',
+      choose: (campaign, round) => kinds[round - 1] ?? campaign.randomBlow(),
+      describeBlow,
     });
-
-    before(() => Promise.all(campaigns.map((campaign) => campaign.start())));
-    after(async () => {
-      await Promise.all(campaigns.map((campaign) => campaign.stop()));
-      directory.remove();
-    });
-
-    const strike = async (campaign: CrashCampaign, round: number): Promise<void> => {
-      const chosen = kinds[round - 1] ?? campaign.randomBlow();
-      try {
-        await campaign.round(chosen);
-      } catch (error) {
-        console.log(campaign.lastWords());
-        const { message } = error as Error;
-        throw new Error(`round ${round}, ${describeBlow(chosen)}: ${message}`, { cause: error });
-      }
-    };
-
-    for (let first = 1; first <= rounds; first += BATCH) {
-      const last = Math.min(rounds, first + BATCH - 1);
-      it(`lose nothing in rounds ${first} to ${last}`, async () => {
-        let next = first;
-        const side = async (campaign: CrashCampaign): Promise<void> => {
-          while (next <= last) await strike(campaign, next++);
-        };
-        await Promise.all(campaigns.map(side));
-      });
-    }
   });
 }

@@ -9,9 +9,8 @@
  * where all machines lose power at once, a second checker knows what the flushes promised.
  */
 import { randomInt } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { expect } from 'chai';
-import { temporaryDirectory } from '../support/daemons.ts';
+import { sideBySide } from '../crash/side-by-side.ts';
 import { describeOutage, type Outage, PowerCampaign } from './campaign.ts';
 
 const SEED = Number(process.env['CRASH_SEED'] ?? randomInt(2 ** 32));
@@ -29,44 +28,14 @@ const FIRST: readonly Outage[] = [
 ];
 
 describe(`volumes whose machines lose their power under load, seed ${SEED}`, function () {
-  this.timeout(180_000);
-  // What follows a violation says nothing.
-  this.bail(true);
-  const directory = temporaryDirectory();
-  // Two side by side: one's waiting is the other's working time.
-  const campaigns = [0, 1].map((side) => {
-    const own = `${directory.path}/${side}`;
-    mkdirSync(own);
-    return new PowerCampaign({ directory: own, seed: SEED + side });
+  const campaigns = sideBySide(this, {
+    begin: (directory, side) => new PowerCampaign({ directory, seed: SEED + side }),
+    rounds: ROUNDS,
+    batch: BATCH,
+    promise: 'lose nothing that was promised',
+    choose: (campaign, round) => FIRST[round - 1] ?? campaign.randomOutage(),
+    describeBlow: describeOutage,
   });
-
-  before(() => Promise.all(campaigns.map((campaign) => campaign.start())));
-  after(async () => {
-    await Promise.all(campaigns.map((campaign) => campaign.stop()));
-    directory.remove();
-  });
-
-  const strike = async (campaign: PowerCampaign, round: number): Promise<void> => {
-    const outage = FIRST[round - 1] ?? campaign.randomOutage();
-    try {
-      await campaign.round(outage);
-    } catch (error) {
-      console.log(campaign.lastWords());
-      const { message } = error as Error;
-      throw new Error(`round ${round}, ${describeOutage(outage)}: ${message}`, { cause: error });
-    }
-  };
-
-  for (let first = 1; first <= ROUNDS; first += BATCH) {
-    const last = first + BATCH - 1;
-    it(`lose nothing that was promised in rounds ${first} to ${last}`, async () => {
-      let next = first;
-      const side = async (campaign: PowerCampaign): Promise<void> => {
-        while (next <= last) await strike(campaign, next++);
-      };
-      await Promise.all(campaigns.map(side));
-    });
-  }
 
   it('did lose writes that were not flushed', () => {
     const lost = campaigns.reduce((sum, campaign) => sum + campaign.lostSectors, 0);
