@@ -191,7 +191,6 @@ describe('volumes with CHAP credentials of their users', function () {
     expect(await login('by-hand', by('bob', SECOND))).to.equal('in');
     expect((await mayactl('set-chap', 'by-hand', '--none')).code).to.equal(0);
     expect(await login('by-hand')).to.equal('in');
-    await untilFor('by-hand', undefined);
     const refused = await set(volumeOf('used'), 'carol', FIRST);
     expect(refused.stderr).to.include('kubectl -n default edit secret used-chap');
     expect((await mayactl('delete', 'by-hand', '--yes')).code).to.equal(0);

@@ -120,6 +120,15 @@ describe('a class that names a CHAP Secret', () => {
     await cluster.clock.pass(600_000);
     expect((await record()).status?.chap?.user, 'somebody is').to.equal('bob');
     expect(await recorded()).to.include('has changed; it counts when no initiator has been logged');
+    // Nobody can come back while there is no target.
+    cluster.targets.answers = false;
+    await cluster.clock.pass(600_000);
+    cluster.targets.sessions = 0;
+    cluster.targets.answers = true;
+    await cluster.clock.pass(120_000);
+    expect((await record()).status?.chap?.user, 'the target is back').to.equal('bob');
+    cluster.targets.sessions = 1;
+    await cluster.clock.pass(60_000);
     // What led before is not there any more: who leads now takes the record's word.
     await cluster.stop();
     cluster.targets.sessions = 0;

@@ -22,7 +22,7 @@ export interface ChapState {
 /**
  * Brings what the Secret of a volume says into force. An initiator that is logged in knows the
  * credentials of then, and comes back by them when its target moves: a change waits until none has
- * been logged in for a while, so that nobody who is at work is locked out.
+ * been logged in for a while, with a target to log in to, so that nobody at work is locked out.
  */
 export class ChapFollower {
   readonly #secrets: ChapSecrets;
@@ -30,6 +30,8 @@ export class ChapFollower {
   readonly #clock: Clock;
   /** By volume, when somebody was seen logged in, or when nothing was known. */
   readonly #busyAt = new Map<string, number>();
+  /** Volumes whose target was away since somebody may have been logged in. */
+  readonly #silent = new Set<string>();
   /** By volume, which version of its Secret the target was given; its status may say it later. */
   readonly #given = new Map<string, string>();
 
@@ -45,6 +47,7 @@ export class ChapFollower {
 
   forget(volume: string): void {
     this.#busyAt.delete(volume);
+    this.#silent.delete(volume);
     this.#given.delete(volume);
   }
 
@@ -80,11 +83,19 @@ export class ChapFollower {
 
   #note({ metadata, status }: VolumeResource, target: TargetStatus | null): void {
     const { name } = metadata;
-    const isNew = !this.#busyAt.has(name);
+    const now = this.#clock.now();
     // What the record says was seen by who led before; where it does not say, be careful.
-    const wasBusy = isNew && status !== undefined && status.sessions !== 0;
-    if (wasBusy || (target?.sessions.length ?? 0) > 0) this.#busyAt.set(name, this.#clock.now());
-    else if (isNew) this.#busyAt.set(name, -Infinity);
+    const wasBusy = status !== undefined && status.sessions !== 0;
+    if (!this.#busyAt.has(name)) this.#busyAt.set(name, wasBusy ? now : -Infinity);
+    if (target?.settings == null) {
+      if (!this.#isQuiet(name)) this.#silent.add(name);
+    } else if (this.#silent.delete(name) || target.sessions.length > 0) {
+      this.#busyAt.set(name, now);
+    }
+  }
+
+  #isQuiet(name: string): boolean {
+    return this.#clock.now() - (this.#busyAt.get(name) ?? -Infinity) >= QUIET_MS;
   }
 
   #hindrance(
@@ -94,9 +105,8 @@ export class ChapFollower {
     isFirst: boolean,
   ): string | null {
     if (target?.settings == null) return `the target does not say whether ${words} counts`;
-    const quietMs = this.#clock.now() - (this.#busyAt.get(name) ?? -Infinity);
     // Which content of the Secret counts is not known: perhaps it is this one.
-    if (isFirst || quietMs >= QUIET_MS) return null;
+    if (isFirst || this.#isQuiet(name)) return null;
     return `${words} has changed; it counts when no initiator has been logged in for ${QUIET_MS / 1000} s, and until then what it said before: the pods that use the volume go on, others wait`;
   }
 

@@ -33,6 +33,7 @@ export class ModelTargets implements Targets {
   readonly orders: string[] = [];
   /** Initiators that are logged in, to each. */
   sessions = 0;
+  answers = true;
 
   constructor(api: KubeApi) {
     this.#api = api;
@@ -52,7 +53,7 @@ export class ModelTargets implements Targets {
 
   async status(address: string): Promise<TargetStatus | null> {
     const model = this.#models.get(address) ?? (await this.#start(address));
-    if (model === null) return null;
+    if (model === null || !this.answers) return null;
     const members = await this.#members(model);
     await this.#advance(model, members);
     const isUp = (at: string): boolean => {
