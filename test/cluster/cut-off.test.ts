@@ -9,8 +9,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { iqnOf } from '../../provisioner/src/orchestrator/kubernetes/names.ts';
-import { CheckingLoad } from '../crash/checking-load.ts';
-import { Random } from '../support/random.ts';
+import type { CheckingLoad } from '../crash/checking-load.ts';
 import { until } from '../support/until.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { SYSTEM_NAMESPACE } from './openebs-system.ts';
@@ -36,10 +35,7 @@ describe('a node that is cut off', function () {
     if (found === null) this.skip();
     shared = found;
     volume = await claimVolume(shared.api, 'cut-off', SIZE_BYTES);
-    load = new CheckingLoad({ sizeBytes: SIZE_BYTES, random: new Random(63) });
-    load.calm = true;
-    load.startOver(await load.stamps(await volume.disk.open()));
-    volume.disk.keepBusy(load);
+    load = await volume.disk.keepCalmlyBusy(SIZE_BYTES, 63);
     await until('all copies in sync', () => volume.disk.isWhole(3), IN_SYNC_MS);
     const { cluster } = shared;
     node = cluster.node(await volume.pods.targetNode());

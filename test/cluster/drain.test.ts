@@ -6,8 +6,7 @@
  * one is away, and again when that is back, under a load that checks every answer.
  */
 import { expect } from 'chai';
-import { CheckingLoad } from '../crash/checking-load.ts';
-import { Random } from '../support/random.ts';
+import type { CheckingLoad } from '../crash/checking-load.ts';
 import { until } from '../support/until.ts';
 import { type SharedCluster, theCluster } from './the-cluster.ts';
 import { claimVolume, removeVolume, type ClaimedVolume } from './volume-claim.ts';
@@ -30,10 +29,7 @@ describe('a node that is drained', function () {
     if (found === null) this.skip();
     shared = found;
     volume = await claimVolume(shared.api, 'drained', SIZE_BYTES);
-    load = new CheckingLoad({ sizeBytes: SIZE_BYTES, random: new Random(61) });
-    load.calm = true;
-    load.startOver(await load.stamps(await volume.disk.open()));
-    volume.disk.keepBusy(load);
+    load = await volume.disk.keepCalmlyBusy(SIZE_BYTES, 61);
     await until('all copies in sync', () => volume.disk.isWhole(3), IN_SYNC_MS);
     first = await volume.pods.targetNode();
     const { nodes } = shared.cluster;

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CheckingLoad } from '../crash/checking-load.ts';
+import { CheckingLoad } from '../crash/checking-load.ts';
 import { type Disk, openDisk } from '../initiator/disk.ts';
 import { SessionLost } from '../initiator/session.ts';
+import { Random } from '../support/random.ts';
 
 export interface PersistentDiskOptions {
   readonly host: string;
@@ -50,6 +51,15 @@ export class PersistentDisk {
     this.#busy = this.#keepBusy(load);
     // Whoever awaits rest() sees it.
     this.#busy.catch(() => undefined);
+  }
+
+  /** With a calm load that begins with what is there. */
+  async keepCalmlyBusy(sizeBytes: number, seed: number): Promise<CheckingLoad> {
+    const load = new CheckingLoad({ sizeBytes, random: new Random(seed) });
+    load.calm = true;
+    load.startOver(await load.stamps(await this.open()));
+    this.keepBusy(load);
+    return load;
   }
 
   /** Rejects with what was lost, stale or torn. */

@@ -7,8 +7,6 @@
 import { expect } from 'chai';
 import { CLAIMS, VOLUMES } from '../../provisioner/src/claims/contract.ts';
 import { SNAPSHOT_FINALIZER, SNAPSHOTS } from '../../provisioner/src/claims/snapshot-resource.ts';
-import { CheckingLoad } from '../crash/checking-load.ts';
-import { Random } from '../support/random.ts';
 import { until } from '../support/until.ts';
 import {
   IMAGE,
@@ -62,11 +60,8 @@ describe('a release of the chart', function () {
     const ctr = cluster.plane.program('ctr');
     const tag = [ctr, '--namespace', 'k8s.io', 'images', 'tag', IMAGE, next];
     await Promise.all(cluster.nodes.map((node) => node.exec(tag)));
-    const load = new CheckingLoad({ sizeBytes: SIZE_BYTES, random: new Random(62) });
-    load.calm = true;
     await (await volume.disk.open()).write(0, Buffer.alloc(BLOCK.length));
-    load.startOver(await load.stamps(await volume.disk.open()));
-    volume.disk.keepBusy(load);
+    const load = await volume.disk.keepCalmlyBusy(SIZE_BYTES, 62);
     const start = performance.now();
     await helmUpgrade(cluster, { ...RELEASE_VALUES, 'image.tag': 'next' });
     let least = 3;
