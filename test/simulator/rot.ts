@@ -91,6 +91,8 @@ export class Rot {
     const chosen = frozen[layer % Math.max(1, frozen.length)];
     if (chosen === undefined) return;
     if (kind === 'rot-layer') {
+      // Zeroes that are kept where a layer only hides are read by nobody, and mended by nobody.
+      if (!holdsData(store, chosen.id, blockOf(sector))) return;
       const file = dataFileName(chosen.id);
       if (this.#spoil(machine, file, sector * SECTOR + (sector % 500)))
         this.#note(machine, file, [blockOf(sector)]);
@@ -185,6 +187,15 @@ const rotIn = ({ disk }: ReplicaMachine, extent: number): SimulatedDisk['rot'] =
     const bytes = name.endsWith('.img') ? EXTENT : PAGE_BYTES;
     return extent >= Math.floor((page * BLOCK) / bytes) && extent * bytes < (page + 1) * BLOCK;
   });
+
+const holdsData = (store: Store, layer: number, block: number): boolean => {
+  try {
+    return store.layerAllocation(layer, block * BLOCK, BLOCK)[0] !== 0;
+  } catch {
+    // It has rotted already.
+    return false;
+  }
+};
 
 const holdsAny = (store: Store, layer: number, extent: number): boolean => {
   try {

@@ -104,6 +104,8 @@ const buried = (random: Random): Script => {
  */
 const blanked = (random: Random): Script => {
   const scene = new Scene(random);
+  // No other copy ends: it may need just that extent of just this copy.
+  const replica = random.below(2);
   for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
     const area = random.below(3);
     const blocks = Array.from({ length: random.between(1, 4) }, () => scene.block('write', area));
@@ -126,8 +128,6 @@ const blanked = (random: Random): Script => {
     if (random.chance(0.4)) scene.task({ what: 'delete', snapshot: -1 - random.below(2) });
     scene.wait(100, 400);
     const [{ sector }] = blocks as [(typeof blocks)[0]];
-    // No other copy ends: it may need just that extent of just that copy.
-    const replica = random.below(3);
     for (let count = random.between(1, 3); count > 0; count--) {
       scene.fault({ kind: 'blank-layer-page', replica, layer: random.below(8), sector });
     }

@@ -46,6 +46,8 @@ const FOUND_SEEDS: readonly (readonly [number, Profile])[] = [
  * A repair that gave a version also to a replica on its way in, which lacked older writes.
  * A record that took a voter back, and was not told to that voter when the record before it came
  * into force all the same.
+ * A copy that was named in sync before it had kept the record, and had no other one: after a loss
+ * of power it was taken for emptied.
  * Reads of bad blocks that went on to a replica which had left and come back meanwhile.
  */
 const FOUND_LATER: readonly (readonly [number, Profile])[] = [
@@ -62,6 +64,7 @@ const FOUND_LATER: readonly (readonly [number, Profile])[] = [
   [920093384, 'disk'],
   [920101002, 'disk'],
   [970000179, 'members'],
+  [973001661, 'doubted'],
 ];
 
 /** When they were found, stores looked after their marks as rarely as in production. */

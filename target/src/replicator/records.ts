@@ -6,7 +6,7 @@ import { RecordHistory, type Members } from './record-history.ts';
 
 /**
  * Makes records durable: sends each to all voters that are there, and says when it is in force: a
- * majority of its voters has it, and a majority of those before it.
+ * majority of its voters has it, a majority of those before it, and who comes in sync by it.
  */
 export class RecordKeeper {
   readonly history: RecordHistory;
@@ -61,9 +61,13 @@ export class RecordKeeper {
     const durable = this.#durable.get(record);
     if (durable === undefined) return;
     durable.add(id);
-    for (const { voters } of [this.history.inForce, record]) {
+    const { inForce } = this.history;
+    for (const { voters } of [inForce, record]) {
       if (!decides(voters, durable, this.forgetful)) return;
     }
+    // Whoever comes in sync has it too: one that knows of no record is taken for emptied.
+    const remembers = (each: string): boolean => inForce.inSync.includes(each) || durable.has(each);
+    if (!record.inSync.every(remembers)) return;
     for (const older of this.#durable.keys()) {
       if (older.configSeq <= record.configSeq) this.#durable.delete(older);
     }
