@@ -3,11 +3,14 @@ import type { Access } from './history.ts';
 import { History } from './history.ts';
 import { Orchestrator } from './orchestrator.ts';
 import { isLaterRecord, ReplicaMachine } from './machine.ts';
-import { Network } from './network.ts';
+import type { CloneSource } from './machine.ts';
+import type { Network } from './network.ts';
 import { Rot } from './rot.ts';
+import type { Site } from './site.ts';
 import type { LinkWatch } from './target.ts';
 import { SimulatedTarget } from './target.ts';
-import { Violation, World } from './world.ts';
+import type { World } from './world.ts';
+import { Violation } from './world.ts';
 
 export interface ClusterOptions {
   readonly dataReplicas: number;
@@ -22,6 +25,8 @@ export interface ClusterOptions {
 }
 
 const VOLUME_ID = '5f0c1d1e-7e57-4b0a-8a54-6d656d6f7279';
+/** Writes of a volume have stamps of its own. */
+const STAMPS = 1_000_000;
 /** How long the orchestrator takes to see that a target is gone. */
 const NOTICE_MS = { least: 50, spread: 1000 };
 
@@ -34,11 +39,16 @@ interface Unsettled {
 export class Cluster implements LinkWatch {
   readonly world: World;
   readonly network: Network;
+  readonly site: Site;
+  /** Of the volume: 0 is the first one. */
+  readonly number: number;
+  /** What the names of all that belongs to the volume begin with. */
+  readonly prefix: string;
   readonly orchestrator: Orchestrator;
   /** Who is a member, or was and still runs. */
   machines: ReplicaMachine[] = [];
   readonly targets: SimulatedTarget[] = [];
-  readonly history = new History();
+  readonly history: History;
   readonly options: ClusterOptions;
   /** Of the volume, as the orchestrator has recorded it: first. */
   sizeBytes: number;
@@ -54,29 +64,45 @@ export class Cluster implements LinkWatch {
   #orchestrating = true;
   #readyListeners: ((target: SimulatedTarget) => void)[] = [];
 
-  constructor(world: World, options: ClusterOptions) {
-    this.world = world;
+  /** `copies`: of which those of a clone are made; it has as many. */
+  constructor(site: Site, options: ClusterOptions, copies: readonly CloneSource[] = []) {
+    this.site = site;
+    this.world = site.world;
+    this.network = site.network;
     this.options = options;
-    this.network = new Network(world);
+    this.number = site.made++;
+    this.prefix = this.number === 0 ? '' : `clone-${this.number}-`;
+    this.history = new History(this.number * STAMPS);
     this.sizeBytes = options.sizeBytes;
-    for (let index = 0; index < options.dataReplicas; index++) this.addMachine('data');
+    for (let index = 0; index < options.dataReplicas; index++)
+      this.addMachine('data', copies[index]);
     if (options.witness) this.addMachine('witness');
     this.orchestrator = new Orchestrator(this);
+    site.clusters.push(this);
   }
 
   /** One that does not run yet. */
-  addMachine(role: 'data' | 'witness'): ReplicaMachine {
+  addMachine(role: 'data' | 'witness', cloneFrom: CloneSource | null = null): ReplicaMachine {
+    const index = this.#every.size;
+    const digits = (value: number, count: number): string => String(value).padStart(count, '0');
     const machine = new ReplicaMachine({
-      index: this.#every.size,
+      index,
+      prefix: this.prefix,
+      id: `${digits(index, 8)}-${digits(this.number, 4)}-4000-8000-000000000000`,
       role,
+      cloneFrom,
       world: this.world,
       network: this.network,
-      volume: () => ({ volumeId: VOLUME_ID, sizeBytes: this.sizeBytes }),
+      volume: () => ({ volumeId: this.volumeId, sizeBytes: this.sizeBytes }),
       maintenanceMs: this.options.maintenanceMs,
     });
     this.#every.set(machine.address, machine);
     this.machines.push(machine);
     return machine;
+  }
+
+  get volumeId(): string {
+    return VOLUME_ID.replace('5f0c', String(5000 + this.number));
   }
 
   get dataMachines(): readonly ReplicaMachine[] {
@@ -104,12 +130,13 @@ export class Cluster implements LinkWatch {
 
   startTarget(members: readonly ReplicaMachine[] = this.machines): SimulatedTarget {
     const { holdMs, graceMs, scrubBytesPerSecond } = this.options;
-    const { sizeBytes } = this;
+    const { sizeBytes, volumeId } = this;
+    const number = ++this.#targets;
     const target = new SimulatedTarget({
-      number: ++this.#targets,
+      name: `${this.prefix}target-${number}`,
       world: this.world,
       network: this.network,
-      volume: { volumeId: VOLUME_ID, sizeBytes },
+      volume: { volumeId, sizeBytes },
       machines: members,
       at: (address) => this.#every.get(address)!,
       watch: this,
@@ -124,7 +151,7 @@ export class Cluster implements LinkWatch {
     });
     target.onExit(() => {
       this.history.blow();
-      const random = this.world.random(`notice ${target.number}`);
+      const random = this.world.random(`${this.prefix}notice ${number}`);
       this.world.after(NOTICE_MS.least + random.below(NOTICE_MS.spread), () => {
         // As a Deployment does with its pod, whether or not an older one still lives somewhere.
         if (this.#orchestrating && this.targets.at(-1) === target) this.startTarget();
@@ -156,11 +183,8 @@ export class Cluster implements LinkWatch {
 
   #lastRecord: MembershipRecord | null = null;
 
-  /** Machines stop at the same moment. */
-  losePower(machines: readonly ReplicaMachine[]): void {
-    // Asked while they still know it.
-    const before = this.newestRecord();
-    for (const machine of machines) machine.losePower();
+  /** Machines have stopped at the same moment; what their newest record was before. */
+  lostPower(before: MembershipRecord | null): void {
     if (before === null || this.#survives(before, this.#undisputed)) return;
     this.#memoryLost();
   }
@@ -229,7 +253,7 @@ export class Cluster implements LinkWatch {
     if (newest !== null && this.#namedBefore(newest, target).includes(replica)) return;
     // Nor does it count what an activation reads that cannot come to an end any more.
     if (history === null && this.#isReplaced(epoch)) return;
-    throw new Violation('I5', `${target.name} reads ${replica.host}, which is not in sync`);
+    throw new Violation('I5', `${target.name} reads ${replica.name}, which is not in sync`);
   }
 
   /** A majority has promised a higher epoch. */
@@ -284,14 +308,14 @@ export class Cluster implements LinkWatch {
 
   /** What must hold after every step. */
   check(): void {
-    for (const { server, host, promisedEpoch } of this.machines) {
+    for (const { server, name, promisedEpoch } of this.machines) {
       if (server === null) continue;
       const state = server.owner?.state;
       if (state?.kind === 'serving' && state.epoch < server.highestEpoch) {
-        throw new Violation('I3', `${host} serves ${state.epoch} after ${server.highestEpoch}`);
+        throw new Violation('I3', `${name} serves ${state.epoch} after ${server.highestEpoch}`);
       }
       if (server.highestEpoch < promisedEpoch) {
-        throw new Violation('I3', `${host} forgot that it promised ${promisedEpoch}`);
+        throw new Violation('I3', `${name} forgot that it promised ${promisedEpoch}`);
       }
     }
   }
@@ -307,6 +331,15 @@ export class Cluster implements LinkWatch {
         `${target.name} acknowledges with ${voting.length} of ${record.voters.length} voters`,
       );
     }
+  }
+
+  /** The volume is deleted: all that runs ends, and the directories go. */
+  remove(): void {
+    this.stopOrchestrating();
+    const { clusters } = this.site;
+    clusters.splice(clusters.indexOf(this), 1);
+    for (const target of this.liveTargets) target.kill('is deleted');
+    for (const machine of this.machines) machine.retire();
   }
 
   /** No process is started any more unless somebody asks. */

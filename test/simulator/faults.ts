@@ -100,8 +100,8 @@ export class Faults {
   }
 
   #losePower(machines: readonly ReplicaMachine[], ms: number): void {
-    this.#cluster.losePower(machines);
-    for (const machine of machines) machine.startLater(ms + machine.index);
+    const lost = this.#cluster.site.losePower(machines);
+    for (const machine of lost) machine.startLater(ms + machine.index);
   }
 
   #stop(machine: ReplicaMachine, ms: number): void {

@@ -100,9 +100,21 @@ export class History {
     [];
   #now: Moment = 1;
   #lastBlow: Moment = 0;
-  #lastStamp: Stamp = EMPTY;
+  #lastStamp: Stamp;
   acknowledged = 0;
   reads = 0;
+
+  /** No write has a stamp up to this one. */
+  constructor(lastStamp: Stamp = EMPTY) {
+    this.#lastStamp = lastStamp;
+  }
+
+  /** The volume begins with this, by sector, and zeroes elsewhere. */
+  begin(contents: ReadonlyMap<number, Stamp>): void {
+    for (const [sector, stamp] of contents) {
+      this.#sectors.set(sector, [newValue(stamp, 0, null, 0)]);
+    }
+  }
 
   startWrite(sector: number, count: number): Access {
     return this.#start(sector, count, ++this.#lastStamp);

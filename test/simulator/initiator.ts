@@ -245,12 +245,12 @@ const blocksOf = ({ sector, count }: Order): number[] => {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 };
 
-/** Past all initiators and their history. */
+/** Past all initiators and their history. Null: it failed. */
 export const readSectors = (
   { process, replicator }: SimulatedTarget,
   sector: number,
   count: number,
-  done: (stamps: readonly number[]) => void,
+  done: (stamps: readonly number[] | null) => void,
 ): void => {
   const io: VolumeIo = {
     kind: 'read',
@@ -260,8 +260,8 @@ export const readSectors = (
     loan: null,
     lock: null,
     done: (error) => {
-      if (error !== null) throw new Violation('I7', `sector ${sector}: ${error.message}`);
-      done(readStamps(joined(io.chunks), sector));
+      if (error === null) done(readStamps(joined(io.chunks), sector));
+      else done(null);
       io.loan?.release();
     },
   };

@@ -4,8 +4,10 @@ import { ReplicaMetrics, ReplicaServer } from '../../replica/src/server/index.ts
 import { openStoreOn, StoreError } from '../../replica/src/store/index.ts';
 import type { Store } from '../../replica/src/store/index.ts';
 import { dataFileName } from '../../replica/src/store/layer-tree.ts';
+import { SUPERBLOCK } from '../../replica/src/store/superblock.ts';
 import { SimulatedDisk } from '../../replica/src/store/simulated-disk.ts';
 import type { Random } from '../support/random.ts';
+import { BusyDisk } from './busy-disk.ts';
 import type { Network } from './network.ts';
 import { SimulatedProcess } from './process.ts';
 import { Violation } from './world.ts';
@@ -30,13 +32,30 @@ const NEVER: ReadonlySet<string> = new Set([
   'FORMAT_TOO_NEW',
 ]);
 
-/** A machine with one disk and, most of the time, a replica process: real server, real store. */
+/** What a copy of a new volume is made of: a layer of a copy on the same machine. */
+export interface CloneSource {
+  readonly machine: ReplicaMachine;
+  readonly layer: number;
+}
+
+const ORIGIN = 'origin';
+/** How long a step of the process that makes a clone takes, of thousandths. */
+const STEPS_MS = [0, 0.02, 0.3, 3, 25];
+
+/**
+ * One directory on a machine and, most of the time, a replica process: real server, real store.
+ * Replicas of several volumes may be on one machine.
+ */
 export class ReplicaMachine {
   readonly index: number;
   readonly address: string;
+  readonly name: string;
+  /** The machine. */
   readonly host: string;
   readonly id: string;
   readonly role: 'data' | 'witness';
+  /** Not null: the copy is still to be made of another one, by a process of its own. */
+  cloneFrom: CloneSource | null;
   disk: SimulatedDisk;
   process: SimulatedProcess | null = null;
   server: ReplicaServer | null = null;
@@ -60,28 +79,36 @@ export class ReplicaMachine {
   readonly #rate: number;
   readonly #maintenanceMs: number;
   #restart: () => void = () => undefined;
+  /** While a clone is made: time may pass between two steps. */
+  #passing = false;
 
   constructor(options: {
     readonly index: number;
+    /** What the names of all that belongs to the volume begin with. */
+    readonly prefix: string;
+    readonly id: string;
     readonly role: 'data' | 'witness';
+    readonly cloneFrom: CloneSource | null;
     readonly world: World;
     readonly network: Network;
     readonly volume: () => VolumeFacts;
     readonly maintenanceMs: number;
   }) {
-    const { index, role, world } = options;
+    const { index, prefix, role, world } = options;
     this.index = index;
     this.role = role;
     this.#world = world;
     this.#network = options.network;
     this.#volume = options.volume;
     this.#maintenanceMs = options.maintenanceMs;
-    this.address = `replica:${index}`;
-    this.host = `replica-${index}`;
-    this.id = `${String(index).padStart(8, '0')}-0000-4000-8000-000000000000`;
-    this.#random = world.random(this.host);
+    this.address = `${prefix}replica:${index}`;
+    this.name = `${prefix}replica-${index}`;
+    this.cloneFrom = options.cloneFrom;
+    this.host = this.cloneFrom?.machine.host ?? this.name;
+    this.id = options.id;
+    this.#random = world.random(this.name);
     this.#rate = 1 + (this.#random.below(41) - 20) / 1000;
-    this.disk = this.#newDisk(world.random(`disk ${index}`));
+    this.disk = this.#newDisk(world.random(`${prefix}disk ${index}`));
   }
 
   #newDisk(chance: Random): SimulatedDisk {
@@ -94,7 +121,8 @@ export class ReplicaMachine {
   /** Somebody removes the directory, and the process starts again on an empty one. */
   empty(): void {
     this.kill();
-    this.#world.note(this.host, 'is emptied');
+    this.#world.note(this.name, 'is emptied');
+    this.#removeAll();
     this.disk = this.#newDisk(this.#random);
     this.promisedEpoch = 0;
     this.durableRecord = null;
@@ -102,11 +130,21 @@ export class ReplicaMachine {
     this.startLater(1);
   }
 
-  /** For good. */
+  /** For good, with the directory. */
   retire(): void {
     this.gone = true;
     this.whole = false;
     this.kill();
+    this.#removeAll();
+  }
+
+  /** One by one; what others have a name for stays theirs. */
+  #removeAll(): void {
+    const names = this.disk.list();
+    while (names.length > 0) {
+      const [name = ''] = names.splice(this.#random.below(names.length), 1);
+      this.disk.remove(name);
+    }
   }
 
   get alive(): boolean {
@@ -121,10 +159,10 @@ export class ReplicaMachine {
     if (this.process !== null || this.gone) return;
     this.#restart();
     this.away = false;
-    const process = new SimulatedProcess(this.host, this.host, this.#world, this.#rate);
+    const process = new SimulatedProcess(this.name, this.host, this.#world, this.#rate);
     this.process = process;
     this.#network.hostBack(this.host);
-    this.#world.note(this.host, 'starts');
+    this.#world.note(this.name, 'starts');
     process.run(() => this.#open(process));
   }
 
@@ -132,7 +170,7 @@ export class ReplicaMachine {
   kill(): void {
     const { process } = this;
     if (process === null) return;
-    this.#world.note(this.host, 'is killed');
+    this.#world.note(this.name, 'is killed');
     this.disk.killProcess();
     this.#ended(process);
     this.#network.processDied(process);
@@ -140,7 +178,7 @@ export class ReplicaMachine {
 
   /** The machine stops: of what was not flushed, some is lost. */
   losePower(): void {
-    this.#world.note(this.host, 'loses power');
+    this.#world.note(this.name, 'loses power');
     this.#undoRot();
     this.disk.losePower();
     this.disk.full = false;
@@ -154,7 +192,7 @@ export class ReplicaMachine {
   stop(): void {
     const { process, server, store } = this;
     if (process === null || server === null || store === null || server.stopping) return;
-    this.#world.note(this.host, 'stops in good order');
+    this.#world.note(this.name, 'stops in good order');
     process.run(() => {
       server
         .stop()
@@ -190,25 +228,65 @@ export class ReplicaMachine {
         cancel();
       };
     };
-    openStoreOn(
-      { disk, every, later: (callback) => process.after(0.01, callback) },
+    const { cloneFrom } = this;
+    const opened = openStoreOn(
+      {
+        disk: cloneFrom === null ? disk : this.#busyDisk(process, cloneFrom),
+        every,
+        later: (callback) => process.after(0.01, callback),
+      },
       {
         directory: disk.directory,
+        ...(cloneFrom && { cloneFrom: { directory: ORIGIN, layer: cloneFrom.layer } }),
         create: { ...this.#volume(), replicaId, role },
-        warn: (message) => this.#world.note(this.host, message),
+        warn: (message) => this.#world.note(this.name, message),
       },
-    ).then(
+    );
+    this.#passing = false;
+    opened.then(
       (store) => {
-        if (process.alive) this.#serve(process, store);
+        if (!process.alive) return;
+        if (cloneFrom === null) this.#serve(process, store);
+        else this.#made(process, store);
       },
       (error: unknown) => {
         if (!process.alive) return;
         if (!(error instanceof StoreError)) throw error;
-        if (NEVER.has(error.code)) {
-          this.#world.fail(new Violation('I1', `${this.host} cannot be opened: ${error.message}`));
+        // Of which a clone is to be made may be gone.
+        const isStore = cloneFrom === null || disk.exists(SUPERBLOCK.fileName);
+        if (isStore && NEVER.has(error.code)) {
+          this.#world.fail(new Violation('I1', `${this.name} cannot be opened: ${error.message}`));
         }
         this.#exit(process, `cannot start: ${error.message}`);
       },
+    );
+  }
+
+  /** Others go on while the process works that makes a clone. */
+  #busyDisk(process: SimulatedProcess, { machine }: CloneSource): BusyDisk {
+    this.disk.siblings.set(ORIGIN, machine.disk);
+    this.#passing = true;
+    const pass = (): void => {
+      // What comes after the process has waited for something is events of its own.
+      if (!this.#passing) return;
+      const ms = this.#random.pick(STEPS_MS) * (this.#random.below(1000) / 1000);
+      process.pause();
+      this.#world.runFor(ms);
+      process.goOn();
+      if (!process.alive) throw new Error('the process ended meanwhile');
+      this.#passing = true;
+    };
+    return new BusyDisk(this.disk, pass, () => process.alive);
+  }
+
+  #made(process: SimulatedProcess, store: Store): void {
+    store.close().then(
+      () => {
+        if (!process.alive) return;
+        this.cloneFrom = null;
+        this.#exit(process, 'the copy is made');
+      },
+      (error: unknown) => this.#exit(process, `did not stop in order: ${String(error)}`),
     );
   }
 
@@ -217,12 +295,12 @@ export class ReplicaMachine {
     const kept = this.durableRecord;
     if (kept !== null && (record === null || isLaterRecord(kept, record))) {
       const what = `kept record ${nameOf(kept)} and knows of ${nameOf(record)} after a start`;
-      this.#world.fail(new Violation('I2', `${this.host} ${what}`));
+      this.#world.fail(new Violation('I2', `${this.name} ${what}`));
     }
     this.durableRecord = record;
     if (promisedEpoch < this.promisedEpoch) {
       const what = `promised ${this.promisedEpoch} and knows of ${promisedEpoch} after a start`;
-      this.#world.fail(new Violation('I3', `${this.host} ${what}`));
+      this.#world.fail(new Violation('I3', `${this.name} ${what}`));
     }
     this.store = store;
     const server = new ReplicaServer({
@@ -231,20 +309,20 @@ export class ReplicaMachine {
       metrics: new ReplicaMetrics(store),
       clock: process,
       failed: (error) => {
-        this.#world.note(this.host, `ends: ${error.message}`);
+        this.#world.note(this.name, `ends: ${error.message}`);
         void server.abandon(error).then(() => {
           this.#exit(process, 'the store failed');
         });
       },
     });
     this.server = server;
-    this.#world.note(this.host, () => `serves, epoch ${promisedEpoch} is promised`);
+    this.#world.note(this.name, () => `serves, epoch ${promisedEpoch} is promised`);
     this.#network.listen(this.address, process, (socket) => server.accept(socket, 'simulated'));
   }
 
   #exit(process: SimulatedProcess, why: string): void {
     if (this.process !== process) return;
-    this.#world.note(this.host, `exits: ${why}`);
+    this.#world.note(this.name, `exits: ${why}`);
     // The kernel gives the lock back.
     this.disk.killProcess();
     this.#ended(process);
@@ -278,7 +356,7 @@ export class ReplicaMachine {
 
   #logger(): Logger {
     const note = (fields: object, message?: string): void =>
-      this.#world.note(this.host, () => `${message ?? ''} ${describe(fields)}`);
+      this.#world.note(this.name, () => `${message ?? ''} ${describe(fields)}`);
     const logger = { trace: note, debug: note, info: note, warn: note, error: note, fatal: note };
     return logger as unknown as Logger;
   }

@@ -15,7 +15,7 @@ export type Task =
   | { readonly what: 'delete' | 'revert'; readonly snapshot: number }
   | { readonly what: 'remove' | 'replace' | 'empty'; readonly replica: number };
 
-interface Snapshot {
+export interface Snapshot {
   readonly name: string;
   /** Null: whether it was made is not known, so neither is what it holds. */
   point: Point | null;
@@ -53,6 +53,8 @@ export class Management {
   perform(task: Task): void {
     const { newest, orchestrator, world } = this.#cluster;
     if (newest?.ready !== true) return;
+    // A clone of which nobody has read yet what it begins with.
+    if (this.#cluster.frozen && !this.#busy) return;
     if (this.#busy && task.what !== 'scrub') return;
     world.note('people', () => Object.values(task).join(' '));
     switch (task.what) {
@@ -175,6 +177,14 @@ export class Management {
     return replicator.assembly.epoch < Math.max(...promises);
   }
 
+  /** One that is there, and what it holds; null: there is none. */
+  keptOne(index: number): (Snapshot & { readonly point: Point }) | null {
+    const snapshot = this.#pick(index);
+    return snapshot?.state === 'kept' && snapshot.point !== null
+      ? (snapshot as Snapshot & { readonly point: Point })
+      : null;
+  }
+
   #pick(index: number): Snapshot | null {
     const there = this.#snapshots.filter(({ state }) => state !== 'gone');
     return there.at(index % Math.max(1, there.length)) ?? null;
@@ -227,6 +237,10 @@ export class Management {
         'I7',
         `snapshot ${name} is ${state === 'kept' ? 'not there' : 'still there'}`,
       );
+    }
+    for (const name of names) {
+      if (name === null || this.#snapshots.some((each) => each.name === name)) continue;
+      throw new Violation('I7', `nobody made a snapshot ${name}`);
     }
     for (const { host, store, role } of this.#cluster.machines) {
       if (role === 'witness' || store === null) continue;

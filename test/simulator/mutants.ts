@@ -1,4 +1,5 @@
 import type { Mutant } from './mutant.ts';
+import { CLONE_MUTANTS } from './mutants-of-clones.ts';
 import { LAYER_MUTANTS, SERVER_MUTANTS, STORE_MUTANTS } from './mutants-of-replica.ts';
 import {
   LEASE_MUTANTS,
@@ -19,4 +20,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...STORE_MUTANTS,
   ...LAYER_MUTANTS,
   ...SCRUB_MUTANTS,
+  ...CLONE_MUTANTS,
 ];

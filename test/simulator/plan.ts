@@ -1,5 +1,6 @@
 import { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
+import type { VolumeTask } from './cloning.ts';
 import type { Order } from './initiator.ts';
 import type { Task } from './management.ts';
 import { MAINTENANCE_MS } from './machine.ts';
@@ -61,7 +62,8 @@ export type Fault =
   /** A second target starts while the first still lives, perhaps cut off from its replicas. */
   | { readonly kind: 'second-target'; readonly isolated: number; readonly ms: number };
 
-export type Action = { readonly at: number } & (
+/** `volume` is counted modulo as well: 0 is the first that is left. */
+export type Action = { readonly at: number; readonly volume?: number } & (
   | {
       readonly kind: 'order';
       readonly initiator: number;
@@ -69,7 +71,7 @@ export type Action = { readonly at: number } & (
       /** Only while the initiator is with the target that was started last, or with another one. */
       readonly to?: 'newest' | 'older';
     }
-  | { readonly kind: 'task'; readonly task: Task }
+  | { readonly kind: 'task'; readonly task: Task | VolumeTask }
   | Fault
 );
 

@@ -24,8 +24,8 @@ export const compareReplicas = (world: World, cluster: Cluster, target: Simulate
       if (mine === theirs || (mine !== undefined && theirs?.equals(mine) === true)) continue;
       throw new Violation(
         'I4',
-        `block ${block} (sectors from ${block * 8}) is ${shown(mine)} on ${members[index]!.host} ` +
-          `and ${shown(theirs)} on ${members[0]!.host}`,
+        `block ${block} (sectors from ${block * 8}) is ${shown(mine)} on ${members[index]!.name} ` +
+          `and ${shown(theirs)} on ${members[0]!.name}`,
       );
     }
   });
@@ -66,7 +66,7 @@ const readBlock = (world: World, store: Store, machine: ReplicaMachine, block: n
   if (outcome.done && outcome.error === null) return into;
   throw new Violation(
     'I9',
-    `block ${block} of ${machine.host} cannot be read at the end: ` +
+    `block ${block} of ${machine.name} cannot be read at the end: ` +
       (outcome.error?.message ?? 'no answer'),
   );
 };

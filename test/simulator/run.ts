@@ -1,15 +1,8 @@
-import { MERGE_RETRY_MS } from '../../replica/src/limits.ts';
-import { Cluster } from './cluster.ts';
-import { Faults } from './faults.ts';
-import type { Order } from './initiator.ts';
-import { Initiator, readSectors } from './initiator.ts';
+import type { Cloning, CloneTask } from './cloning.ts';
+import { beginClone } from './cloning.ts';
 import type { Action, Plan } from './plan.ts';
-import { Management } from './management.ts';
-import { AREAS, ATOMIC_READ, GROWN_AREA } from './plan.ts';
-import { compareReplicas } from './replicas.ts';
-import { SIZE_BYTES } from './scene.ts';
-import { ScrubCheck } from './scrub-check.ts';
-import type { SimulatedTarget } from './target.ts';
+import { Site } from './site.ts';
+import { Volume } from './volume.ts';
 import { simulated, Violation, World } from './world.ts';
 
 export interface RunResult {
@@ -25,15 +18,8 @@ export interface RunResult {
   readonly refused: number;
 }
 
-/**
- * I11: from the end of all faults until I/O is answered, and until all members are in sync. What a
- * slow disk has begun before may last for half of the first.
- */
-const RESUME_MS = 30_000;
-const REBUILT_MS = 60_000;
-const SCRUBBED_MS = 60_000;
-const BLOCK_SECTORS = 8;
-const AREA_SECTORS = 48;
+/** Of which there are blocks that they share. */
+const MOST_VOLUMES = 3;
 
 /** Runs of the same plan are the same, event by event. */
 export const runPlan = (plan: Plan, traced = false): Promise<RunResult> => {
@@ -58,26 +44,22 @@ export const runPlan = (plan: Plan, traced = false): Promise<RunResult> => {
 class Run {
   readonly #world: World;
   readonly #plan: Plan;
-  readonly #cluster: Cluster;
-  readonly #faults: Faults;
-  readonly #initiators: readonly Initiator[];
-  readonly #management: Management;
+  readonly #site: Site;
+  /** The first one, and clones; those that are deleted as well. */
+  readonly #volumes: Volume[];
+  readonly #clonings: Cloning[] = [];
 
   constructor(world: World, plan: Plan) {
     this.#world = world;
     this.#plan = plan;
-    this.#cluster = new Cluster(world, plan.cluster);
-    this.#faults = new Faults(this.#cluster);
-    this.#initiators = Array.from(
-      { length: plan.initiators },
-      (_, index) => new Initiator(index, this.#cluster),
-    );
-    this.#management = new Management(this.#cluster, () => this.#isIdle());
+    this.#site = new Site(world);
+    this.#volumes = [new Volume(this.#site, plan)];
   }
 
   result(failure: Error | null): RunResult {
     const { fingerprint, events, now, trace } = this.#world;
-    const { acknowledged, reads } = this.#cluster.history;
+    const sum = (count: (volume: Volume) => number): number =>
+      this.#volumes.reduce((total, volume) => total + count(volume), 0);
     return {
       plan: this.#plan,
       failure,
@@ -85,251 +67,69 @@ class Run {
       fingerprint,
       events,
       simulatedMs: now,
-      acknowledged,
-      reads,
-      refused: this.#initiators.reduce((sum, { refused }) => sum + refused, 0),
+      acknowledged: sum(({ cluster }) => cluster.history.acknowledged),
+      reads: sum(({ cluster }) => cluster.history.reads),
+      refused: sum(({ initiators }) =>
+        initiators.reduce((total, { refused }) => total + refused, 0),
+      ),
     };
   }
 
   run(): void {
     const { actions, finalBlackout } = this.#plan;
-    this.#cluster.start();
-    this.#expect('I11', () => this.#cluster.newest?.healthy === true, RESUME_MS, 'the first start');
-    this.#connect();
+    this.#volumes[0]!.start();
     const beginMs = this.#world.now;
     for (const action of actions) {
       this.#world.after(beginMs + action.at - this.#world.now, () => this.#act(action));
     }
     const endMs = beginMs + (actions.at(-1)?.at ?? 0);
-    this.#until(() => this.#world.now >= endMs, endMs);
-    this.#settle();
-    this.#scrub();
-    this.#verify();
+    this.#site.until(() => this.#world.now >= endMs, endMs);
+    this.#world.note('checker', 'faults stop');
+    for (const { faults } of this.#volumes) faults.stop();
+    for (const cloning of this.#clonings) cloning.expectEnd();
+    for (const volume of this.#left) volume.settle();
+    for (const volume of this.#left) volume.scrub();
+    for (const volume of this.#left) volume.verify();
     if (finalBlackout) this.#blackout();
-    this.#verifySnapshots();
+    for (const volume of this.#left) volume.verifySnapshots();
+  }
+
+  get #left(): readonly Volume[] {
+    return this.#volumes.filter(({ cluster }) => this.#site.clusters.includes(cluster));
   }
 
   #act(action: Action): void {
-    if (action.kind === 'task') {
-      this.#management.perform(action.task);
-      return;
-    }
-    if (action.kind !== 'order') {
-      this.#faults.apply(action);
-      return;
-    }
-    const initiator = this.#initiators[action.initiator % this.#initiators.length]!;
-    const { target } = initiator;
-    if (action.to !== undefined && target !== null) {
-      if ((target === this.#cluster.newest) !== (action.to === 'newest')) return;
-    }
-    initiator.submit(action.order);
+    const left = this.#left;
+    const volume = left[(action.volume ?? 0) % Math.max(1, left.length)];
+    if (volume === undefined) return;
+    if (action.kind !== 'task') volume.act(action);
+    else if (action.task.what === 'clone') this.#clone(volume, action.task);
+    else if (action.task.what === 'delete-volume') this.#delete(volume);
+    else volume.management.perform(action.task);
   }
 
-  /** Faults have stopped: I11. */
-  #settle(): void {
-    const world = this.#world;
-    world.note('checker', 'faults stop');
-    this.#faults.stop();
-    const cluster = this.#cluster;
-    if (cluster.targets.at(-1)?.alive !== true) cluster.startTarget();
-    const deadline = world.now + RESUME_MS;
-    const probe = { operation: 'read', sector: AREAS[0]!, count: 1 } as const;
-    let resumed = false;
-    const ask = (): void => {
-      if (resumed || world.now > deadline) return;
-      this.#initiators[0]!.submit(probe, (outcome) => {
-        if (outcome === 'GOOD' || outcome === 'MEDIUM_ERROR') resumed = true;
-      });
-      world.after(200, ask);
-    };
-    ask();
-    this.#expect('I11', () => resumed, RESUME_MS, 'I/O');
-    this.#rewriteRotten();
-    this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'all replicas in sync');
-    this.#idle();
+  #clone(origin: Volume, { snapshot, copies }: CloneTask): void {
+    if (this.#left.length >= MOST_VOLUMES) return;
+    const cloning = beginClone(this.#site, this.#plan, { origin, snapshot, copies });
+    if (cloning === null) return;
+    this.#clonings.push(cloning);
+    this.#volumes.push(cloning.volume);
   }
 
-  /** A block without a good copy stays bad until somebody writes it. */
-  #rewriteRotten(): void {
-    if (this.#cluster.rot.blocks.size === 0) return;
-    for (const area of AREAS) {
-      for (let at = 0; at < AREA_SECTORS; at += BLOCK_SECTORS) {
-        const block = (area + at) / BLOCK_SECTORS;
-        if (!this.#cluster.rot.blocks.has(block)) continue;
-        this.#ask({ operation: 'write', sector: area + at, count: BLOCK_SECTORS });
-      }
-    }
-  }
-
-  /** Every sector is read, and the replicas in sync hold the same. */
-  #verify(): void {
-    for (const area of this.#areas()) {
-      this.#ask({ operation: 'read', sector: area, count: AREA_SECTORS });
-    }
-    this.#ask(ATOMIC_READ);
-    this.#ask({ operation: 'flush', sector: 0, count: 0 });
-    // Late repairs end as well, and so does an orderly stop that took its time.
-    this.#until(() => false, 300);
-    const cluster = this.#cluster;
-    const settled = (): boolean =>
-      this.#isWhole() && cluster.machines.every(({ serving }) => serving);
-    this.#expect('I11', settled, REBUILT_MS, 'all replicas in sync');
-    compareReplicas(this.#world, cluster, cluster.newest!);
-    this.#management.checkNames();
-  }
-
-  #areas(): readonly number[] {
-    return this.#cluster.sizeBytes > SIZE_BYTES ? [...AREAS, GROWN_AREA] : AREAS;
-  }
-
-  /**
-   * At rest, when a good copy of everything is there: scrubs end, say what they have mended, mend
-   * all that has rotted, and everything can be read again.
-   */
-  #scrub(): void {
-    const { rot, options } = this.#cluster;
-    if (options.scrubBytesPerSecond === null) return;
-    // What reads have found before is repaired by then, and counted.
-    this.#until(() => false, 300);
-    for (const place of this.#plan.lateRot) rot.plant(place);
-    const check = new ScrubCheck(this.#cluster);
-    // A connection may have been cut, and nobody has noticed: that copy is not scrubbed.
-    for (let members = ''; members !== this.#members;) {
-      members = this.#members;
-      this.#scrubOnce(check);
-    }
-    const { found, repaired } = check;
-    this.#scrubOnce(check);
-    if (repaired + check.found > found) {
-      const counts = `found ${found} bad blocks, repaired ${repaired}, and ${check.found} are left`;
-      throw new Violation('I9', `a scrub ${counts}`);
-    }
-    // A page that is to be written anyway is so when its mark goes; a layer that nobody needs goes.
-    this.#until(() => check.left === null, MERGE_RETRY_MS + SCRUBBED_MS);
-    // What others have merged differently is mended when they have the same again.
-    if (check.left !== null) this.#scrubOnce(check);
-    if (check.left !== null) throw new Violation('I9', `${check.left} is bad after a scrub`);
-    this.#scrubOnce(check);
-    if (check.found > 0) throw new Violation('I9', `scrubs go on to find ${check.found} blocks`);
-    rot.blocks.clear();
-  }
-
-  /** Which record is in force. */
-  get #members(): string {
-    const record = this.#cluster.newest?.replicator.assembly.record;
-    return `${record?.epoch ?? 0} ${record?.configSeq ?? 0}`;
-  }
-
-  #scrubOnce(check: ScrubCheck): void {
-    check.begin();
-    this.#expect('I11', () => check.ended, SCRUBBED_MS, 'the end of a scrub');
-    check.checkDivergence();
-  }
-
-  /** Each snapshot in turn is the volume again, and read. Nothing else is checked after that. */
-  #verifySnapshots(): void {
-    for (const snapshot of this.#management.kept) {
-      let done = false;
-      const ask = (): void =>
-        this.#management.revertTo(snapshot, (reverted) => {
-          done = reverted;
-          if (!done) this.#world.after(50, ask);
-        });
-      ask();
-      this.#expect('I11', () => done, RESUME_MS, `the volume is ${snapshot.name}`);
-      this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'all replicas in sync');
-      const { newest } = this.#cluster;
-      const scrubs = this.#plan.cluster.scrubBytesPerSecond !== null;
-      if (scrubs) this.#scrubOnce(new ScrubCheck(this.#cluster));
-      compareReplicas(this.#world, this.#cluster, newest!);
-      this.#management.checkContent(snapshot, this.#contents(newest!));
-    }
-  }
-
-  #contents(target: SimulatedTarget): ReadonlyMap<number, number> {
-    const contents = new Map<number, number>();
-    for (const area of this.#areas()) {
-      let read: readonly number[] | null = null;
-      readSectors(target, area, AREA_SECTORS, (stamps) => (read = stamps));
-      this.#expect('I11', () => read !== null, RESUME_MS, 'a read of a snapshot');
-      const stamps = read as unknown as readonly number[];
-      stamps.forEach((stamp, index) => contents.set(area + index, stamp));
-    }
-    return contents;
+  /** The last one stays. */
+  #delete({ cluster }: Volume): void {
+    if (this.#left.length < 2) return;
+    this.#world.note('people', `delete the volume ${cluster.number}`);
+    cluster.remove();
   }
 
   /** What is flushed survives the loss of all machines at once. */
   #blackout(): void {
     this.#world.note('checker', 'all machines lose power');
-    const { machines } = this.#cluster;
-    this.#cluster.newest?.losePower();
-    this.#cluster.losePower(machines);
-    for (const machine of machines) machine.startLater(10);
-    this.#expect('I11', () => this.#isWhole(), REBUILT_MS, 'after a blackout');
-    this.#connect();
-    this.#verify();
-  }
-
-  /** An operation that must succeed. */
-  #ask(order: Order): void {
-    let done = false;
-    const initiator = this.#initiators[0]!;
-    const ask = (): void => {
-      const taken = initiator.submit(order, (outcome) => {
-        done = outcome === 'GOOD' || outcome === 'MEDIUM_ERROR';
-        if (!done) this.#world.after(50, ask);
-      });
-      if (!taken) this.#world.after(50, ask);
-    };
-    ask();
-    this.#expect('I11', () => done, RESUME_MS, `the end of ${order.operation} ${order.sector}`);
-  }
-
-  #connect(): void {
-    const reach = (): void => {
-      for (const initiator of this.#initiators) {
-        if (initiator.target === null) initiator.submit({ operation: 'read', sector: 0, count: 1 });
-      }
-    };
-    reach();
-    this.#until(() => this.#initiators.every(({ target }) => target !== null), 1_000);
-  }
-
-  #idle(): void {
-    this.#expect('I11', () => this.#isIdle(), RESUME_MS, 'an answer to every operation');
-  }
-
-  #isWhole(): boolean {
-    const { newest, orchestrator } = this.#cluster;
-    return newest?.healthy === true && orchestrator.converged && !this.#management.busy;
-  }
-
-  #isIdle(): boolean {
-    return this.#initiators.every(({ inFlight }) => inFlight === 0);
-  }
-
-  #expect(invariant: string, condition: () => boolean, withinMs: number, what: string): void {
-    if (this.#until(condition, withinMs)) return;
-    const { newest, machines } = this.#cluster;
-    const assembly = newest?.replicator.assembly;
-    const states = assembly?.members.map(
-      ({ address, state, lastError }) => `${address} ${state.kind} ${lastError ?? ''}`,
-    );
-    const down = machines.filter(({ serving }) => !serving).map(({ host }) => host);
-    throw new Violation(
-      invariant,
-      `${what}: not within ${withinMs} ms; ${newest?.name ?? 'no target'} ${assembly?.phase ?? ''} ` +
-        `waits for ${assembly?.waitingFor ?? ''}; ${states?.join('; ') ?? ''}; down: ${down.join()}`,
-    );
-  }
-
-  #until(condition: () => boolean, withinMs: number): boolean {
-    const world = this.#world;
-    const cluster = this.#cluster;
-    return world.runUntil(() => {
-      cluster.check();
-      return condition();
-    }, withinMs);
+    const left = this.#left;
+    for (const { cluster } of left) cluster.newest?.losePower();
+    const lost = this.#site.losePower(left.flatMap(({ cluster }) => cluster.machines));
+    for (const machine of lost) machine.startLater(10);
+    for (const volume of left) volume.afterBlackout();
   }
 }

@@ -1,6 +1,7 @@
 import type { Random } from '../support/random.ts';
 import { ATOMIC_WRITE, type Fault } from './plan.ts';
 import { ALWAYS_MS, FLUSH, Scene, type Script } from './scene.ts';
+import { CLONE_SCENARIOS } from './scenarios-of-clones.ts';
 import { PEOPLE_SCENARIOS } from './scenarios-of-people.ts';
 import { SCRUB_SCENARIOS } from './scenarios-of-scrub.ts';
 import { STORE_SCENARIOS } from './scenarios-of-store.ts';
@@ -326,5 +327,6 @@ export const SCENARIOS = {
   atomic,
   ...STORE_SCENARIOS,
   ...SCRUB_SCENARIOS,
+  ...CLONE_SCENARIOS,
 } as const;
 export type Scenario = keyof typeof SCENARIOS;

@@ -1,5 +1,6 @@
 import type { Random } from '../support/random.ts';
 import type { ClusterOptions } from './cluster.ts';
+import type { VolumeTask } from './cloning.ts';
 import type { Order } from './initiator.ts';
 import { MAINTENANCE_MS } from './machine.ts';
 import type { Task } from './management.ts';
@@ -29,6 +30,8 @@ export class Scene {
   readonly actions: Action[] = [];
   readonly lateRot: RotPlace[] = [];
   atMs = 0;
+  /** Of what comes next; 0 is the first that is left. */
+  volume = 0;
 
   constructor(random: Random) {
     this.random = random;
@@ -44,16 +47,20 @@ export class Scene {
   }
 
   fault(fault: Fault, laterMs = 0): void {
-    this.actions.push({ at: this.atMs + laterMs, ...fault });
+    this.#push({ at: this.atMs + laterMs, ...fault });
   }
 
-  task(task: Task, laterMs = 0): void {
-    this.actions.push({ kind: 'task', at: this.atMs + laterMs, task });
+  task(task: Task | VolumeTask, laterMs = 0): void {
+    this.#push({ kind: 'task', at: this.atMs + laterMs, task });
   }
 
   order(initiator: number, order: Order, to?: 'newest' | 'older'): void {
     const action = { kind: 'order', at: this.atMs, initiator, order } as const;
-    this.actions.push(to === undefined ? action : { ...action, to });
+    this.#push(to === undefined ? action : { ...action, to });
+  }
+
+  #push(action: Action): void {
+    this.actions.push(this.volume === 0 ? action : { ...action, volume: this.volume });
   }
 
   hot(operation: 'read' | 'write' | 'unmap', area = 0): Order {

@@ -50,7 +50,7 @@ export class ScrubCheck {
   get left(): string | null {
     for (const machine of this.#cluster.dataMachines) {
       const [left] = this.#cluster.rot.left(machine);
-      if (left !== undefined) return `page ${left.page} of ${left.name} of ${machine.host}`;
+      if (left !== undefined) return `page ${left.page} of ${left.name} of ${machine.name}`;
     }
     return null;
   }

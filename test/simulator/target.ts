@@ -24,7 +24,7 @@ export interface LinkWatch {
 }
 
 export interface TargetOptions {
-  readonly number: number;
+  readonly name: string;
   readonly world: World;
   readonly network: Network;
   readonly volume: VolumeFacts;
@@ -39,7 +39,6 @@ export interface TargetOptions {
 
 /** A target process: the real replicator on real socket links. */
 export class SimulatedTarget {
-  readonly number: number;
   readonly name: string;
   readonly process: SimulatedProcess;
   readonly replicator: Replicator;
@@ -54,11 +53,10 @@ export class SimulatedTarget {
   readonly #exits: (() => void)[] = [];
 
   constructor(options: TargetOptions) {
-    const { number, world, network, volume, machines, holdMs, graceMs } = options;
+    const { name, world, network, volume, machines, holdMs, graceMs } = options;
     const { scrubBytesPerSecond } = options;
-    this.number = number;
-    this.name = `target-${number}`;
-    this.host = this.name;
+    this.name = name;
+    this.host = name;
     this.#network = network;
     const random = world.random(this.name);
     const rate = 1 + (random.below(41) - 20) / 1000;
@@ -226,7 +224,7 @@ class WatchedLink {
   }
 
   #note(what: string): void {
-    this.#target.process.world.note(this.#target.name, `${this.#machine.host}: ${what}`);
+    this.#target.process.world.note(this.#target.name, `${this.#machine.name}: ${what}`);
   }
 
   /** What resynchronisation asks for, and what it is answered. */

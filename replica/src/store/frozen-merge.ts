@@ -6,7 +6,7 @@ import { keepZeroes } from './hidden-blocks.ts';
 import { LayerCopy, runs } from './layer-copy.ts';
 import { synced } from './layer-filler.ts';
 import type { LayerSet } from './layer-set.ts';
-import { layerOf, merged, metaFileName } from './layer-tree.ts';
+import { layerOf, merged, metaFileName, nextTurn } from './layer-tree.ts';
 import type { LayerTree } from './layer-tree.ts';
 import type { Merge } from './merger.ts';
 
@@ -38,9 +38,8 @@ export class FrozenMerge implements Merge {
     this.#lower = options.lower;
     this.#upper = options.upper;
     this.#storeTag = options.storeTag;
-    const { meta } = layerOf(options.layers.tree, options.upper);
-    const turn = Number(/-(\d+)\.meta$/.exec(meta)?.[1] ?? 0) + 1;
-    this.#metaName = metaFileName(options.upper, turn);
+    const upper = layerOf(options.layers.tree, options.upper);
+    this.#metaName = metaFileName(options.upper, nextTurn(upper));
     const { disk } = options.layers.files;
     options.layers.files.create(this.#metaName, metaFileBytes(options.layers.sizeBytes));
     this.#meta = disk.open(this.#metaName);

@@ -116,7 +116,8 @@ export class LayerChanges {
   async #change(change: LayersChange, hold: Hold | null): Promise<void> {
     const { durable, layers, filler } = this.#options;
     const { tree, identity } = durable.superblock;
-    const next = changed(tree, change, storeTagOf(identity.replicaId));
+    const wanted = changed(tree, change, storeTagOf(identity.replicaId));
+    const next = change.change === 'adopt' ? layers.unshared(wanted) : wanted;
     if (next === tree) return;
     durable.checkTree(next);
     if (change.change === 'complete') await filler.finish(change.layer);

@@ -12,7 +12,7 @@ import { ExtentPages } from './extent-pages.ts';
 import { FrozenLayer } from './frozen-layer.ts';
 import { growFile } from './growth.ts';
 import { LayerFiles } from './layer-files.ts';
-import { chainOf, layerOf } from './layer-tree.ts';
+import { chainOf, layerOf, withNewFiles } from './layer-tree.ts';
 import type { LayerTree, StoredLayer } from './layer-tree.ts';
 import { Stack } from './stack.ts';
 import { storeTagOf } from './superblock.ts';
@@ -124,13 +124,27 @@ export class LayerSet {
   /** Makes the files of the layers that the tree has and the directory lacks, durably. */
   makeFiles(tree: LayerTree): void {
     const { disk } = this.#options;
-    const known = new Set(this.tree.layers.map(({ id }) => id));
-    const made = tree.layers.filter(({ id }) => !known.has(id));
+    const known = new Set(this.tree.layers.map(({ data }) => data));
+    const made = tree.layers.filter(({ data }) => !known.has(data));
     for (const { data, meta } of made) {
       this.files.create(data, dataFileBytes(this.sizeBytes));
       this.files.create(meta, metaFileBytes(this.sizeBytes));
     }
     if (made.length > 0) disk.syncDirectory();
+  }
+
+  /**
+   * Layers that are to be filled anew are written, so those whose files a clone shares get new
+   * ones. What the clone has stays what it is.
+   */
+  unshared(tree: LayerTree): LayerTree {
+    const isShared = ({ id, complete }: StoredLayer): boolean =>
+      !complete && this.#frozen.get(id)?.shared === true;
+    if (!tree.layers.some(isShared)) return tree;
+    const layers = tree.layers.map((layer) =>
+      isShared(layer) ? withNewFiles(layer, this.storeTag) : layer,
+    );
+    return { ...tree, layers };
   }
 
   /** The files of the head, durably. Frozen layers keep the size that they had. */

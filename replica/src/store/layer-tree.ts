@@ -22,13 +22,34 @@ export interface LayerTree {
   readonly head: number;
 }
 
-export function dataFileName(id: number): string {
-  return `${String(id).padStart(6, '0')}.img`;
+export function dataFileName(id: number, turn = 0): string {
+  return `${stem(id, turn)}.img`;
 }
 
-/** `turn` counts how often the layer was merged with another. */
+/** `turn` counts how often the layer was merged with another, or got files of its own. */
 export function metaFileName(id: number, turn = 0): string {
-  return `${String(id).padStart(6, '0')}${turn === 0 ? '' : `-${turn}`}.meta`;
+  return `${stem(id, turn)}.meta`;
+}
+
+function stem(id: number, turn: number): string {
+  return `${String(id).padStart(6, '0')}${turn === 0 ? '' : `-${turn}`}`;
+}
+
+/** The turn after that of the layer's files. */
+export function nextTurn({ data, meta }: StoredLayer): number {
+  const turns = [data, meta].map((name) => Number(/-(\d+)\./.exec(name)?.[1] ?? 0));
+  return Math.max(...turns) + 1;
+}
+
+/** The layer with files that nobody has yet, to be filled anew. */
+export function withNewFiles(layer: StoredLayer, storeTag: number): StoredLayer {
+  const turn = nextTurn(layer);
+  return {
+    ...layer,
+    data: dataFileName(layer.id, turn),
+    meta: metaFileName(layer.id, turn),
+    storeTag,
+  };
 }
 
 /** Any name that the files of a layer may have. */

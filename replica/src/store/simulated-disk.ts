@@ -5,16 +5,8 @@ import { systemError } from './system-error.ts';
 
 const SECTOR = 512;
 const ENOENT = 2;
+const EEXIST = 17;
 const EXDEV = 18;
-
-/** A page that has changed by itself, as long as it is this one. */
-interface Rot {
-  readonly name: string;
-  readonly file: FileState;
-  readonly page: number;
-  readonly rotten: Uint8Array;
-  readonly content: Uint8Array;
-}
 
 /**
  * A disk in memory that can lose power: each page that was not synced keeps its new content, its
@@ -38,7 +30,6 @@ export class SimulatedDisk implements Disk {
   slowSync: { readonly fileName: string; readonly turns: number } | null = null;
   /** Called before each write, sync, punch and rename: the moment in which a machine may stop. */
   beforeChange: (() => void) | null = null;
-  #rotten: Rot[] = [];
   readonly #later: (callback: () => void) => void;
 
   /** `later` calls back when the disk has done what was begun: in a later turn, as a rule. */
@@ -68,26 +59,40 @@ export class SimulatedDisk implements Disk {
     file.current.set(page, rotten);
     file.fresh.delete(page);
     if (!file.dirty.has(page)) file.durable.set(page, rotten);
-    this.#rotten.push({ name, file, page, rotten, content });
+    file.rot.push({ page, rotten, content });
     return true;
   }
 
   /** What rotted in these files and was not written since is as it was. */
   undoRot(isMeant: (name: string) => boolean = () => true): void {
-    const meant = this.#rotten.filter(({ name }) => isMeant(name));
-    this.#rotten = this.#rotten.filter((rot) => !meant.includes(rot));
-    for (const { file, page, rotten, content } of meant) {
-      if (file.current.get(page) === rotten) file.current.set(page, content);
-      if (file.durable.get(page) === rotten) file.durable.set(page, content);
+    for (const [name, file] of this.#files) {
+      if (!isMeant(name)) continue;
+      for (const { page, rotten, content } of file.rot) {
+        if (file.current.get(page) === rotten) file.current.set(page, content);
+        if (file.durable.get(page) === rotten) file.durable.set(page, content);
+      }
+      file.rot = [];
     }
   }
 
   /** What rotted and was neither written nor removed since. Pages are of 4 KiB. */
   get rot(): readonly { readonly name: string; readonly page: number }[] {
-    return this.#rotten.filter(
-      ({ name, file, page, rotten }) =>
-        this.#files.get(name) === file && file.current.get(page) === rotten,
+    return [...this.#files].flatMap(([name, { rot, current }]) =>
+      rot
+        .filter(({ page, rotten }) => current.get(page) === rotten)
+        .map(({ page }) => ({ name, page })),
     );
+  }
+
+  /** Whether both directories have this file, under this name. */
+  shares(name: string, other: SimulatedDisk): boolean {
+    const file = this.#files.get(name);
+    return file !== undefined && other.#files.get(name) === file;
+  }
+
+  /** How many names the file of this name has. */
+  linksOf(name: string): number {
+    return this.#files.get(name)?.links ?? 0;
   }
 
   /** The process dies: the page cache stays. */
@@ -145,6 +150,7 @@ export class SimulatedDisk implements Disk {
       dirty: new Set(),
       fresh: new Set(),
       reserved: new Set(),
+      rot: [],
     };
     this.#files.set(name, file);
     return this.#handle(name, file);
@@ -203,6 +209,7 @@ export class SimulatedDisk implements Disk {
     if (!(source instanceof SimulatedDisk)) throw systemError('link', EXDEV);
     const file = source.#files.get(name);
     if (file === undefined) throw systemError('link', ENOENT);
+    if (this.#files.has(name)) throw systemError('link', EEXIST);
     file.links += 1;
     this.#files.set(name, file);
   }

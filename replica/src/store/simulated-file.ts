@@ -7,7 +7,15 @@ const ENOSPC = 28;
 
 type Content = Map<number, Uint8Array>;
 
+/** A page that has changed by itself, as long as it is this one. */
+interface Rot {
+  readonly page: number;
+  readonly rotten: Uint8Array;
+  readonly content: Uint8Array;
+}
+
 export interface FileState {
+  /** How many names it has, in all directories. */
   links: number;
   sizeBytes: number;
   /** What survives a loss of power for certain. A page that is missing is a hole. */
@@ -20,6 +28,7 @@ export interface FileState {
   fresh: Set<number>;
   /** Holes for which there is space. */
   reserved: Set<number>;
+  rot: Rot[];
 }
 
 /**

@@ -1,0 +1,122 @@
+import type { Point } from './history.ts';
+import type { CloneSource, ReplicaMachine } from './machine.ts';
+import type { Snapshot } from './management.ts';
+import type { Plan } from './plan.ts';
+import type { Site } from './site.ts';
+import { Volume } from './volume.ts';
+
+/** What people do with a volume as a whole; `copies`: of how many, 0: of all. */
+export type VolumeTask =
+  | { readonly what: 'delete-volume' }
+  | { readonly what: 'clone'; readonly snapshot: number; readonly copies: number };
+export type CloneTask = VolumeTask & { readonly what: 'clone' };
+
+const LOOK_MS = 40;
+const MADE_MS = 60_000;
+
+/** Null where there is no such snapshot, or nobody to make a copy of. */
+export const beginClone = (
+  site: Site,
+  plan: Plan,
+  task: { readonly origin: Volume; readonly snapshot: number; readonly copies: number },
+): Cloning | null => {
+  const { cluster, management } = task.origin;
+  const snapshot = management.keptOne(task.snapshot);
+  const { newest } = cluster;
+  if (snapshot === null || newest?.ready !== true || cluster.frozen) return null;
+  const { layers, record } = newest.replicator.assembly;
+  // What this target knows may be old.
+  const layer = layers.tree?.layers.find(({ name }) => name === snapshot.name)?.id;
+  if (layer === undefined) return null;
+  // Also somebody who has left meanwhile, as far as this target does not know it.
+  const inSync = cluster.dataMachines.filter(({ id }) => record?.inSync.includes(id));
+  if (inSync.length === 0) return null;
+  const count = task.copies === 0 ? inSync.length : ((task.copies - 1) % inSync.length) + 1;
+  const chosen = inSync.slice(0, count);
+  // Whoever takes fewer copies may take just the bad ones.
+  const hasAll = count === cluster.dataMachines.length;
+  if (!hasAll && cluster.dataMachines.some(({ disk }) => disk.rot.length > 0)) return null;
+  const sources = chosen.map((machine) => ({ machine, layer }));
+  return new Cloning(site, plan, { origin: task.origin, snapshot, sources });
+};
+
+/**
+ * A clone from its recording on: each copy is made where its origin is, again and again until it is
+ * there, then the volume starts; what it holds is compared before anybody writes.
+ */
+export class Cloning {
+  readonly volume: Volume;
+  readonly #site: Site;
+  readonly #origin: Volume;
+  readonly #snapshot: Snapshot;
+  readonly #point: Point;
+  readonly #sources: readonly CloneSource[];
+  #started = false;
+
+  constructor(
+    site: Site,
+    plan: Plan,
+    options: {
+      readonly origin: Volume;
+      readonly snapshot: Snapshot & { readonly point: Point };
+      readonly sources: readonly CloneSource[];
+    },
+  ) {
+    const { origin, snapshot, sources } = options;
+    this.#site = site;
+    this.#origin = origin;
+    this.#snapshot = snapshot;
+    this.#point = snapshot.point;
+    this.#sources = sources;
+    const dataReplicas = sources.length;
+    const { sizeBytes } = origin.cluster;
+    const witness = dataReplicas % 2 === 0;
+    this.volume = new Volume(
+      site,
+      { ...plan, cluster: { ...plan.cluster, dataReplicas, witness, sizeBytes } },
+      sources,
+    );
+    const { cluster } = this.volume;
+    cluster.frozen = true;
+    for (const block of origin.cluster.rot.blocks) cluster.rot.blocks.add(block);
+    site.world.note('people', `clone ${snapshot.name} as volume ${cluster.number}`);
+    for (const machine of cluster.dataMachines) machine.start();
+    this.#look();
+  }
+
+  get #left(): boolean {
+    return this.#site.clusters.includes(this.volume.cluster);
+  }
+
+  /** It is used, or is not there any more. */
+  get #ended(): boolean {
+    return !this.#left || !this.volume.cluster.frozen;
+  }
+
+  expectEnd(): void {
+    this.volume.expect('I11', () => this.#ended, MADE_MS, `the clone of ${this.#snapshot.name}`);
+  }
+
+  #look(): void {
+    if (this.#ended) return;
+    const { cluster } = this.volume;
+    if (this.#started) {
+      this.volume.beginWith(`the clone of ${this.#snapshot.name}`, this.#point);
+    } else if (cluster.dataMachines.every(({ cloneFrom }) => cloneFrom === null)) {
+      this.#started = true;
+      cluster.start();
+    } else if (this.#isLost()) {
+      cluster.remove();
+    }
+    this.#site.world.after(LOOK_MS, () => this.#look());
+  }
+
+  /** A copy is missing, and there is nothing left to make it of. */
+  #isLost(): boolean {
+    if (!this.#site.clusters.includes(this.#origin.cluster)) return true;
+    if (this.#snapshot.state === 'kept') return this.#sources.some(({ machine }) => machine.gone);
+    const has = ({ store }: ReplicaMachine, layer: number): boolean =>
+      store === null || store.state().layers.some(({ id }) => id === layer);
+    return this.#sources.some(({ machine, layer }) => !has(machine, layer));
+  }
+}
