@@ -3,6 +3,7 @@ import type { CloneSource, ReplicaMachine } from './machine.ts';
 import type { Snapshot } from './management.ts';
 import type { Plan } from './plan.ts';
 import type { Site } from './site.ts';
+import type { SimulatedTarget } from './target.ts';
 import { Volume } from './volume.ts';
 
 /** What people do with a volume as a whole; `copies`: of how many, 0: of all. */
@@ -14,6 +15,10 @@ export type CloneTask = VolumeTask & { readonly what: 'clone' };
 const LOOK_MS = 40;
 const MADE_MS = 60_000;
 
+/** Null: the target does not know it; what it knows may be old. */
+const layerAt = ({ replicator }: SimulatedTarget, { name }: Snapshot): number | null =>
+  replicator.assembly.layers.tree?.layers.find((layer) => layer.name === name)?.id ?? null;
+
 /** Null where there is no such snapshot, or nobody to make a copy of. */
 export const beginClone = (
   site: Site,
@@ -24,18 +29,14 @@ export const beginClone = (
   const snapshot = management.keptOne(task.snapshot);
   const { newest } = cluster;
   if (snapshot === null || newest?.ready !== true || cluster.frozen) return null;
-  const { layers, record } = newest.replicator.assembly;
-  // What this target knows may be old.
-  const layer = layers.tree?.layers.find(({ name }) => name === snapshot.name)?.id;
-  if (layer === undefined) return null;
-  // Also somebody who has left meanwhile, as far as this target does not know it.
-  const inSync = cluster.dataMachines.filter(({ id }) => record?.inSync.includes(id));
-  if (inSync.length === 0) return null;
-  const count = task.copies === 0 ? inSync.length : ((task.copies - 1) % inSync.length) + 1;
-  const chosen = inSync.slice(0, count);
+  const layer = layerAt(newest, snapshot);
+  if (layer === null) return null;
+  const { dataMachines } = cluster;
+  const count = task.copies === 0 ? dataMachines.length : task.copies % dataMachines.length;
+  const chosen = dataMachines.slice(0, Math.max(1, count));
   // Whoever takes fewer copies may take just the bad ones.
-  const hasAll = count === cluster.dataMachines.length;
-  if (!hasAll && cluster.dataMachines.some(({ disk }) => disk.rot.length > 0)) return null;
+  const isSound = dataMachines.every(({ disk }) => disk.rot.length === 0);
+  if (chosen.length < dataMachines.length && !isSound) return null;
   const sources = chosen.map((machine) => ({ machine, layer }));
   return new Cloning(site, plan, { origin: task.origin, snapshot, sources });
 };
@@ -80,7 +81,7 @@ export class Cloning {
     cluster.frozen = true;
     for (const block of origin.cluster.rot.blocks) cluster.rot.blocks.add(block);
     site.world.note('people', `clone ${snapshot.name} as volume ${cluster.number}`);
-    for (const machine of cluster.dataMachines) machine.start();
+    for (const machine of cluster.dataMachines) machine.held = true;
     this.#look();
   }
 
@@ -107,8 +108,27 @@ export class Cloning {
       cluster.start();
     } else if (this.#isLost()) {
       cluster.remove();
+    } else {
+      this.#release();
     }
     this.#site.world.after(LOOK_MS, () => this.#look());
+  }
+
+  /**
+   * Who was in sync when the snapshot was there holds it as it was decided. Of anybody else nobody
+   * knows: what that one has may come from an attempt that the others have undone.
+   */
+  #release(): void {
+    const { newest, dataMachines } = this.#origin.cluster;
+    if (newest?.ready !== true || layerAt(newest, this.#snapshot) === null) return;
+    const inSync = newest.replicator.assembly.record?.inSync ?? [];
+    this.#sources.forEach(({ machine }, index) => {
+      if (!inSync.includes(machine.id) || !dataMachines.includes(machine)) return;
+      const copy = this.volume.cluster.dataMachines[index]!;
+      if (!copy.held) return;
+      copy.held = false;
+      copy.start();
+    });
   }
 
   /** A copy is missing, and there is nothing left to make it of. */
@@ -117,6 +137,6 @@ export class Cloning {
     if (this.#snapshot.state === 'kept') return this.#sources.some(({ machine }) => machine.gone);
     const has = ({ store }: ReplicaMachine, layer: number): boolean =>
       store === null || store.state().layers.some(({ id }) => id === layer);
-    return this.#sources.some(({ machine, layer }) => !has(machine, layer));
+    return this.#sources.some(({ machine, layer }) => machine.gone || !has(machine, layer));
   }
 }

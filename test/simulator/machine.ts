@@ -70,6 +70,8 @@ export class ReplicaMachine {
   slowMs = 0;
   /** It will never be there again. */
   gone = false;
+  /** It must not run yet. */
+  held = false;
   /** No restarts by the orchestrator until told otherwise. */
   away = false;
   readonly #world: World;
@@ -156,7 +158,7 @@ export class ReplicaMachine {
   }
 
   start(): void {
-    if (this.process !== null || this.gone) return;
+    if (this.process !== null || this.gone || this.held) return;
     this.#restart();
     this.away = false;
     const process = new SimulatedProcess(this.name, this.host, this.#world, this.#rate);

@@ -10,9 +10,10 @@ export const CLONE_MUTANTS: readonly Mutant[] = [
     edit(store('merger'), 'return layers.frozen(id).shared;', 'return layers.frozen(id) === null;'),
   ),
   mutant(
-    'begins a merge without a second look for clones',
-    'I7',
+    'begins a merge without a mark that a clone could see',
+    'I11',
     'meeting',
+    edit(store('merger'), '      if (!lower.merging) {\n', '      if (lower.merging) {\n'),
     edit(
       store('merger'),
       '      if (isShared(layers, lower.id) || isShared(layers, upper.id)) {\n        await',

@@ -85,37 +85,72 @@ const cloned = (random: Random, faultOf: FaultOf): Script => {
  */
 const meeting = (random: Random): Script => {
   const scene = new Scene(random);
-  const dataReplicas = random.pick([1, 1, 2]);
-  for (let replica = 0; replica < dataReplicas; replica++) {
-    const slowMs = random.pick([2, 10, 40]);
+  const dataReplicas = random.pick([1, 1, 1, 2]);
+  const slowMs = random.pick([10, 40, 120]);
+  for (let replica = 0; replica < dataReplicas; replica++)
     scene.fault({ kind: 'slow-disk', replica, slowMs, ms: ALWAYS_MS });
-  }
-  for (let rounds = random.between(2, 4); rounds > 0; rounds--) {
-    scene.volume = random.below(2);
-    for (let layers = random.between(2, 4); layers > 0; layers--) {
-      for (let count = 4; count > 0; count--) {
-        scene.order(0, scene.block(random.chance(0.85) ? 'write' : 'unmap', random.below(3)));
+  for (let rounds = random.between(3, 7); rounds > 0; rounds--) {
+    scene.volume = 0;
+    for (let layers = 2; layers > 0; layers--) {
+      // Each layer lacks something that the one below it has.
+      const area = random.below(3);
+      for (let count = 3; count > 0; count--) {
+        scene.order(0, scene.block(random.chance(0.85) ? 'write' : 'unmap', area));
         scene.wait(1, 3);
       }
       scene.task({ what: 'snapshot' });
-      scene.wait(150, 250);
+      scene.wait(3 * slowMs + 50);
     }
-    const laterMs = scene.span(0, 120);
-    scene.task({ what: 'delete', snapshot: random.pick([-2, -2, -3]) });
-    scene.task({ what: 'clone', snapshot: -1, copies: 0 }, laterMs);
-    if (random.chance(0.5)) scene.task({ what: 'snapshot' }, scene.span(0, 60));
-    if (random.chance(0.3)) disturbMaking(scene);
-    scene.wait(200, 600);
-    if (random.chance(0.5)) scene.task({ what: 'delete', snapshot: -1 });
-    writes(scene, 10);
+    scene.task({ what: 'delete', snapshot: -2 });
+    scene.task({ what: 'clone', snapshot: -1, copies: 0 }, scene.span(0, 2 * slowMs + 60));
+    if (random.chance(0.25)) disturbMaking(scene);
+    scene.wait(100 + 2 * slowMs, 300 + 2 * slowMs);
+    scene.volume = 1;
+    // Who has opened the layers before a merge wrote to them sees nothing of it.
+    scene.fault({ kind: 'kill', replica: 0, ms: 5 });
+    scene.wait(60, 100);
+    writes(scene, 5);
     if (random.chance(0.4)) {
-      scene.volume = random.below(2);
-      scene.task({ what: 'delete-volume' }, scene.span(0, 100));
+      scene.volume = 0;
+      scene.task({ what: 'delete', snapshot: -1 });
     }
-    scene.wait(100, 500);
+    scene.volume = random.pick([0, 1, 1, 1, 1]);
+    scene.task({ what: 'delete-volume' }, scene.span(0, 100));
+    scene.wait(150, 300);
   }
   return scene.end({ dataReplicas, graceMs: 0 }, random.chance(0.3));
 };
 
+/**
+ * A copy ends while a snapshot is made, which the others may undo, go on without, and make again;
+ * clones are made of what it has while it is away.
+ */
+const stranded = (random: Random): Script => {
+  const scene = new Scene(random);
+  const dataReplicas = random.pick([2, 3, 3]);
+  for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
+    scene.volume = 0;
+    for (let count = 6; count > 0; count--) scene.order(0, scene.block('write', random.below(3)));
+    scene.wait(20, 60);
+    const replica = random.below(dataReplicas);
+    const changes = random.below(24);
+    scene.fault({ kind: 'die-writing', replica, changes, power: false, ms: 2_500 });
+    scene.task({ what: 'snapshot' });
+    scene.wait(300, 900);
+    for (let count = 6; count > 0; count--) scene.order(0, scene.block('write', random.below(3)));
+    scene.wait(20, 60);
+    scene.task({ what: 'snapshot' });
+    scene.wait(50, 200);
+    scene.task({ what: 'clone', snapshot: -1, copies: random.pick([0, 1, 2, 3]) });
+    scene.wait(100, 300);
+    if (random.chance(0.5)) scene.task({ what: 'delete', snapshot: -1 });
+    scene.wait(2_000, 3_000);
+    writes(scene, 8);
+    scene.readAll();
+    scene.wait(50);
+  }
+  return scene.end({ dataReplicas, graceMs: 0 });
+};
+
 /** Runs in which volumes share what snapshots hold. */
-export const CLONE_SCENARIOS = { cloned, meeting } as const;
+export const CLONE_SCENARIOS = { cloned, meeting, stranded } as const;

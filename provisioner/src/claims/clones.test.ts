@@ -160,6 +160,26 @@ describe('a claim that names a source', () => {
     expect(await isThere(nameOf(made))).to.equal(true);
   });
 
+  it('copies nothing from a copy that does not hold everything, until it does', async () => {
+    cluster.jobStatus = { conditions: [{ type: 'Failed', status: 'True' }] };
+    const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));
+    await cluster.clock.pass(5_000);
+    const { members } = (await record(origin)).spec;
+    const { node } = members[1]!;
+    cluster.targets.lost.add(node);
+    cluster.jobStatus = {};
+    await cluster.clock.pass(60_000);
+    await cluster.settle();
+    const copied = async (): Promise<string[]> =>
+      (await cluster.api.list(JOBS, {})).items.map(({ metadata }) => metadata.name);
+    const names = members.map(({ index }) => `${nameOf(made)}-clone-${index}`);
+    expect(await copied()).to.have.members([names[0], names[2]]);
+    expect((await cluster.events()).join('\n')).to.include(`on ${node} does not hold everything`);
+    cluster.targets.lost.clear();
+    await cluster.clock.pass(10_000);
+    expect(await copied()).to.have.members(names);
+  });
+
   it('waits with an event, and makes a copy anew, where a Job fails', async () => {
     cluster.jobStatus = { conditions: [{ type: 'Failed', status: 'True' }] };
     const made = await cluster.api.create(CLAIMS, claim('copy', FROM_CLAIM));

@@ -139,8 +139,11 @@ export class CloneController {
       return;
     }
     const pool = objects.pool(record.spec.pool);
-    for (const { member, job } of left) {
-      if (job !== undefined) continue;
+    const undone = left.filter(({ job }) => job === undefined);
+    const isWhole = undone.length === 0 ? null : await this.#wholeCopies(origin);
+    const isReady = ({ index, node }: VolumeMember): boolean => isWhole?.(index, node) === true;
+    for (const { member } of undone) {
+      if (!isReady(member)) continue;
       const work = { member, pool, origin, layer };
       // The watch may be behind.
       await api.create(JOBS, cloningJob(record, work, objects.settings)).catch(unlessThere);
@@ -162,7 +165,34 @@ export class CloneController {
         LOST_MS,
       );
     }
+    const waiting = undone.filter(({ member }) => !isReady(member));
+    if (waiting.length > 0) {
+      const where = waiting.map(({ member }) => member.node).join(', ');
+      throw new CannotCopy(
+        `The copy of volume ${origin} on ${where} does not hold everything now, so nothing is copied from it yet; it goes on when that copy is in sync again (kubectl -n ${namespace} get ov ${origin}).`,
+      );
+    }
     await this.#note(record, `its copies are made of ${origin}`);
+  }
+
+  /**
+   * Which copies of the origin hold everything, by index and node; null: its target does not say.
+   * Who was in sync once the snapshot was there holds it as it was decided. A copy that was lost
+   * while it was made may hold what an earlier attempt, undone everywhere else, has left.
+   */
+  async #wholeCopies(of: string): Promise<((index: number, node: string) => boolean) | null> {
+    const { namespace, objects, targets } = this.#options;
+    const origin = await objects.standing(of);
+    const address = origin === null ? null : targetOf(origin).address;
+    const target = address === null ? null : await targets.status(address);
+    if (origin === null || target === null) return null;
+    return (index, node) =>
+      origin.spec.members.some(
+        (member) =>
+          member.index === index &&
+          member.node === node &&
+          replicaOf({ record: origin, namespace, target }, member)?.mode === 'in-sync',
+      );
   }
 
   /** In words; null: it is there and ready. */
