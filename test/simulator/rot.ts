@@ -85,21 +85,25 @@ export class Rot {
     { kind, layer, sector }: Extract<RotPlace, { readonly layer: number }>,
   ): void {
     const extent = extentOf(sector);
-    if (!this.#othersAreSound(machine, extent)) return;
+    const { site } = this.#cluster;
+    // Not while a clone is made, which takes what is rotten with it.
+    if (site.clusters.some(({ frozen }) => frozen)) return;
     const { layers, headLayer } = store.state();
     const frozen = layers.filter(({ id, complete }) => complete && id !== headLayer);
     const chosen = frozen[layer % Math.max(1, frozen.length)];
     if (chosen === undefined) return;
+    const sharing = site.sharing(machine, dataFileName(chosen.id));
+    if (!sharing.every((each) => each.cluster.rot.#othersAreSound(each.machine, extent))) return;
     if (kind === 'rot-layer') {
       // Zeroes that are kept where a layer only hides are read by nobody, and mended by nobody.
       if (!holdsData(store, chosen.id, blockOf(sector))) return;
       const file = dataFileName(chosen.id);
-      if (this.#spoil(machine, file, sector * SECTOR + (sector % 500)))
-        this.#note(machine, file, [blockOf(sector)]);
+      if (!this.#spoil(machine, file, sector * SECTOR + (sector % 500))) return;
+      for (const { cluster } of sharing) cluster.rot.#note(machine, file, [blockOf(sector)]);
       return;
     }
-    // Scrubs look at no extent of which nobody holds anything.
-    if (!holdsAny(store, chosen.id, extent)) return;
+    // What a clone shares is not filled anew. Scrubs look at no extent of which nobody holds any.
+    if (sharing.length > 1 || !holdsAny(store, chosen.id, extent)) return;
     const file = metaFileOf(machine, chosen.id);
     const start = extent * PAGE_BYTES;
     if (file === null) return;
@@ -147,9 +151,9 @@ export class Rot {
     );
   }
 
-  #note({ host }: ReplicaMachine, file: string, blocks: readonly number[]): void {
+  #note({ name }: ReplicaMachine, file: string, blocks: readonly number[]): void {
     for (const block of blocks) this.blocks.add(block);
-    this.#cluster.world.note('fault', `${file} of ${host} rots: block ${blocks[0] ?? ''}`);
+    this.#cluster.world.note('fault', `${file} of ${name} rots: block ${blocks[0] ?? ''}`);
   }
 
   /** A read that fails may be of any block. */

@@ -1,6 +1,7 @@
 import type { Random } from '../support/random.ts';
-import type { Fault } from './plan.ts';
+import type { Action, Fault } from './plan.ts';
 import { AREAS, order } from './plan.ts';
+import type { RotPlace } from './rot.ts';
 import type { FaultOf } from './scenarios-of-people.ts';
 import { ALWAYS_MS, Scene, type Script } from './scene.ts';
 
@@ -105,10 +106,13 @@ const meeting = (random: Random): Script => {
     scene.task({ what: 'clone', snapshot: -1, copies: 0 }, scene.span(0, 2 * slowMs + 60));
     if (random.chance(0.25)) disturbMaking(scene);
     scene.wait(100 + 2 * slowMs, 300 + 2 * slowMs);
-    scene.volume = 1;
     // Who has opened the layers before a merge wrote to them sees nothing of it.
+    scene.volume = 1;
+    scene.readAll();
     scene.fault({ kind: 'kill', replica: 0, ms: 5 });
-    scene.wait(60, 100);
+    scene.wait(200, 400);
+    scene.readAll();
+    scene.wait(20);
     writes(scene, 5);
     if (random.chance(0.4)) {
       scene.volume = 0;
@@ -152,5 +156,28 @@ const stranded = (random: Random): Script => {
   return scene.end({ dataReplicas, graceMs: 0 });
 };
 
+/** What volumes share rots on one of the machines, and any of them may scrub and mend it. */
+const inherited = (random: Random, faultOf: FaultOf): Script => {
+  const rotOrFault: FaultOf = (chance, profile) => {
+    const sector = chance.pick(AREAS) + chance.below(48);
+    const place = { replica: chance.below(8), sector, layer: chance.below(8) };
+    return chance.chance(0.6) ? { kind: 'rot-layer', ...place } : faultOf(chance, profile);
+  };
+  const script = cloned(random, rotOrFault);
+  const actions = script.actions.map((action): Action => {
+    if (action.kind !== 'task' || action.task.what !== 'revert') return action;
+    return { ...action, task: { what: 'scrub' } };
+  });
+  const lateRot = Array.from({ length: random.below(4) }, (): RotPlace => {
+    const sector = random.pick(AREAS) + random.below(48);
+    return { kind: 'rot-layer', replica: random.below(8), sector, layer: random.below(8) };
+  });
+  const scrubBytesPerSecond = random.pick([4, 32, 1024]) * 1024 * 1024;
+  const dataReplicas = random.pick([2, 3, 3]);
+  const witness = dataReplicas === 2;
+  const cluster = { ...script.cluster, dataReplicas, witness, scrubBytesPerSecond };
+  return { ...script, actions, lateRot, cluster };
+};
+
 /** Runs in which volumes share what snapshots hold. */
-export const CLONE_SCENARIOS = { cloned, meeting, stranded } as const;
+export const CLONE_SCENARIOS = { cloned, meeting, stranded, inherited } as const;
