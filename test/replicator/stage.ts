@@ -4,6 +4,7 @@ import type { ClusterOptions } from '../simulator/cluster.ts';
 import { Cluster } from '../simulator/cluster.ts';
 import type { ReplicaMachine } from '../simulator/machine.ts';
 import { MAINTENANCE_MS } from '../simulator/machine.ts';
+import { Site } from '../simulator/site.ts';
 import type { SimulatedTarget } from '../simulator/target.ts';
 import { simulated, World } from '../simulator/world.ts';
 
@@ -32,7 +33,7 @@ export class Stage {
 
   constructor(world: World, options: Partial<ClusterOptions>) {
     this.world = world;
-    this.cluster = new Cluster(world, {
+    this.cluster = new Cluster(new Site(world), {
       dataReplicas: 3,
       witness: false,
       sizeBytes: 4 * MIB,
