@@ -168,17 +168,6 @@ export const MEMBERSHIP_MUTANTS: readonly Mutant[] = [
     edit(target('activation'), 'lastInForce: isOwn ? host.lastInForce : null,', ''),
   ),
   mutant(
-    'names a copy in sync that has not kept the record yet',
-    'I11',
-    'doubted',
-    edit(target('records'), '    if (!record.inSync.every(remembers)) return;\n', ''),
-    edit(
-      target('records'),
-      '    const remembers = (each: string): boolean => inForce.inSync.includes(each) || durable.has(each);\n',
-      '',
-    ),
-  ),
-  mutant(
     'takes one that was emptied for whole because it has a record again',
     'I2',
     'doubted',

@@ -39,6 +39,9 @@ describe('a planted bug', () => {
     ['clears marks without writing the pages', 27],
     ['chooses an epoch that was promised already', 1],
     ['lives on when its superblock cannot be written', 1],
+    ['believes a record of its own that never came into force', 1],
+    ['takes one that was emptied for whole because it has a record again', 5],
+    ['keeps nothing in the data file of an extent that only hides', 6],
   ];
 
   for (const [name, seed] of KNOWN) {

@@ -46,6 +46,9 @@ const hollow = (random: Random): Script => {
   };
   for (let rounds = random.between(1, 3); rounds > 0; rounds--) {
     blocks('write', 16);
+    // Zeroes of before are gone for good then, so that those of an unmap are told from them.
+    scene.order(0, FLUSH);
+    scene.wait(10, 40);
     scene.task({ what: 'snapshot' });
     scene.wait(50, 150);
     blocks('unmap', 8);
