@@ -139,4 +139,13 @@ describe('a history', () => {
       'I1',
     ]);
   });
+
+  it('lets nobody unmap a zero that was read and not replaced: it could not be told from it', () => {
+    const history = new History();
+    read(history, EMPTY);
+    expect(history.startUnmap(0, 1)).to.equal(null);
+    write(history);
+    flush(history);
+    expect(history.startUnmap(0, 1)).to.not.equal(null);
+  });
 });
