@@ -1,16 +1,32 @@
 import type { Point } from './history.ts';
 import type { CloneSource, ReplicaMachine } from './machine.ts';
 import type { Snapshot } from './management.ts';
-import type { Plan } from './plan.ts';
+import type { Fault, Plan } from './plan.ts';
 import type { Site } from './site.ts';
 import type { SimulatedTarget } from './target.ts';
 import { Volume } from './volume.ts';
 
-/** What people do with a volume as a whole; `copies`: of how many, 0: of all. */
+/**
+ * What people do with a volume as a whole; `copies`: of how many, 0: of all; `changes`: the machine
+ * of the first one loses its power before its directory has changed as often.
+ */
 export type VolumeTask =
   | { readonly what: 'delete-volume' }
-  | { readonly what: 'clone'; readonly snapshot: number; readonly copies: number };
+  | {
+      readonly what: 'clone';
+      readonly snapshot: number;
+      readonly copies: number;
+      readonly changes?: number;
+    };
 export type CloneTask = VolumeTask & { readonly what: 'clone' };
+
+const dying = (changes: number): Fault => ({
+  kind: 'die-writing',
+  replica: 0,
+  changes,
+  power: true,
+  ms: 20,
+});
 
 const LOOK_MS = 40;
 const MADE_MS = 60_000;
@@ -23,9 +39,10 @@ const layerAt = ({ replicator }: SimulatedTarget, { name }: Snapshot): number | 
 export const beginClone = (
   site: Site,
   plan: Plan,
-  task: { readonly origin: Volume; readonly snapshot: number; readonly copies: number },
+  origin: Volume,
+  task: CloneTask,
 ): Cloning | null => {
-  const { cluster, management } = task.origin;
+  const { cluster, management } = origin;
   const snapshot = management.keptOne(task.snapshot);
   const { newest } = cluster;
   if (snapshot === null || newest?.ready !== true || cluster.frozen) return null;
@@ -38,7 +55,9 @@ export const beginClone = (
   const isSound = dataMachines.every(({ disk }) => disk.rot.length === 0);
   if (chosen.length < dataMachines.length && !isSound) return null;
   const sources = chosen.map((machine) => ({ machine, layer }));
-  return new Cloning(site, plan, { origin: task.origin, snapshot, sources });
+  const cloning = new Cloning(site, plan, { origin, snapshot, sources });
+  if (task.changes !== undefined) cloning.volume.faults.apply(dying(task.changes));
+  return cloning;
 };
 
 /**

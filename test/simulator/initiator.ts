@@ -245,12 +245,12 @@ const blocksOf = ({ sector, count }: Order): number[] => {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 };
 
-/** Past all initiators and their history. Null: it failed. */
+/** Past all initiators and their history. The stamps, or why there are none. */
 export const readSectors = (
   { process, replicator }: SimulatedTarget,
   sector: number,
   count: number,
-  done: (stamps: readonly number[] | null) => void,
+  done: (stamps: readonly number[] | VolumeError) => void,
 ): void => {
   const io: VolumeIo = {
     kind: 'read',
@@ -261,7 +261,7 @@ export const readSectors = (
     lock: null,
     done: (error) => {
       if (error === null) done(readStamps(joined(io.chunks), sector));
-      else done(null);
+      else done(error);
       io.loan?.release();
     },
   };

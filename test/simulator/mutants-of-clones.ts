@@ -5,13 +5,13 @@ import { edit, inStore as store, mutant } from './mutant.ts';
 export const CLONE_MUTANTS: readonly Mutant[] = [
   mutant(
     'merges layers that a clone shares',
-    'I7',
+    'I9',
     'cloned',
     edit(store('merger'), 'return layers.frozen(id).shared;', 'return layers.frozen(id) === null;'),
   ),
   mutant(
     'begins a merge without a mark that a clone could see',
-    'I11',
+    'I9',
     'meeting',
     edit(store('merger'), '      if (!lower.merging) {\n', '      if (lower.merging) {\n'),
     edit(
@@ -21,8 +21,18 @@ export const CLONE_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
+    'begins a merge without a second look for clones',
+    'I9',
+    'meeting',
+    edit(
+      store('merger'),
+      '      if (isShared(layers, lower.id) || isShared(layers, upper.id)) {\n        await',
+      '      if (isShared(layers, lower.id) && !isShared(layers, lower.id)) {\n        await',
+    ),
+  ),
+  mutant(
     'clones the layers that there were before their files were linked',
-    'I7',
+    'I9',
     'meeting',
     edit(
       store('clone'),
@@ -37,7 +47,7 @@ export const CLONE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'clones files although the layers have changed while they were linked',
-    'I7',
+    'I1',
     'meeting',
     edit(
       store('clone'),
@@ -47,19 +57,9 @@ export const CLONE_MUTANTS: readonly Mutant[] = [
   ),
   mutant(
     'does not know in a clone that one of its layers is being merged',
-    'I7',
+    'I9',
     'meeting',
     edit(store('clone'), 'merging: layer.merging && index > 0 }', 'merging: index < 0 }'),
-  ),
-  mutant(
-    'begins a clone with epochs that its origin had already',
-    'I4',
-    'cloned',
-    edit(
-      store('clone'),
-      'promised: { epoch: origin.promised.epoch, session: session(0) },',
-      'promised: { ...origin.promised, epoch: (0 as typeof origin.promised.epoch), session: session(0) },',
-    ),
   ),
   mutant(
     'takes the names of snapshots into a clone',

@@ -108,9 +108,9 @@ class Run {
     else volume.management.perform(action.task);
   }
 
-  #clone(origin: Volume, { snapshot, copies }: CloneTask): void {
+  #clone(origin: Volume, task: CloneTask): void {
     if (this.#left.length >= MOST_VOLUMES) return;
-    const cloning = beginClone(this.#site, this.#plan, { origin, snapshot, copies });
+    const cloning = beginClone(this.#site, this.#plan, origin, task);
     if (cloning === null) return;
     this.#clonings.push(cloning);
     this.#volumes.push(cloning.volume);

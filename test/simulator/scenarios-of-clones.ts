@@ -1,4 +1,5 @@
 import type { Random } from '../support/random.ts';
+import type { CloneTask } from './cloning.ts';
 import type { Action, Fault } from './plan.ts';
 import { AREAS, order } from './plan.ts';
 import type { RotPlace } from './rot.ts';
@@ -18,6 +19,11 @@ const writes = (scene: Scene, count: number): void => {
     } else scene.order(random.below(2), order(random, AREAS));
     scene.wait(0.5, 5);
   }
+};
+
+const cloneOf = (random: Random, snapshot: number): CloneTask => {
+  const task = { what: 'clone', snapshot, copies: random.pick([0, 0, 1, 2, 3]) } as const;
+  return random.chance(0.3) ? { ...task, changes: random.below(12) } : task;
 };
 
 /** The process that makes a copy ends between two of its steps, or the one that it copies from. */
@@ -59,7 +65,7 @@ const cloned = (random: Random, faultOf: FaultOf): Script => {
       if (chance < 22) scene.task({ what: 'snapshot' }, at());
       else if (chance < 50) {
         const laterMs = at();
-        scene.task({ what: 'clone', snapshot, copies: random.pick([0, 0, 1, 2, 3]) }, laterMs);
+        scene.task(cloneOf(random, snapshot), laterMs);
         // Perhaps before it is made.
         const soonMs = laterMs + scene.span(0, 80);
         if (random.chance(0.3)) scene.task({ what: 'delete', snapshot }, soonMs);
@@ -103,7 +109,7 @@ const meeting = (random: Random): Script => {
       scene.wait(3 * slowMs + 50);
     }
     scene.task({ what: 'delete', snapshot: -2 });
-    scene.task({ what: 'clone', snapshot: -1, copies: 0 }, scene.span(0, 2 * slowMs + 60));
+    scene.task({ ...cloneOf(random, -1), copies: 0 }, scene.span(0, 2 * slowMs + 60));
     if (random.chance(0.25)) disturbMaking(scene);
     scene.wait(100 + 2 * slowMs, 300 + 2 * slowMs);
     // Who has opened the layers before a merge wrote to them sees nothing of it.

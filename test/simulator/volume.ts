@@ -17,6 +17,7 @@ import { ScrubCheck } from './scrub-check.ts';
 import type { Site } from './site.ts';
 import { unmerged } from './space.ts';
 import type { SimulatedTarget } from './target.ts';
+import type { VolumeError } from '../../target/src/volume.ts';
 import { Violation } from './world.ts';
 import type { World } from './world.ts';
 
@@ -229,11 +230,17 @@ export class Volume {
     ];
     let left = areas.length;
     for (const { sector, count } of areas) {
-      readSectors(target, sector, count, (stamps) => {
-        left = stamps === null ? -1 : left - 1;
-        stamps?.forEach((stamp, index) => contents.set(sector + index, stamp));
-        if (stamps === null) done(null);
-        else if (left === 0) done(contents);
+      readSectors(target, sector, count, (found) => {
+        if (Array.isArray(found)) {
+          found.forEach((stamp: number, index) => contents.set(sector + index, stamp));
+          if (--left === 0) done(contents);
+          return;
+        }
+        const { code, message } = found as VolumeError;
+        if (code === 'MEDIUM_ERROR' && this.cluster.rot.blocks.size === 0)
+          throw new Violation('I9', `nothing has rotted, and ${sector} met ${message}`);
+        left = -1;
+        done(null);
       });
     }
   }
