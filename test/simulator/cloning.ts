@@ -113,7 +113,16 @@ export class Cloning {
     return !this.#left || !this.volume.cluster.frozen;
   }
 
+  /**
+   * A new volume whose copies all lost their memory before its first record was in force may wait
+   * for ever. Nobody has written to it; it is made anew.
+   */
   expectEnd(): void {
+    const { cluster } = this.volume;
+    if (this.#started && cluster.dataMachines.every(({ whole }) => !whole)) {
+      if (!this.#site.until(() => this.#ended, MADE_MS)) cluster.remove();
+      return;
+    }
     this.volume.expect('I11', () => this.#ended, MADE_MS, `the clone of ${this.#snapshot.name}`);
   }
 
@@ -139,7 +148,7 @@ export class Cloning {
    */
   #release(): void {
     const { newest, dataMachines } = this.#origin.cluster;
-    if (newest?.ready !== true || layerAt(newest, this.#snapshot) === null) return;
+    if (newest?.ready !== true) return;
     const inSync = newest.replicator.assembly.record?.inSync ?? [];
     this.#sources.forEach(({ machine }, index) => {
       if (!inSync.includes(machine.id) || !dataMachines.includes(machine)) return;

@@ -21,16 +21,6 @@ export const CLONE_MUTANTS: readonly Mutant[] = [
     ),
   ),
   mutant(
-    'begins a merge without a second look for clones',
-    'I9',
-    'meeting',
-    edit(
-      store('merger'),
-      '      if (isShared(layers, lower.id) || isShared(layers, upper.id)) {\n        await',
-      '      if (isShared(layers, lower.id) && !isShared(layers, lower.id)) {\n        await',
-    ),
-  ),
-  mutant(
     'clones the layers that there were before their files were linked',
     'I9',
     'meeting',

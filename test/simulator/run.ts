@@ -86,8 +86,11 @@ class Run {
     this.#site.until(() => this.#world.now >= endMs, endMs);
     this.#world.note('checker', 'faults stop');
     for (const { faults } of this.#volumes) faults.stop();
-    for (const cloning of this.#clonings) cloning.expectEnd();
-    for (const volume of this.#left) volume.settle();
+    // Those that others are made of come before them.
+    for (const volume of this.#left) {
+      this.#clonings.find((cloning) => cloning.volume === volume)?.expectEnd();
+      if (this.#left.includes(volume)) volume.settle();
+    }
     for (const volume of this.#left) volume.scrub();
     for (const volume of this.#left) volume.verify();
     if (finalBlackout) this.#blackout();

@@ -8,15 +8,20 @@ import type { CloneSpec, SourceView } from '../orchestrator.ts';
 import { cloneCommand } from './daemons.ts';
 import { markProcess, unmarkProcess } from './leftovers.ts';
 import { memberName, type MemberRecord, type VolumeRecord } from './record.ts';
-import { createSnapshot, layerUsage, targetSnapshots } from './volume-snapshots.ts';
+import { createSnapshot, idsInSync, layerUsage, targetSnapshots } from './volume-snapshots.ts';
 import type { SnapshotPlaces } from './volume-snapshots.ts';
 
 /** What a clone needs to know of the volume that it is made of. */
 export interface CloneOrigin {
   readonly record: VolumeRecord;
   readonly places: SnapshotPlaces;
-  /** Directories of the copies that hold everything and stay. */
-  readonly copies: readonly string[];
+  /** Those that stay, and hold everything as far as the last look at the target tells. */
+  readonly copies: readonly OriginCopy[];
+}
+
+export interface OriginCopy {
+  readonly id: string;
+  readonly directory: string;
 }
 
 export interface ClonePlan {
@@ -31,7 +36,8 @@ export interface ClonePlan {
 /** What will be made. Takes the snapshot where none was named. Throws Problem. */
 export async function planClone(spec: CloneSpec, origin: CloneOrigin): Promise<ClonePlan> {
   const { record, places } = origin;
-  const copies = chooseCopies(spec, origin);
+  // Before a snapshot is made for nothing.
+  chooseCopies(spec, origin);
   const snapshot = spec.source.snapshot ?? (await takeSnapshot(spec, places));
   const found = (await targetSnapshots(places)).find(({ name }) => name === snapshot);
   if (found === undefined) {
@@ -40,6 +46,11 @@ export async function planClone(spec: CloneSpec, origin: CloneOrigin): Promise<C
     });
   }
   const { layer } = found;
+  // Who is in sync once the snapshot is there holds it as it was decided. A copy that was lost while
+  // it was made may hold what an earlier attempt, undone everywhere else, has left.
+  const inSync = await idsInSync(places);
+  const whole = origin.copies.filter(({ id }) => inSync.has(id));
+  const copies = chooseCopies(spec, { ...origin, copies: whole });
   const leastBytes = (await layerUsage(places)).get(layer)?.sizeBytes;
   if (leastBytes === undefined) {
     throw new Problem('volume-not-ready', `no replica of volume ${record.name} answers now`, {
@@ -65,7 +76,7 @@ export async function planClone(spec: CloneSpec, origin: CloneOrigin): Promise<C
 function chooseCopies({ replicas }: CloneSpec, { record, copies }: CloneOrigin): readonly string[] {
   const has = record.members.filter(({ role, leaving }) => role === 'data' && leaving !== true);
   const wanted = replicas ?? has.length;
-  if (wanted <= copies.length) return copies.slice(0, wanted);
+  if (wanted <= copies.length) return copies.slice(0, wanted).map(({ directory }) => directory);
   const held = `volume ${record.name} has ${counted(copies.length, 'replica')} in sync`;
   const advice =
     copies.length === 0

@@ -266,7 +266,7 @@ export class VolumeRunner {
   cloneOrigin(): CloneOrigin {
     const copies = this.#copiesInSync()
       .filter(({ member }) => member.leaving !== true)
-      .map(({ directory }) => directory);
+      .map(({ member, directory }) => ({ id: member.id, directory }));
     return { record: this.#record, places: this.snapshotPlaces(), copies };
   }
 

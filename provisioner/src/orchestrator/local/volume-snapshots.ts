@@ -53,6 +53,14 @@ export async function targetSnapshots(places: SnapshotPlaces): Promise<TargetSna
   });
 }
 
+/** Of the copies that hold everything, as the target says now. */
+export async function idsInSync(places: SnapshotPlaces): Promise<ReadonlySet<string>> {
+  const { replicas } = await ask(places, (socket) => controlGet(socket, '/v1/status'));
+  if (!Array.isArray(replicas)) throw notReady(places.volume);
+  const inSync = replicas.map(fieldsOf).filter(({ mode }) => mode === 'in-sync');
+  return new Set(inSync.flatMap(({ id }) => (typeof id === 'string' ? id : [])));
+}
+
 export async function listSnapshots(places: SnapshotPlaces): Promise<SnapshotView[]> {
   const [snapshots, usage] = await Promise.all([targetSnapshots(places), layerUsage(places)]);
   return snapshots.map(({ layer, name, createdAt }) => ({
