@@ -46,8 +46,8 @@ export async function planClone(spec: CloneSpec, origin: CloneOrigin): Promise<C
     });
   }
   const { layer } = found;
-  // Who is in sync once the snapshot is there holds it as it was decided. A copy that was lost while
-  // it was made may hold what an earlier attempt, undone everywhere else, has left.
+  // Who is in sync once the snapshot is there holds it as it was decided. A copy that was lost
+  // when it was made may hold what an earlier attempt, undone everywhere else, has left.
   const inSync = await idsInSync(places);
   const whole = origin.copies.filter(({ id }) => inSync.has(id));
   const copies = chooseCopies(spec, { ...origin, copies: whole });
