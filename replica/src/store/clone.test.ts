@@ -126,4 +126,31 @@ describe('layers that a clone shares', () => {
       '000001-1.meta',
     ]);
   });
+
+  it('leave nothing of a merge that was given up and may not begin anew', async () => {
+    const origin = new Layered('one');
+    await origin.open();
+    const blocks = [0, 1, 2, 3].map((extent) => (extent * EXTENT_BYTES) / BLOCK_BYTES);
+    for (const block of blocks) origin.write(block, block + 1);
+    await origin.snapshot(2);
+    for (const block of blocks) origin.write(block + 1, block + 2);
+    await origin.snapshot(3);
+    await origin.change({ change: 'delete', layer: 1 });
+    const isMerging = (): boolean => origin.replica.disk.exists('000002-1.meta');
+    // Used a little all the time, so that it merges one extent at a time.
+    while (!isMerging()) {
+      origin.write(9, 9);
+      origin.replica.moment();
+      for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setImmediate(done));
+    }
+    const clone = new Layered('clone', 5);
+    clone.replica.disk.siblings.set('origin', origin.replica.disk);
+    clone.replica.cloneFrom = { directory: 'origin', layer: 2 };
+    await clone.open();
+    // For a change of the layers merges are given up, also where nothing is changed.
+    await origin.change({ change: 'rename', layer: 2, name: 'before 3' });
+    expect(isMerging()).to.equal(false);
+    expect(origin.ids).to.deep.equal([1, 2, 3]);
+    for (const block of blocks) expect(await origin.read(block)).to.equal(block + 1);
+  });
 });

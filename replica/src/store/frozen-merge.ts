@@ -27,6 +27,7 @@ export class FrozenMerge implements Merge {
   /** The first extent that has not gone to the new pages. */
   #next = 0;
   #closed = false;
+  #finished = false;
 
   constructor(options: {
     readonly layers: LayerSet;
@@ -77,14 +78,22 @@ export class FrozenMerge implements Merge {
       this.#meta.syncNow();
       this.#layers.files.disk.syncDirectory();
     } finally {
-      this.abandon();
+      this.#close();
     }
+    this.#finished = true;
     const stored = layerOf(tree, this.#upper);
     const named = { ...stored, meta: this.#metaName, storeTag: this.#storeTag };
     return merged(tree, layerOf(tree, this.#lower), named);
   }
 
+  /** A clone may share the layers before the merge begins anew: then nobody takes the file up. */
   abandon(): void {
+    this.#close();
+    const { disk } = this.#layers.files;
+    if (!this.#finished && disk.exists(this.#metaName)) disk.remove(this.#metaName);
+  }
+
+  #close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#meta.close();

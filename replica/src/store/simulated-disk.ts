@@ -150,6 +150,8 @@ export class SimulatedDisk implements Disk {
       dirty: new Set(),
       fresh: new Set(),
       reserved: new Set(),
+      syncs: 0,
+      synced: new Map(),
       rot: [],
     };
     this.#files.set(name, file);

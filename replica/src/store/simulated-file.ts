@@ -28,6 +28,9 @@ export interface FileState {
   fresh: Set<number>;
   /** Holes for which there is space. */
   reserved: Set<number>;
+  /** Syncs that have begun, and by page the latest of those that have made it durable. */
+  syncs: number;
+  synced: Map<number, number>;
   rot: Rot[];
 }
 
@@ -164,6 +167,7 @@ export class SimulatedFile implements DiskFile {
   sync(done: (error: Error | null) => void): void {
     this.#context.beforeChange();
     const synced = this.#collect();
+    const turn = ++this.#file.syncs;
     let turns = this.#context.syncTurns();
     const finish = (): void => {
       if (!this.#context.alive()) return;
@@ -172,7 +176,7 @@ export class SimulatedFile implements DiskFile {
         return;
       }
       const failure = this.#context.failure('sync');
-      if (failure === null) this.#settle(synced);
+      if (failure === null) this.#settle(turn, synced);
       done(failure === null ? null : systemError('fdatasync', failure.errno));
     };
     this.#context.later(finish);
@@ -180,7 +184,7 @@ export class SimulatedFile implements DiskFile {
 
   syncNow(): void {
     this.#checkAlive();
-    this.#settle(this.#collect());
+    this.#settle(++this.#file.syncs, this.#collect());
   }
 
   #collect(): Map<number, Uint8Array | undefined> {
@@ -190,8 +194,12 @@ export class SimulatedFile implements DiskFile {
     return pages;
   }
 
-  #settle(pages: Map<number, Uint8Array | undefined>): void {
+  /** A sync that ends after one that has begun later takes nothing back. */
+  #settle(turn: number, pages: Map<number, Uint8Array | undefined>): void {
+    const { synced } = this.#file;
     for (const [page, content] of pages) {
+      if (turn < (synced.get(page) ?? 0)) continue;
+      synced.set(page, turn);
       if (content === undefined) this.#file.durable.delete(page);
       else this.#file.durable.set(page, content);
       if (this.#file.current.get(page) === content) this.#file.dirty.delete(page);
