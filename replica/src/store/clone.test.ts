@@ -3,6 +3,27 @@ import { BLOCK_BYTES, EXTENT_BYTES } from '../protocol/types.ts';
 import { fill, Layered } from './layered.test-support.ts';
 import { rejection } from './real-store.test-support.ts';
 
+const blocks = [0, 1, 2, 3].map((extent) => (extent * EXTENT_BYTES) / BLOCK_BYTES);
+
+/** Its first layer is about to be merged into the second one. */
+const mergingOrigin = async () => {
+  const origin = new Layered('one');
+  await origin.open();
+  for (const block of blocks) origin.write(block, block + 1);
+  await origin.snapshot(2);
+  for (const block of blocks) origin.write(block + 1, block + 2);
+  await origin.snapshot(3);
+  await origin.change({ change: 'delete', layer: 1 });
+  const isMerging = (): boolean => origin.replica.disk.exists('000002-1.meta');
+  // Used a little all the time, so that it merges one extent at a time.
+  const pass = async (): Promise<void> => {
+    origin.write(9, 9);
+    origin.replica.moment();
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setImmediate(done));
+  };
+  return { origin, isMerging, pass };
+};
+
 describe('layers that a clone shares', () => {
   it('stay as they are in the clone when the origin deletes them', async () => {
     const origin = new Layered('one');
@@ -58,21 +79,7 @@ describe('layers that a clone shares', () => {
   });
 
   it('may be in the middle of a merge, which the clone does not notice', async () => {
-    const origin = new Layered('one');
-    await origin.open();
-    const blocks = [0, 1, 2, 3].map((extent) => (extent * EXTENT_BYTES) / BLOCK_BYTES);
-    for (const block of blocks) origin.write(block, block + 1);
-    await origin.snapshot(2);
-    for (const block of blocks) origin.write(block + 1, block + 2);
-    await origin.snapshot(3);
-    await origin.change({ change: 'delete', layer: 1 });
-    const isMerging = (): boolean => origin.replica.disk.exists('000002-1.meta');
-    // Used a little all the time, so that it merges one extent at a time.
-    const pass = async (): Promise<void> => {
-      origin.write(9, 9);
-      origin.replica.moment();
-      for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setImmediate(done));
-    };
+    const { origin, isMerging, pass } = await mergingOrigin();
     while (!isMerging()) await pass();
     await pass();
     expect(origin.ids).to.deep.equal([1, 2, 3]);
@@ -128,21 +135,8 @@ describe('layers that a clone shares', () => {
   });
 
   it('leave nothing of a merge that was given up and may not begin anew', async () => {
-    const origin = new Layered('one');
-    await origin.open();
-    const blocks = [0, 1, 2, 3].map((extent) => (extent * EXTENT_BYTES) / BLOCK_BYTES);
-    for (const block of blocks) origin.write(block, block + 1);
-    await origin.snapshot(2);
-    for (const block of blocks) origin.write(block + 1, block + 2);
-    await origin.snapshot(3);
-    await origin.change({ change: 'delete', layer: 1 });
-    const isMerging = (): boolean => origin.replica.disk.exists('000002-1.meta');
-    // Used a little all the time, so that it merges one extent at a time.
-    while (!isMerging()) {
-      origin.write(9, 9);
-      origin.replica.moment();
-      for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setImmediate(done));
-    }
+    const { origin, isMerging, pass } = await mergingOrigin();
+    while (!isMerging()) await pass();
     const clone = new Layered('clone', 5);
     clone.replica.disk.siblings.set('origin', origin.replica.disk);
     clone.replica.cloneFrom = { directory: 'origin', layer: 2 };
